@@ -1,0 +1,3 @@
+//! The language of `automations.toml`: types, checking, expressions, locales, times, planning.
+
+pub mod model;

@@ -1,0 +1,4 @@
+//! The workers of callbell-serverless: the automations language, planning, delivery, the Callbell
+//! client. No door depends on this crate.
+
+pub mod automations;

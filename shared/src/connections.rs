@@ -1,0 +1,39 @@
+//! The connected systems: the `[source.x]` tables of the pushed automations file, as doors read them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The `connections` row: one entry a `[source.x]` table. A system that is connected once and needs no
+/// table is not in it: its name is its kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Connections(pub BTreeMap<String, Connection>);
+
+impl Connections {
+    /// The connection called `name`: its table, else the kind of that name with nothing set.
+    pub fn get(&self, name: &str) -> Connection {
+        self.0.get(name).cloned().unwrap_or_else(|| Connection::plain(name))
+    }
+}
+
+/// One `[source.x]` table, as far as doors and sources need it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The last part of the webhook's path, the secret's name and `event.source`.
+    pub name: String,
+    /// Which provider.
+    pub kind: String,
+    /// ISO 3166 alpha-2, for phone numbers without a country code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// Which places hold the phone number, in order; empty: the provider's own order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phone_from: Vec<String>,
+}
+
+impl Connection {
+    /// A connection without a table: its name is its kind.
+    pub fn plain(name: &str) -> Connection {
+        Connection { name: name.to_owned(), kind: name.to_owned(), ..Connection::default() }
+    }
+}

@@ -1,0 +1,795 @@
+//! What sources speak and automations read.
+//!
+//! An [`Event`] is a fact about a business: an order was paid, a parcel left. Sources build it from a
+//! provider's JSON through constructors that they own; nothing here knows a provider. The shape that
+//! `serde` writes is the shape that automations see (`order.total`, `customer.first_name`), and the
+//! one in which the event is stored: fields may be added with `#[serde(default)]`, never renamed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A free map: keys that the sender chose, any JSON as values.
+pub type FreeMap = serde_json::Map<String, serde_json::Value>;
+
+/// Most line items that an event keeps; the rest is counted in `item_count` alone.
+pub const ITEMS_MAX: usize = 50;
+/// Most characters of one text of an event; longer ones are cut.
+pub const TEXT_CHARS_MAX: usize = 2_000;
+/// Events that our own actions cause carry a depth; at this depth the chain stops.
+pub const DEPTH_MAX: u8 = 5;
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $subject:ident;)+) => {
+        /// The name of an event, as automations write it after `on`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Name {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)+
+        }
+        impl Name {
+            /// Every name, in the order of the documentation.
+            pub const ALL: &'static [Name] = &[$(Name::$variant,)+];
+            /// The name as automations write it: `order.created`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Name::$variant => $text,)+ }
+            }
+            /// What the event is about: one row each in the store, one scope each of `once`.
+            pub fn subject(self) -> SubjectKind {
+                match self { $(Name::$variant => SubjectKind::$subject,)+ }
+            }
+        }
+    };
+}
+
+names! {
+    /// An order was placed, paid or not.
+    OrderCreated = "order.created", Order;
+    /// Payment is complete.
+    OrderPaid = "order.paid", Order;
+    /// A parcel left, and again when its tracking first appears or changes.
+    OrderShipped = "order.shipped", Shipment;
+    /// The carrier says that a parcel was delivered.
+    OrderDelivered = "order.delivered", Shipment;
+    /// Everything was sent.
+    OrderFulfilled = "order.fulfilled", Order;
+    /// The order was cancelled.
+    OrderCancelled = "order.cancelled", Order;
+    /// Money went back, in part or in full.
+    OrderRefunded = "order.refunded", Order;
+    /// A checkout with a phone number that has not become an order.
+    CheckoutAbandoned = "checkout.abandoned", Checkout;
+    /// A person asked the shop which data it holds: a line for the file, no automation sees it.
+    PrivacyDataRequest = "privacy.data_request", Privacy;
+    /// Everything about one customer has to be erased. No automation sees it.
+    PrivacyRedactCustomer = "privacy.redact_customer", Privacy;
+    /// Everything of one shop has to be erased. No automation sees it.
+    PrivacyRedactAccount = "privacy.redact_account", Privacy;
+}
+
+impl Name {
+    /// The event called `text`, where there is one that automations may name.
+    pub fn parse(text: &str) -> Option<Name> {
+        Name::ALL
+            .iter()
+            .copied()
+            .find(|name| name.as_str() == text && !name.is_internal())
+    }
+
+    /// Events that only this program acts upon.
+    pub fn is_internal(self) -> bool {
+        self.subject() == SubjectKind::Privacy
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubjectKind {
+    /// An order of a shop.
+    Order,
+    /// One parcel of an order.
+    Shipment,
+    /// A basket with an address.
+    Checkout,
+    /// A request under data protection law.
+    Privacy,
+}
+
+impl SubjectKind {
+    /// The word that event keys, entity keys and `once` use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SubjectKind::Order => "order",
+            SubjectKind::Shipment => "shipment",
+            SubjectKind::Checkout => "checkout",
+            SubjectKind::Privacy => "privacy",
+        }
+    }
+}
+
+/// One fact, as it is stored and as automations read it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// What happened, where and when.
+    pub event: Head,
+    /// Whom it is about.
+    pub customer: Customer,
+    /// What the planner needs to know of the subject's life; automations do not see it.
+    pub subject: Subject,
+    /// The order, shipment or checkout itself.
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+/// `event.*` of every event, and what the planner needs beside it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// `order.created`, …
+    pub name: Name,
+    /// The connection: `shopify`, `loja-it`.
+    pub source: String,
+    /// The provider: `shopify`.
+    pub kind: String,
+    /// The account at the provider: `minha-loja.myshopify.com`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account: Option<String>,
+    /// The event key: `{connection}/{subject}/{id}/{fact}`, over signed facts alone, never per attempt.
+    pub id: String,
+    /// When it happened at the source.
+    pub at: Timestamp,
+    /// A test order or sample payload: its messages leave only to `only_to`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub test: bool,
+    /// How many of our own actions led to this event.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub depth: u8,
+    /// What was left out or could not be read, in words for `callbell events`. No personal data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// The life of the subject, as far as this event shows it. The worker keeps one entity row a subject.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subject {
+    /// What it is. A shipment's entity is its order.
+    pub kind: SubjectKind,
+    /// Its id at the provider.
+    pub id: String,
+    /// The provider's version: when the subject was last changed. Of two states the newer holds.
+    pub as_of: Timestamp,
+    /// When the subject came into being.
+    pub created_at: Timestamp,
+    /// The state that ends waiting jobs.
+    pub state: State,
+    /// Facts that are true of the subject at `as_of`: `unpaid`, `paid`, `unfulfilled`, `fulfilled`, …
+    /// The entity row keeps when it first saw each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<Fact>,
+    /// Whether this event may be news, see [`Fresh`].
+    pub fresh: Fresh,
+    /// Other subjects that this one ends: an order marks its checkout's and its cart's token as ordered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<Link>,
+}
+
+/// A subject of the same connection, by kind and id.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// What it is.
+    pub kind: SubjectKind,
+    /// Its id at the provider.
+    pub id: String,
+}
+
+/// Where a subject stands, as far as waiting jobs are concerned. The declared order is the rank: among
+/// equally old states the higher one holds (providers' times have a resolution of one second).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing ended it.
+    Open,
+    /// A checkout without items: its messages end, and it may fill again.
+    Emptied,
+    /// A checkout that became an order. Final.
+    Ordered,
+    /// Refunded in full. Final.
+    Refunded,
+    /// Cancelled. Final.
+    Cancelled,
+}
+
+impl State {
+    /// No newer version brings the subject back.
+    pub fn is_final(self) -> bool {
+        matches!(self, State::Ordered | State::Refunded | State::Cancelled)
+    }
+
+    /// The word that rows and reasons use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Open => "open",
+            State::Emptied => "emptied",
+            State::Ordered => "ordered",
+            State::Refunded => "refunded",
+            State::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Something true of a subject at one time, and what was true before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// Payment is not complete.
+    Unpaid,
+    /// Payment is complete.
+    Paid,
+    /// Something is still to be sent.
+    Unfulfilled,
+    /// Everything was sent.
+    Fulfilled,
+    /// Not cancelled.
+    Uncancelled,
+    /// Cancelled.
+    Cancelled,
+    /// No money went back.
+    Unrefunded,
+    /// Money went back.
+    Refunded,
+}
+
+impl Fact {
+    /// The word that rows use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fact::Unpaid => "unpaid",
+            Fact::Paid => "paid",
+            Fact::Unfulfilled => "unfulfilled",
+            Fact::Fulfilled => "fulfilled",
+            Fact::Uncancelled => "uncancelled",
+            Fact::Cancelled => "cancelled",
+            Fact::Unrefunded => "unrefunded",
+            Fact::Refunded => "refunded",
+        }
+    }
+}
+
+/// Whether an event is news. An edit to a year-old order repeats every state that it has: that
+/// congratulates nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fresh {
+    /// The provider dates the change itself (`created_at`, `cancelled_at`, `date_paid`): `event.at` is
+    /// that date, and lateness does the rest.
+    Dated,
+    /// The provider shows the state without its date. News only where the entity row held `before`
+    /// and `now` was first seen within `give_up_after`, or where the subject itself is that young.
+    Transition {
+        /// What must have been seen before.
+        before: Fact,
+        /// What this event says.
+        now: Fact,
+    },
+}
+
+/// `customer.*`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Customer {
+    /// The whole name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The given name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// The family name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// E.164. The worker fills it from `phones`; a source never does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// ISO 3166 alpha-2 of the address; the worker replaces it by the phone's where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// The e-mail address, lower case as it came; synthetic ones are absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// BCP 47, `pt-BR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// IANA name, `Europe/Rome`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// The id at the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Consent to marketing on the phone, as the system itself recorded it. An e-mail tick is not it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepts_marketing: Option<bool>,
+    /// Consent to marketing by e-mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepts_email: Option<bool>,
+    /// The customer's tags at the source.
+    pub tags: Vec<String>,
+    /// Every place where the event may hold a phone number, in order of preference. Automations do
+    /// not see it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phones: Vec<PhoneCandidate>,
+}
+
+/// A place where an event may hold a phone number.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PhoneCandidate {
+    /// The path in the provider's words: `shipping.phone`. Reasons name it.
+    pub path: String,
+    /// The number as typed; `None` where the field is absent, null or empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// ISO 3166 alpha-2 of the object that holds the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+/// What an event carries beside its head and its customer.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Body {
+    /// `order.*`, and `shipment.*` on `order.shipped` and `order.delivered`.
+    Order {
+        /// The order as the source shows it now.
+        order: Box<Order>,
+        /// The parcel.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        shipment: Option<Box<Shipment>>,
+    },
+    /// `checkout.*`.
+    Checkout {
+        /// The checkout as the source shows it now.
+        checkout: Box<Checkout>,
+    },
+    /// What has to be erased or listed.
+    Privacy {
+        /// Whose data.
+        privacy: Privacy,
+    },
+}
+
+/// Whose data a request under data protection law is about.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Privacy {
+    /// The provider's number of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Orders whose rows go too.
+    pub order_ids: Vec<String>,
+}
+
+/// `order.*`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// The id at the source.
+    pub id: String,
+    /// The number as the buyer sees it: `#1001`.
+    pub number: String,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// When payment was complete.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paid_at: Option<Timestamp>,
+    /// When it was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cancelled_at: Option<Timestamp>,
+    /// What the buyer pays, after edits and refunds, in the currency that the buyer saw.
+    pub total: Money,
+    /// Items after discounts.
+    pub subtotal: Money,
+    /// Shipping.
+    pub shipping: Money,
+    /// Taxes.
+    pub tax: Money,
+    /// Discounts, positive.
+    pub discount: Money,
+    /// Money that went back, positive.
+    pub refunded: Money,
+    /// ISO 4217.
+    pub currency: String,
+    /// Where payment stands.
+    pub payment_status: PaymentStatus,
+    /// `pix`, `boleto`, `cod`, else the gateway's name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub payment_method: Option<String>,
+    /// Where delivery stands.
+    pub fulfillment_status: FulfillmentStatus,
+    /// At most [`ITEMS_MAX`].
+    #[serde(default)]
+    pub items: Vec<Item>,
+    /// The sum of all quantities, of items left out too.
+    pub item_count: u64,
+    /// Holds a key: a secret in logs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status_url: Option<String>,
+    /// Holds a key: a secret in logs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub payment_url: Option<String>,
+    /// Where it goes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shipping_address: Option<Address>,
+    /// Who pays.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub billing_address: Option<Address>,
+    /// `PAC`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shipping_method: Option<String>,
+    /// `BEMVINDO`.
+    #[serde(default)]
+    pub discount_codes: Vec<String>,
+    /// The buyer's note.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub note: Option<String>,
+    /// The order's tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Note attributes, meta data.
+    #[serde(default)]
+    pub attributes: FreeMap,
+    /// Where it was placed.
+    pub channel: SalesChannel,
+    /// The customer's first order, where the source says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub is_first: Option<bool>,
+    /// A test gateway or a sample payload.
+    pub test: bool,
+    /// `inventory`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cancel_reason: Option<String>,
+}
+
+/// `order.payment_status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// Nothing was paid; Pix and boleto stay here until they are.
+    Pending,
+    /// The money is reserved.
+    Authorized,
+    /// All of it was paid.
+    Paid,
+    /// Some of it went back.
+    PartiallyRefunded,
+    /// All of it went back.
+    Refunded,
+    /// The reservation was dropped.
+    Voided,
+    /// The payment failed.
+    Failed,
+}
+
+/// `order.fulfillment_status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FulfillmentStatus {
+    /// Nothing was sent.
+    None,
+    /// Some of it was sent.
+    Partial,
+    /// All of it was sent.
+    Fulfilled,
+}
+
+/// `order.channel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SalesChannel {
+    /// The shop's site.
+    Web,
+    /// A till.
+    Pos,
+    /// Made by the staff.
+    Draft,
+    /// Anything else.
+    Other,
+}
+
+/// One line of an order, shipment or checkout.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Item {
+    /// `Camiseta`.
+    pub title: String,
+    /// `M / azul`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// How many.
+    pub quantity: u64,
+    /// One of them.
+    pub price: Money,
+    /// All of them, after the line's discounts.
+    pub total: Money,
+    /// The shop's own number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sku: Option<String>,
+    /// The id at the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<String>,
+}
+
+/// A postal address.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Address {
+    /// Who lives there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Street and number, all lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub street: Option<String>,
+    /// City.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
+    /// Province or state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub province: Option<String>,
+    /// Postal code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zip: Option<String>,
+    /// ISO 3166 alpha-2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// As typed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+}
+
+/// `shipment.*`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shipment {
+    /// The id at the source.
+    pub id: String,
+    /// `#1001.1`.
+    pub number: String,
+    /// `Correios`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub company: Option<String>,
+    /// `BR123…`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tracking_number: Option<String>,
+    /// `https://…`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tracking_url: Option<String>,
+    /// Where the parcel is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<ShipmentStatus>,
+    /// What is in it.
+    #[serde(default)]
+    pub items: Vec<Item>,
+    /// The last parcel of the order.
+    pub is_last: bool,
+}
+
+/// `shipment.status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShipmentStatus {
+    /// On its way.
+    InTransit,
+    /// Today.
+    OutForDelivery,
+    /// There.
+    Delivered,
+    /// Went wrong.
+    Failure,
+}
+
+/// `checkout.*`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Checkout {
+    /// The checkout's token.
+    pub id: String,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// What it would cost.
+    pub total: Money,
+    /// ISO 4217.
+    pub currency: String,
+    /// At most [`ITEMS_MAX`].
+    #[serde(default)]
+    pub items: Vec<Item>,
+    /// The sum of all quantities, of items left out too.
+    pub item_count: u64,
+    /// Back to the basket.
+    pub url: String,
+    /// `BEMVINDO`.
+    #[serde(default)]
+    pub discount_codes: Vec<String>,
+    /// Note attributes.
+    #[serde(default)]
+    pub attributes: FreeMap,
+}
+
+/// An amount in major units, exact to four digits after the point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Money {
+    ten_thousandths: i64,
+}
+
+impl Money {
+    const SCALE: i64 = 10_000;
+
+    /// Reads `129.9`, `-10.00`, `1299`. No thousands separators, no currency.
+    pub fn parse(text: &str) -> Option<Money> {
+        let text = text.trim();
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let only_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if (whole.is_empty() && fraction.is_empty()) || !only_digits(whole) || !only_digits(fraction) {
+            return None;
+        }
+        let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        let mut padded: String = fraction.chars().take(4).collect();
+        while padded.len() < 4 {
+            padded.push('0');
+        }
+        let fraction: i64 = padded.parse().ok()?;
+        let ten_thousandths = whole.checked_mul(Self::SCALE)?.checked_add(fraction)?;
+        Some(Money {
+            ten_thousandths: if negative { -ten_thousandths } else { ten_thousandths },
+        })
+    }
+
+    /// The amount as a number, for comparing. Exact up to fifteen digits.
+    #[expect(clippy::cast_precision_loss, reason = "amounts of shops stay far below 2^53 ten-thousandths")]
+    pub fn as_f64(self) -> f64 {
+        self.ten_thousandths as f64 / Self::SCALE as f64
+    }
+
+    /// The sum, or `None` where it does not fit.
+    pub fn checked_add(self, other: Money) -> Option<Money> {
+        let ten_thousandths = self.ten_thousandths.checked_add(other.ten_thousandths)?;
+        Some(Money { ten_thousandths })
+    }
+
+    /// The difference, or `None` where it does not fit.
+    pub fn checked_sub(self, other: Money) -> Option<Money> {
+        let ten_thousandths = self.ten_thousandths.checked_sub(other.ten_thousandths)?;
+        Some(Money { ten_thousandths })
+    }
+
+    /// The amount `quantity` times, or `None` where it does not fit.
+    pub fn checked_mul(self, quantity: u64) -> Option<Money> {
+        let quantity = i64::try_from(quantity).ok()?;
+        let ten_thousandths = self.ten_thousandths.checked_mul(quantity)?;
+        Some(Money { ten_thousandths })
+    }
+
+    /// Without its sign.
+    pub fn abs(self) -> Money {
+        Money { ten_thousandths: self.ten_thousandths.saturating_abs() }
+    }
+
+    /// Nothing at all.
+    pub fn is_zero(self) -> bool {
+        self.ten_thousandths == 0
+    }
+}
+
+impl fmt::Display for Money {
+    /// `129.9`, `10`, `-0.05`: the shortest form, which [`Money::parse`] reads back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let absolute = self.ten_thousandths.unsigned_abs();
+        let scale = Self::SCALE.unsigned_abs();
+        if self.ten_thousandths < 0 {
+            f.write_str("-")?;
+        }
+        write!(f, "{}", absolute / scale)?;
+        let fraction = format!("{:04}", absolute % scale);
+        let fraction = fraction.trim_end_matches('0');
+        if fraction.is_empty() { Ok(()) } else { write!(f, ".{fraction}") }
+    }
+}
+
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Money {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Money::parse(&text).ok_or_else(|| serde::de::Error::custom("not an amount"))
+    }
+}
+
+impl Event {
+    /// `{connection}/{subject}/{id}`: the key of the entity row.
+    pub fn entity_key(&self) -> String {
+        entity_key(&self.event.source, self.subject.kind, &self.subject.id)
+    }
+
+    /// `{connection}/{subject}/{id}` of every subject that this one ends.
+    pub fn ended_keys(&self) -> impl Iterator<Item = String> + '_ {
+        self.subject
+            .ends
+            .iter()
+            .map(|link| entity_key(&self.event.source, link.kind, &link.id))
+    }
+
+    /// The order, where the event has one.
+    pub fn order(&self) -> Option<&Order> {
+        match &self.body {
+            Body::Order { order, .. } => Some(order),
+            Body::Checkout { .. } | Body::Privacy { .. } => None,
+        }
+    }
+
+    /// The free maps of the event, which go first when it is too large.
+    pub fn clear_free_maps(&mut self) {
+        let attributes: BTreeMap<&str, &mut FreeMap> = match &mut self.body {
+            Body::Order { order, .. } => [("order.attributes", &mut order.attributes)].into(),
+            Body::Checkout { checkout } => [("checkout.attributes", &mut checkout.attributes)].into(),
+            Body::Privacy { .. } => BTreeMap::new(),
+        };
+        for (path, map) in attributes {
+            if !map.is_empty() {
+                map.clear();
+                self.event.notes.push(format!("{path} left out: the event was too large"));
+            }
+        }
+    }
+}
+
+/// The key of an entity row: `{connection}/{subject}/{id}`.
+pub fn entity_key(connection: &str, kind: SubjectKind, id: &str) -> String {
+    format!("{connection}/{}/{id}", kind.as_str())
+}
+
+impl fmt::Debug for Event {
+    /// Name and key alone: everything else may be personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("name", &self.event.name)
+            .field("id", &self.event.id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(value: &u8) -> bool {
+    *value == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_reads_back_what_it_prints() {
+        for text in ["0", "129.9", "-10", "1299", "0.05", "-0.05", "99999999.9999"] {
+            assert_eq!(Money::parse(text).map(|money| money.to_string()).as_deref(), Some(text));
+        }
+        assert_eq!(Money::parse("10.00"), Money::parse("10"));
+        for text in ["", ".", "-", "1,50", "R$ 1", "1e3", "1.2.3", "--1", "99999999999999999999"] {
+            assert_eq!(Money::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! What every function of callbell-serverless needs: the door, the sources, the events, the store.
+//!
+//! No HTTP client, no template engine, no phone metadata: what only workers need lives in `engine`, so
+//! that a door starts in milliseconds and cannot be slowed by what a user configures.
+
+pub mod clock;
+pub mod connections;
+pub mod event;
+pub mod raw;
+pub mod secrets;
+pub mod sources;
+pub mod store;
