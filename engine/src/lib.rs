@@ -2,3 +2,4 @@
 //! client. No door depends on this crate.
 
 pub mod automations;
+pub mod phone;
