@@ -1,0 +1,1 @@
+//! Deserialisers for what providers make of JSON.
