@@ -1,0 +1,42 @@
+# What a developer of a shop types, and what a developer of this repository types. See README.md.
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test build install
+
+# AWS SAM CLI, for the checks of template.yaml alone. It stays in a virtual environment of its own.
+SAM_VERSION := 1.170.0
+SAM := .venv/bin/sam
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: ## post every sample event, print who reads which sentence
+	@scripts/require.sh build
+	@cargo run --locked --quiet --package cli -- demo
+
+dev: ## the whole installation on this machine, http://127.0.0.1:8787
+	@scripts/require.sh build
+	@cargo run --locked --quiet --package cli -- dev
+
+test: $(SAM) ## everything that must hold: format, lints, tests, documentation, template
+	@scripts/require.sh test
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo test --locked --workspace --quiet
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(SAM) validate --lint
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check licenses bans sources; \
+	else echo "skipped: cargo-deny is not installed (cargo install cargo-deny --locked)"; fi
+
+build: ## the Lambda functions' binaries, without packaging them
+	@scripts/require.sh build
+	cargo build --locked --release --package orders --package deliver
+
+install: ## the command callbell, into cargo's own folder
+	@scripts/require.sh build
+	@cargo install --locked --quiet --path cli --root "$${CARGO_HOME:-$$HOME/.cargo}"
+	@callbell --version | sed 's/$$/ installed/'
+
+$(SAM):
+	@scripts/require.sh test
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check aws-sam-cli==$(SAM_VERSION)
