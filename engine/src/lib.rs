@@ -3,3 +3,4 @@
 
 pub mod automations;
 pub mod callbell;
+pub mod phone;
