@@ -1,5 +1,6 @@
 //! The workers of callbell-serverless: the automations language, planning, delivery, the Callbell
 //! client. No door depends on this crate.
 
+pub mod actions;
 pub mod automations;
 pub mod callbell;
