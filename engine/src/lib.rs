@@ -4,3 +4,4 @@
 pub mod actions;
 pub mod automations;
 pub mod callbell;
+pub mod delivery;
