@@ -2,3 +2,5 @@
 //! client. No door depends on this crate.
 
 pub mod automations;
+pub mod callbell;
+pub mod phone;
