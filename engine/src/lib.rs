@@ -5,3 +5,4 @@ pub mod actions;
 pub mod automations;
 pub mod callbell;
 pub mod delivery;
+pub mod phone;
