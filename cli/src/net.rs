@@ -22,7 +22,9 @@ impl Loopback {
     /// # Errors
     /// The port is taken.
     pub async fn bind(port: u16) -> io::Result<Loopback> {
-        Ok(Loopback(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?))
+        Ok(Loopback(
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?,
+        ))
     }
 
     /// The port that was bound.
@@ -42,7 +44,13 @@ impl Listener for Loopback {
         let (stream, address) = Listener::accept(&mut self.0).await;
         // Answers are small and written at once: waiting for more of them only delays.
         let _ = stream.set_nodelay(true);
-        (Cuttable { stream, cut: Cut::default() }, address)
+        (
+            Cuttable {
+                stream,
+                cut: Cut::default(),
+            },
+            address,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -33,7 +33,11 @@ pub fn parse(text: &str) -> Result<SignedDuration, String> {
         seconds = seconds.checked_add(part).ok_or_else(wrong)?;
         rest = tail.get(1..).unwrap_or_default();
     }
-    Ok(SignedDuration::from_secs(if negative { -seconds } else { seconds }))
+    Ok(SignedDuration::from_secs(if negative {
+        -seconds
+    } else {
+        seconds
+    }))
 }
 
 /// Writes a length of time in its two largest units: `25h`, `3d 2h`, `45s`.
@@ -49,7 +53,11 @@ pub fn print(duration: SignedDuration) -> String {
         }
     }
     parts.truncate(2);
-    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.join(" ")
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +71,17 @@ mod tests {
         assert_eq!(seconds("1h30m"), 5_400);
         assert_eq!(seconds("-2d"), -172_800);
         assert_eq!(seconds("90s"), 90);
-        for text in ["", "-", "24", "24 hours", "h", "1.5h", "1h30", "99999999999999999999d", "1é"] {
+        for text in [
+            "",
+            "-",
+            "24",
+            "24 hours",
+            "h",
+            "1.5h",
+            "1h30",
+            "99999999999999999999d",
+            "1é",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,15 +33,18 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .with_state(world.clone())
         .nest(CALLBELL_PATH, world.stand_in.router())
         .layer(middleware::from_fn(only_this_machine));
-    own.fallback(door)
+    let doors = Router::new().fallback(door).with_state(world.clone());
+    own.fallback_service(doors)
         .layer(DefaultBodyLimit::max(PAYLOAD_BYTES_MAX))
-        .with_state(world.clone())
 }
 
 /// Refuses what comes under another name than this machine's: a web page could have its own name lead
 /// here and read what these pages show.
 async fn only_this_machine(request: Request, next: Next) -> Response {
-    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = request
+        .headers()
+        .get(http::header::HOST)
+        .and_then(|host| host.to_str().ok());
     let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name));
     match name {
         Some("127.0.0.1" | "localhost") => next.run(request).await,
@@ -127,7 +130,11 @@ async fn door(
         .iter()
         .find_map(|route| Some((route, route.matches(method.as_str(), path)?)));
     let Some((route, parameters)) = found else {
-        return (StatusCode::NOT_FOUND, axum::Json(json!({ "message": "Not Found" }))).into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            axum::Json(json!({ "message": "Not Found" })),
+        )
+            .into_response();
     };
     let event = envelope::write(&Parts {
         method: method.as_str(),

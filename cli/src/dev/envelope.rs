@@ -41,7 +41,11 @@ pub fn write(parts: &Parts<'_>) -> Value {
             .collect();
         headers.insert(name.as_str().to_owned(), json!(values.join(",")));
     }
-    let host = headers.get("host").and_then(Value::as_str).unwrap_or("127.0.0.1").to_owned();
+    let host = headers
+        .get("host")
+        .and_then(Value::as_str)
+        .unwrap_or("127.0.0.1")
+        .to_owned();
     let mut event = json!({
         "version": "2.0",
         "routeKey": parts.route_key,
@@ -103,24 +107,38 @@ pub fn read(event: &Value) -> Result<Sample, &'static str> {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
     let raw_path = text("/rawPath").ok_or("rawPath")?;
     let query = text("/rawQueryString").unwrap_or_default();
-    let millis =
-        event.pointer("/requestContext/timeEpoch").and_then(Value::as_i64).ok_or("timeEpoch")?;
+    let millis = event
+        .pointer("/requestContext/timeEpoch")
+        .and_then(Value::as_i64)
+        .ok_or("timeEpoch")?;
     let body = text("/body").unwrap_or_default();
-    let encoded = event.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
+    let encoded = event
+        .get("isBase64Encoded")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
     let body = if encoded {
         STANDARD.decode(body).map_err(|_| "body")?
     } else {
         body.as_bytes().to_vec()
     };
     let own = ["host", "content-length", "connection", "transfer-encoding"];
-    let headers = event.get("headers").and_then(Value::as_object).ok_or("headers")?;
+    let headers = event
+        .get("headers")
+        .and_then(Value::as_object)
+        .ok_or("headers")?;
     let headers = headers
         .iter()
         .filter(|(name, _)| !own.contains(&name.to_ascii_lowercase().as_str()))
         .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
     Ok(Sample {
-        method: text("/requestContext/http/method").unwrap_or("POST").to_owned(),
-        path: if query.is_empty() { raw_path.to_owned() } else { format!("{raw_path}?{query}") },
+        method: text("/requestContext/http/method")
+            .unwrap_or("POST")
+            .to_owned(),
+        path: if query.is_empty() {
+            raw_path.to_owned()
+        } else {
+            format!("{raw_path}?{query}")
+        },
         headers: headers.collect(),
         body,
         at: Timestamp::from_millisecond(millis).map_err(|_| "timeEpoch")?,
@@ -159,7 +177,10 @@ mod tests {
         let event = write_body(&[0xff]);
         assert_eq!(event["isBase64Encoded"], true);
         assert_eq!(event["headers"]["x-thing"], "a,b");
-        assert_eq!(event["requestContext"]["time"], "22/Nov/2026:10:00:00 +0000");
+        assert_eq!(
+            event["requestContext"]["time"],
+            "22/Nov/2026:10:00:00 +0000"
+        );
         assert_eq!(event["pathParameters"]["source"], "shopify");
     }
 }

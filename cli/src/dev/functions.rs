@@ -18,7 +18,9 @@ pub(super) struct Answer {
 
 impl Functions {
     pub(super) fn new() -> Functions {
-        Functions { doors: BTreeMap::from([("orders", ())]) }
+        Functions {
+            doors: BTreeMap::from([("orders", ())]),
+        }
     }
 
     pub(super) fn hosts(&self, function: &str) -> bool {
@@ -27,6 +29,10 @@ impl Functions {
 
     /// Hands a request to a door.
     pub(super) async fn request(&self, _function: &str, _event: &Value) -> Answer {
-        Answer { status: 503, headers: Vec::new(), body: Vec::new() }
+        Answer {
+            status: 503,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 }

@@ -110,7 +110,9 @@ impl Dev {
         let listener = Loopback::bind(settings.port)
             .await
             .map_err(|error| DevError::Port(settings.port, error))?;
-        let port = listener.port().map_err(|error| DevError::Port(settings.port, error))?;
+        let port = listener
+            .port()
+            .map_err(|error| DevError::Port(settings.port, error))?;
         let clock = Clock::shifted();
         let clock_file = file("clock");
         let offset = clock_file.as_deref().map(read_offset).unwrap_or_default();
@@ -120,13 +122,19 @@ impl Dev {
             .map_err(|error| DevError::Data("callbell.jsonl".to_owned(), error))?;
         let tokens = secrets.apis.get(secrets::CALLBELL);
         stand_in.set_account(AccountData {
-            tokens: tokens.iter().map(|token| token.expose().to_owned()).collect(),
+            tokens: tokens
+                .iter()
+                .map(|token| token.expose().to_owned())
+                .collect(),
             ..AccountData::default()
         });
         let engine = Engine::start(file("table.sqlite").as_deref())?;
         let routes = routes::read(routes::TEMPLATE)?;
         let functions = Functions::new();
-        if let Some(route) = routes.iter().find(|route| !functions.hosts(&route.function)) {
+        if let Some(route) = routes
+            .iter()
+            .find(|route| !functions.hosts(&route.function))
+        {
             return Err(DevError::Unhosted(route.function.clone()));
         }
         let (stop_sender, stopping) = watch::channel(false);
@@ -152,7 +160,12 @@ impl Dev {
             let _ = stop_sender.send(true);
         });
         notice(&format!("listening on http://127.0.0.1:{port}"));
-        Ok(Dev { world, port, stop: Some(stop), tasks: vec![serving] })
+        Ok(Dev {
+            world,
+            port,
+            stop: Some(stop),
+            tasks: vec![serving],
+        })
     }
 
     /// `http://127.0.0.1:8787`.
@@ -184,7 +197,10 @@ impl Drop for Dev {
 
 impl World {
     fn functions(&self) -> Arc<Functions> {
-        self.functions.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.functions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Moves the clock and remembers by how much.

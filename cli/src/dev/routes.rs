@@ -50,13 +50,27 @@ pub fn read(template: &str) -> Result<Vec<Route>, TemplateError> {
             if text(event.get("Type")) != Some("HttpApi") {
                 continue;
             }
-            let missing = |missing| TemplateError::Missing { resource: name.to_owned(), missing };
+            let missing = |missing| TemplateError::Missing {
+                resource: name.to_owned(),
+                missing,
+            };
             let code = text(properties.get("CodeUri")).ok_or_else(|| missing("CodeUri"))?;
-            let event = event.get("Properties").ok_or_else(|| missing("Events.*.Properties"))?;
+            let event = event
+                .get("Properties")
+                .ok_or_else(|| missing("Events.*.Properties"))?;
             routes.push(Route {
-                method: text(event.get("Method")).ok_or_else(|| missing("Method"))?.to_uppercase(),
-                path: text(event.get("Path")).ok_or_else(|| missing("Path"))?.to_owned(),
-                function: code.trim_end_matches('/').rsplit('/').next().unwrap_or(code).to_owned(),
+                method: text(event.get("Method"))
+                    .ok_or_else(|| missing("Method"))?
+                    .to_uppercase(),
+                path: text(event.get("Path"))
+                    .ok_or_else(|| missing("Path"))?
+                    .to_owned(),
+                function: code
+                    .trim_end_matches('/')
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or(code)
+                    .to_owned(),
             });
         }
     }
@@ -65,7 +79,10 @@ pub fn read(template: &str) -> Result<Vec<Route>, TemplateError> {
 
 fn entries(value: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
     let mapping = value.and_then(Value::as_mapping);
-    mapping.into_iter().flatten().filter_map(|(name, value)| Some((name.as_str()?, value)))
+    mapping
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.as_str()?, value)))
 }
 
 fn text(value: Option<&Value>) -> Option<&str> {
@@ -82,7 +99,10 @@ impl Route {
         let mut parts = path.trim_start_matches('/').split('/');
         for wanted in self.path.trim_start_matches('/').split('/') {
             let part = parts.next()?;
-            match wanted.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            match wanted
+                .strip_prefix('{')
+                .and_then(|name| name.strip_suffix('}'))
+            {
                 Some(_) if part.is_empty() => return None,
                 Some(name) => {
                     parameters.insert(name.to_owned(), part.to_owned());
@@ -107,7 +127,10 @@ mod tests {
     #[test]
     fn the_template_routes_every_door_to_its_folder() {
         let routes = read(TEMPLATE).unwrap();
-        let orders = routes.iter().find(|route| route.function == "orders").unwrap();
+        let orders = routes
+            .iter()
+            .find(|route| route.function == "orders")
+            .unwrap();
         assert_eq!(orders.key(), "ANY /orders/{source}");
     }
 
@@ -119,17 +142,29 @@ mod tests {
             function: "orders".to_owned(),
         };
         let parameters = route.matches("POST", "/orders/loja-it").unwrap();
-        assert_eq!(parameters.get("source").map(String::as_str), Some("loja-it"));
+        assert_eq!(
+            parameters.get("source").map(String::as_str),
+            Some("loja-it")
+        );
         for path in ["/orders", "/orders/", "/orders/a/b", "/forms/a", "/"] {
             assert_eq!(route.matches("POST", path), None, "{path}");
         }
-        let only_post = Route { method: "POST".to_owned(), ..route };
+        let only_post = Route {
+            method: "POST".to_owned(),
+            ..route
+        };
         assert_eq!(only_post.matches("GET", "/orders/a"), None);
     }
 
     #[test]
     fn a_function_without_code_is_an_error() {
         let template = "Resources: {A: {Type: 'AWS::Serverless::Function', Properties: {Events: {W: {Type: HttpApi}}}}}";
-        assert!(matches!(read(template), Err(TemplateError::Missing { missing: "CodeUri", .. })));
+        assert!(matches!(
+            read(template),
+            Err(TemplateError::Missing {
+                missing: "CodeUri",
+                ..
+            })
+        ));
     }
 }

@@ -29,7 +29,9 @@ pub enum SecretsError {
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, std::io::Error),
     /// It is no TOML, or has tables other than the two.
-    #[error("{path}: {problem}: [webhooks] and [apis] hold name = \"value\" or name = [\"new\", \"old\"]")]
+    #[error(
+        "{path}: {problem}: [webhooks] and [apis] hold name = \"value\" or name = [\"new\", \"old\"]"
+    )]
     Malformed {
         /// The file.
         path: String,
@@ -43,7 +45,10 @@ impl Files {
     pub fn demo() -> Files {
         let mut apis = Secrets::default();
         apis.insert(CALLBELL, Secret::new(DEMO_TOKEN));
-        Files { webhooks: demo::secrets(), apis }
+        Files {
+            webhooks: demo::secrets(),
+            apis,
+        }
     }
 
     /// Reads a file.
@@ -58,7 +63,10 @@ impl Files {
             // The parser's message quotes the line, which is a secret: the number has to do.
             let start = error.span().map_or(0, |span| span.start);
             let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
-            SecretsError::Malformed { path: name, problem: format!("line {line}") }
+            SecretsError::Malformed {
+                path: name,
+                problem: format!("line {line}"),
+            }
         })
     }
 }
@@ -71,11 +79,19 @@ mod tests {
     fn a_malformed_file_is_reported_without_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.toml");
-        std::fs::write(&path, "[webhooks]\nshopify = \"whsec_1\"\nwoo = [\"a\", 5]\n").unwrap();
+        std::fs::write(
+            &path,
+            "[webhooks]\nshopify = \"whsec_1\"\nwoo = [\"a\", 5]\n",
+        )
+        .unwrap();
         let error = Files::read(&path).unwrap_err().to_string();
         assert!(error.contains("line"), "{error}");
         assert!(!error.contains("whsec"), "{error}");
-        std::fs::write(&path, "[webhooks]\nshopify = [\"new\", \"old\"]\n[apis]\ncallbell = \"t\"\n").unwrap();
+        std::fs::write(
+            &path,
+            "[webhooks]\nshopify = [\"new\", \"old\"]\n[apis]\ncallbell = \"t\"\n",
+        )
+        .unwrap();
         let files = Files::read(&path).unwrap();
         assert_eq!(files.webhooks.get("shopify").len(), 2);
         assert_eq!(files.apis.get(CALLBELL).len(), 1);

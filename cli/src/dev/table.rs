@@ -64,21 +64,28 @@ impl Engine {
             .worker_threads(THREADS)
             .enable_all()
             .build()?;
-        let thread = thread::Builder::new().name("table".to_owned()).spawn(move || {
-            runtime.block_on(async move {
-                let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
-                    return;
-                };
-                let serving = dynoxide::server::serve_on(listener, served);
-                // Connections kept open by clients must not hold up the end.
-                tokio::select! {
-                    () = serving => {}
-                    _ = stopped => {}
-                }
-            });
-            runtime.shutdown_background();
-        })?;
-        Ok(Engine { database, endpoint, stop: Some(stop), thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("table".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+                        return;
+                    };
+                    let serving = dynoxide::server::serve_on(listener, served);
+                    // Connections kept open by clients must not hold up the end.
+                    tokio::select! {
+                        () = serving => {}
+                        _ = stopped => {}
+                    }
+                });
+                runtime.shutdown_background();
+            })?;
+        Ok(Engine {
+            database,
+            endpoint,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -88,7 +95,10 @@ impl Engine {
 
     /// A reader of the stream from its oldest record on.
     pub fn stream(&self) -> Stream {
-        Stream { database: self.database.clone(), position: None }
+        Stream {
+            database: self.database.clone(),
+            position: None,
+        }
     }
 
     /// Deletes rows whose time is over, as DynamoDB does within two days.
@@ -96,7 +106,9 @@ impl Engine {
     /// # Errors
     /// What the engine reports.
     pub fn expire(&self) -> Result<usize, EngineError> {
-        self.database.sweep_ttl().map_err(|error| EngineError::Stream(error.to_string()))
+        self.database
+            .sweep_ttl()
+            .map_err(|error| EngineError::Stream(error.to_string()))
     }
 }
 
@@ -130,8 +142,10 @@ impl Stream {
                 None => return Ok(Vec::new()),
             },
         };
-        let request =
-            GetRecordsRequest { shard_iterator: iterator.clone(), limit: Some(RECORDS_PAGE) };
+        let request = GetRecordsRequest {
+            shard_iterator: iterator.clone(),
+            limit: Some(RECORDS_PAGE),
+        };
         let page = match self.database.get_records(request) {
             Ok(page) => page,
             Err(error) => {
@@ -140,19 +154,31 @@ impl Stream {
             }
         };
         self.position = page.next_shard_iterator.or(Some(iterator));
-        let records: Result<Vec<Value>, _> = page.records.iter().map(serde_json::to_value).collect();
+        let records: Result<Vec<Value>, _> =
+            page.records.iter().map(serde_json::to_value).collect();
         records.map_err(|error| EngineError::Stream(error.to_string()))
     }
 
     /// `None`: the table has no stream yet.
     fn oldest(&self) -> Result<Option<String>, EngineError> {
-        let failed = |error: dynoxide::errors::DynoxideError| EngineError::Stream(error.to_string());
-        let request = ListStreamsRequest { table_name: Some(TABLE.to_owned()), ..Default::default() };
+        let failed =
+            |error: dynoxide::errors::DynoxideError| EngineError::Stream(error.to_string());
+        let request = ListStreamsRequest {
+            table_name: Some(TABLE.to_owned()),
+            ..Default::default()
+        };
         let streams = self.database.list_streams(request).map_err(failed)?;
-        let Some(arn) = streams.streams.first().map(|stream| stream.stream_arn.clone()) else {
+        let Some(arn) = streams
+            .streams
+            .first()
+            .map(|stream| stream.stream_arn.clone())
+        else {
             return Ok(None);
         };
-        let request = DescribeStreamRequest { stream_arn: arn.clone(), ..Default::default() };
+        let request = DescribeStreamRequest {
+            stream_arn: arn.clone(),
+            ..Default::default()
+        };
         let described = self.database.describe_stream(request).map_err(failed)?;
         let Some(shard) = described.stream_description.shards.first() else {
             return Ok(None);
@@ -170,5 +196,8 @@ impl Stream {
 
 /// Whether the event source's filter lets a record through: `lane` is `send` in its new image.
 pub fn is_in_lane(record: &Value) -> bool {
-    record.pointer("/dynamodb/NewImage/lane/S").and_then(Value::as_str) == Some("send")
+    record
+        .pointer("/dynamodb/NewImage/lane/S")
+        .and_then(Value::as_str)
+        == Some("send")
 }

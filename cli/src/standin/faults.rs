@@ -71,7 +71,9 @@ impl Faults {
 
     /// How many requests will still fail.
     pub fn left(&self) -> u32 {
-        self.0.iter().fold(0, |sum, fault| sum.saturating_add(fault.times))
+        self.0
+            .iter()
+            .fold(0, |sum, fault| sum.saturating_add(fault.times))
     }
 }
 
@@ -97,11 +99,17 @@ pub fn read(value: &serde_json::Value) -> Result<Fault, String> {
     let kind = serde_json::from_value::<Kind>(serde_json::Value::Object(fields))
         .map_err(|error| error.to_string())?;
     match kind {
-        Kind::Status { status } | Kind::AcceptThenStatus { status } if !(400..600).contains(&status) => {
+        Kind::Status { status } | Kind::AcceptThenStatus { status }
+            if !(400..600).contains(&status) =>
+        {
             Err("status is between 400 and 599".to_owned())
         }
         Kind::Delay { ms } if ms > DELAY_MS_MAX => Err(format!("ms is at most {DELAY_MS_MAX}")),
-        kind => Ok(Fault { kind, times, every_request }),
+        kind => Ok(Fault {
+            kind,
+            times,
+            every_request,
+        }),
     }
 }
 

@@ -47,14 +47,20 @@ impl Journal {
     /// # Errors
     /// The file cannot be read or made.
     pub fn open(path: &Path) -> io::Result<(Journal, Vec<Line>)> {
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         if bytes.last().is_some_and(|last| *last != b'\n') {
             file.write_all(b"\n")?;
         }
         let lines = bytes.split(|byte| *byte == b'\n');
-        let lines = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let lines = lines
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect();
         Ok((Journal(Some(file)), lines))
     }
 

@@ -80,7 +80,11 @@ impl StandIn {
     ///
     /// # Errors
     /// The journal cannot be opened.
-    pub fn new(clock: Clock, identity: fn(&str) -> String, journal: Option<&Path>) -> io::Result<StandIn> {
+    pub fn new(
+        clock: Clock,
+        identity: fn(&str) -> String,
+        journal: Option<&Path>,
+    ) -> io::Result<StandIn> {
         let mut held = Held::default();
         if let Some(path) = journal {
             let (journal, lines) = Journal::open(path)?;
@@ -94,7 +98,11 @@ impl StandIn {
                 }
             }
         }
-        Ok(StandIn(Arc::new(Inner { clock, identity, state: Mutex::new(held) })))
+        Ok(StandIn(Arc::new(Inner {
+            clock,
+            identity,
+            state: Mutex::new(held),
+        })))
     }
 
     /// Changes what the account has; messages and windows stay.
@@ -132,10 +140,19 @@ impl StandIn {
     /// The journal cannot be written.
     pub fn set_window(&self, phone: &str, open: bool) -> io::Result<Option<Timestamp>> {
         let hours = SignedDuration::from_hours(WINDOW_HOURS);
-        let until = open.then(|| self.0.clock.now().saturating_add(hours).unwrap_or(Timestamp::MAX));
+        let until = open.then(|| {
+            self.0
+                .clock
+                .now()
+                .saturating_add(hours)
+                .unwrap_or(Timestamp::MAX)
+        });
         let phone = (self.0.identity)(phone);
         let mut held = self.held();
-        held.journal.append(&Line::Window { phone: phone.clone(), until })?;
+        held.journal.append(&Line::Window {
+            phone: phone.clone(),
+            until,
+        })?;
         held.windows.insert(phone, until);
         Ok(until)
     }
@@ -199,7 +216,10 @@ impl Request {
     }
 
     fn page(&self) -> usize {
-        self.parameter("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1)
+        self.parameter("page")
+            .and_then(|page| page.parse().ok())
+            .unwrap_or(1)
+            .max(1)
     }
 }
 
@@ -243,7 +263,10 @@ impl StandIn {
             return Some((429, json!({ "error": "too many requests" })));
         }
         let is_send = request.method == Method::POST && request.path == "/messages/send";
-        let is_template = request.body.get("template_uuid").is_some_and(|value| !value.is_null())
+        let is_template = request
+            .body
+            .get("template_uuid")
+            .is_some_and(|value| !value.is_null())
             && request.body.get("from").and_then(Value::as_str) == Some("whatsapp");
         let fault = self.held().faults.take(is_send, is_template);
         if let Some(Kind::Delay { ms }) = fault {
@@ -253,7 +276,11 @@ impl StandIn {
             self.remember(request, refused.0);
             return Some(refused);
         }
-        let (status, body) = if is_send { self.send(request) } else { self.look_up(request) };
+        let (status, body) = if is_send {
+            self.send(request)
+        } else {
+            self.look_up(request)
+        };
         if !(is_send && (200..300).contains(&status)) {
             self.remember(request, status);
         }
@@ -293,7 +320,12 @@ impl StandIn {
             return failure(500);
         };
         let body = request.body.clone();
-        let message = Message { uuid: uuid.clone(), at: now, body, text: sendable.text };
+        let message = Message {
+            uuid: uuid.clone(),
+            at: now,
+            body,
+            text: sendable.text,
+        };
         let line = Line::Message(message.clone());
         if held.journal.append(&line).is_err() {
             return failure(500);
@@ -311,7 +343,10 @@ impl StandIn {
                 fields.insert("contact".to_owned(), json!([contact(&sendable.to)]));
             }
             if wants("conversation") {
-                let href = format!("https://dash.callbell.eu/chat/{}", contact_uuid(&sendable.to));
+                let href = format!(
+                    "https://dash.callbell.eu/chat/{}",
+                    contact_uuid(&sendable.to)
+                );
                 fields.insert("conversation".to_owned(), json!([{ "href": href }]));
             }
         }
@@ -319,7 +354,11 @@ impl StandIn {
     }
 
     fn look_up(&self, request: &Request) -> Answer {
-        let parts: Vec<&str> = request.path.split('/').filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = request
+            .path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .collect();
         match (request.method.as_str(), parts.as_slice()) {
             ("GET", ["auth", "me"]) => (
                 200,
@@ -335,10 +374,16 @@ impl StandIn {
             ("GET", ["templates", uuid]) => {
                 let held = self.held();
                 let found = held.templates.iter().find(|known| known.uuid == *uuid);
-                found.map_or_else(missing, |found| (200, json!({ "template": template(found) })))
+                found.map_or_else(missing, |found| {
+                    (200, json!({ "template": template(found) }))
+                })
             }
             ("GET", ["messages", "status", uuid]) => {
-                let known = self.held().messages.iter().any(|message| message.uuid == *uuid);
+                let known = self
+                    .held()
+                    .messages
+                    .iter()
+                    .any(|message| message.uuid == *uuid);
                 let payload = json!({
                     "message": { "uuid": uuid, "status": "sent", "messageStatusPayload": {} }
                 });
@@ -403,7 +448,9 @@ impl StandIn {
                 let uuid = contact_uuid(&(self.0.identity)(&number));
                 let found = people.get(&uuid);
                 // One of the endpoints that answer a one-element array.
-                found.map_or_else(missing, |to| (200, json!({ "contact": [self.contact(to)] })))
+                found.map_or_else(missing, |to| {
+                    (200, json!({ "contact": [self.contact(to)] }))
+                })
             }
             [uuid] => {
                 let found = people.get(*uuid);

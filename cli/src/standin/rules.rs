@@ -77,19 +77,28 @@ pub struct Refused {
 impl Refused {
     /// `error` as a string.
     pub fn text(status: u16, message: &str) -> Refused {
-        Refused { status, body: json!({ "error": message }) }
+        Refused {
+            status,
+            body: json!({ "error": message }),
+        }
     }
 
     /// `error` as a string, with the stable `code`.
     pub fn code(status: u16, message: &str, code: &str) -> Refused {
-        Refused { status, body: json!({ "error": message, "code": code }) }
+        Refused {
+            status,
+            body: json!({ "error": message, "code": code }),
+        }
     }
 
     /// `error` as an object: parameter → its problems.
     pub fn field(field: &str, problem: &str) -> Refused {
         let mut fields = Map::new();
         fields.insert(field.to_owned(), json!([problem]));
-        Refused { status: 422, body: json!({ "error": fields }) }
+        Refused {
+            status: 422,
+            body: json!({ "error": fields }),
+        }
     }
 }
 
@@ -98,9 +107,15 @@ impl Refused {
 /// # Errors
 /// The first rule that it breaks, in the shape in which Callbell says so.
 pub fn check(body: &Value, account: &Account<'_>) -> Result<Sendable, Refused> {
-    let body = body.as_object().ok_or_else(|| Refused::text(400, "the body must be a JSON object"))?;
+    let body = body
+        .as_object()
+        .ok_or_else(|| Refused::text(400, "the body must be a JSON object"))?;
     let to = recipient(body)?;
-    let from = one_of(body, "from", &["whatsapp", "facebook", "instagram", "telegram"])?;
+    let from = one_of(
+        body,
+        "from",
+        &["whatsapp", "facebook", "instagram", "telegram"],
+    )?;
     let channel = required(body, "channel_uuid")?;
     let known = account.channels.iter().find(|known| known.uuid == channel);
     if !account.channels.is_empty() && known.is_none() {
@@ -122,7 +137,11 @@ pub fn check(body: &Value, account: &Account<'_>) -> Result<Sendable, Refused> {
             "more than 24 hours since the contact's last message: only template messages can be sent",
         ));
     }
-    Ok(Sendable { to, text, is_template: template.is_some() })
+    Ok(Sendable {
+        to,
+        text,
+        is_template: template.is_some(),
+    })
 }
 
 fn required<'a>(body: &'a Map<String, Value>, field: &str) -> Result<&'a str, Refused> {
@@ -141,7 +160,10 @@ fn one_of<'a>(
     if allowed.contains(&word) {
         return Ok(word);
     }
-    Err(Refused::field(field, &format!("must be one of {}", allowed.join(", "))))
+    Err(Refused::field(
+        field,
+        &format!("must be one of {}", allowed.join(", ")),
+    ))
 }
 
 fn recipient(body: &Map<String, Value>) -> Result<String, Refused> {
@@ -150,8 +172,8 @@ fn recipient(body: &Map<String, Value>) -> Result<String, Refused> {
         _ => {
             let to = required(body, "to")?;
             let digits = to.strip_prefix('+').unwrap_or_default();
-            let plausible =
-                (8..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let plausible = (8..=15).contains(&digits.len())
+                && digits.bytes().all(|byte| byte.is_ascii_digit());
             if !plausible {
                 return Err(Refused::field("to", "is not a valid phone number"));
             }
@@ -164,13 +186,18 @@ fn metadata(body: &Map<String, Value>) -> Result<(), Refused> {
     let Some(value) = body.get("metadata").filter(|value| !value.is_null()) else {
         return Ok(());
     };
-    let pairs = value.as_object().ok_or_else(|| Refused::field("metadata", "must be an object"))?;
+    let pairs = value
+        .as_object()
+        .ok_or_else(|| Refused::field("metadata", "must be an object"))?;
     if pairs.len() > METADATA_PAIRS_MAX {
         return Err(Refused::field("metadata", "must have at most 10 pairs"));
     }
     for (key, value) in pairs {
         if key.chars().count() > METADATA_KEY_CHARS_MAX {
-            return Err(Refused::field("metadata", "keys must have at most 50 characters"));
+            return Err(Refused::field(
+                "metadata",
+                "keys must have at most 50 characters",
+            ));
         }
         let fits = match value {
             Value::String(text) => text.chars().count() <= METADATA_VALUE_CHARS_MAX,
@@ -178,7 +205,10 @@ fn metadata(body: &Map<String, Value>) -> Result<(), Refused> {
             Value::Null | Value::Array(_) | Value::Object(_) => false,
         };
         if !fits {
-            return Err(Refused::field("metadata", "values must be plain, of at most 500 characters"));
+            return Err(Refused::field(
+                "metadata",
+                "values must be plain, of at most 500 characters",
+            ));
         }
     }
     Ok(())
@@ -199,11 +229,16 @@ fn words(body: &Map<String, Value>) -> Result<(), Refused> {
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(word)) if word == "contact" || word == "conversation" => Ok(()),
         Some(Value::Array(list))
-            if list.iter().all(|word| word == "contact" || word == "conversation") =>
+            if list
+                .iter()
+                .all(|word| word == "contact" || word == "conversation") =>
         {
             Ok(())
         }
-        Some(_) => Err(Refused::field("fields", "must be one of contact, conversation")),
+        Some(_) => Err(Refused::field(
+            "fields",
+            "must be one of contact, conversation",
+        )),
     }
 }
 
@@ -214,7 +249,9 @@ fn template<'a>(
     account: &Account<'a>,
 ) -> Result<Option<Option<&'a Template>>, Refused> {
     let opted_in = body.get("optin_contact") == Some(&Value::Bool(true));
-    let named = body.get("template_uuid").is_some_and(|value| !value.is_null());
+    let named = body
+        .get("template_uuid")
+        .is_some_and(|value| !value.is_null());
     let uuid = match (named, opted_in) {
         (false, false) => return Ok(None),
         (false, true) => return Err(Refused::field("template_uuid", EMPTY)),
@@ -222,13 +259,22 @@ fn template<'a>(
         (true, true) => required(body, "template_uuid")?,
     };
     if from != "whatsapp" {
-        return Err(Refused::field("template_uuid", "templates exist on WhatsApp channels only"));
+        return Err(Refused::field(
+            "template_uuid",
+            "templates exist on WhatsApp channels only",
+        ));
     }
-    let known = account.templates.iter().find(|template| template.uuid == uuid);
+    let known = account
+        .templates
+        .iter()
+        .find(|template| template.uuid == uuid);
     if let Some(template) = known
         && template.status != "approved"
     {
-        return Err(Refused::field("template_uuid", &format!("template is {}", template.status)));
+        return Err(Refused::field(
+            "template_uuid",
+            &format!("template is {}", template.status),
+        ));
     }
     Ok(Some(known))
 }
@@ -244,9 +290,15 @@ fn content<'a>(
         .and_then(Value::as_object)
         .ok_or_else(|| Refused::field("content", EMPTY))?;
     if kind != "text" {
-        let url = content.get("url").and_then(Value::as_str).unwrap_or_default();
+        let url = content
+            .get("url")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         if !url.starts_with("https://") && !url.starts_with("http://") {
-            return Err(Refused::field("content", "url must be present and an address"));
+            return Err(Refused::field(
+                "content",
+                "url must be present and an address",
+            ));
         }
     }
     Ok((kind, content.get("text").and_then(Value::as_str)))
@@ -256,10 +308,16 @@ fn plain_text(body: &Map<String, Value>) -> Result<Option<String>, Refused> {
     let (kind, text) = content(body, &["text", "image", "document"])?;
     let text = text.unwrap_or_default();
     if kind == "text" && text.trim().is_empty() {
-        return Err(Refused::field("content", "text must be present and not empty"));
+        return Err(Refused::field(
+            "content",
+            "text must be present and not empty",
+        ));
     }
     if text.chars().count() > TEXT_CHARS_MAX {
-        return Err(Refused::field("content", "text is too long (maximum is 4096 characters)"));
+        return Err(Refused::field(
+            "content",
+            "text is too long (maximum is 4096 characters)",
+        ));
     }
     Ok(Some(text.to_owned()))
 }
@@ -270,13 +328,21 @@ fn template_text(
 ) -> Result<Option<String>, Refused> {
     let (kind, text) = content(body, &["text", "image", "document", "video"])?;
     let values = match body.get("template_values").filter(|value| !value.is_null()) {
-        None => text.filter(|text| !text.is_empty()).map(|text| vec![text.to_owned()]).unwrap_or_default(),
+        None => text
+            .filter(|text| !text.is_empty())
+            .map(|text| vec![text.to_owned()])
+            .unwrap_or_default(),
         Some(Value::Array(list)) => list
             .iter()
             .map(|value| value.as_str().map(str::to_owned))
             .collect::<Option<Vec<String>>>()
             .ok_or_else(|| Refused::field("template_values", "must be an array of strings"))?,
-        Some(_) => return Err(Refused::field("template_values", "must be an array of strings")),
+        Some(_) => {
+            return Err(Refused::field(
+                "template_values",
+                "must be an array of strings",
+            ));
+        }
     };
     // WhatsApp refuses empty parameters and such with line breaks, tabs or runs of spaces:
     // https://developers.facebook.com/docs/whatsapp/cloud-api/guides/send-message-templates
@@ -284,23 +350,35 @@ fn template_text(
         !value.trim().is_empty() && !value.contains(['\n', '\t', '\r']) && !value.contains("     ")
     };
     if !values.iter().all(tidy) {
-        return Err(Refused::field("template_values", "values must not be empty nor hold line breaks"));
+        return Err(Refused::field(
+            "template_values",
+            "values must not be empty nor hold line breaks",
+        ));
     }
     let Some(template) = template else {
         return Ok(None);
     };
     let wanted = placeholders(&template.text);
     if wanted != values.len() {
-        let problem = format!("the template has {wanted} placeholders, {} values given", values.len());
+        let problem = format!(
+            "the template has {wanted} placeholders, {} values given",
+            values.len()
+        );
         return Err(Refused::field("template_values", &problem));
     }
     let text_template = template.kind.is_empty() || template.kind == "text";
     if text_template != (kind == "text") {
-        return Err(Refused::field("type", &format!("the template's type is {}", template.kind)));
+        return Err(Refused::field(
+            "type",
+            &format!("the template's type is {}", template.kind),
+        ));
     }
     let filled = fill(&template.text, &values);
     if filled.chars().count() > TEMPLATE_CHARS_MAX {
-        return Err(Refused::field("template_values", "the filled template is too long"));
+        return Err(Refused::field(
+            "template_values",
+            "the filled template is too long",
+        ));
     }
     Ok(Some(filled))
 }
@@ -308,7 +386,8 @@ fn template_text(
 /// How many placeholders a template's text has: the highest number in `{{n}}`.
 pub fn placeholders(text: &str) -> usize {
     let numbers = text.split("{{").skip(1).filter_map(|rest| {
-        rest.split_once("}}").and_then(|(number, _)| number.trim().parse::<usize>().ok())
+        rest.split_once("}}")
+            .and_then(|(number, _)| number.trim().parse::<usize>().ok())
     });
     numbers.max().unwrap_or(0)
 }
@@ -324,7 +403,11 @@ pub fn fill(text: &str, values: &[String]) -> String {
             rest = after;
             continue;
         };
-        let value = number.trim().parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let value = number
+            .trim()
+            .parse::<usize>()
+            .ok()
+            .and_then(|n| n.checked_sub(1));
         match value.and_then(|index| values.get(index)) {
             Some(value) => filled.push_str(value),
             None => {
@@ -357,12 +440,26 @@ mod tests {
                 status: "approved".to_owned(),
                 ..Template::default()
             },
-            Template { uuid: "b".repeat(32), status: "rejected".to_owned(), ..Template::default() },
+            Template {
+                uuid: "b".repeat(32),
+                status: "rejected".to_owned(),
+                ..Template::default()
+            },
         ];
-        let channels =
-            [Channel { uuid: "c".repeat(32), title: "Loja".to_owned(), kind: "whatsapp".to_owned() }];
+        let channels = [Channel {
+            uuid: "c".repeat(32),
+            title: "Loja".to_owned(),
+            kind: "whatsapp".to_owned(),
+        }];
         let window_open = |_: &str| window;
-        check(&body, &Account { templates: &templates, channels: &channels, window_open: &window_open })
+        check(
+            &body,
+            &Account {
+                templates: &templates,
+                channels: &channels,
+                window_open: &window_open,
+            },
+        )
     }
 
     fn template(body: &mut Value, uuid: &str, values: &[&str]) {
@@ -397,7 +494,9 @@ mod tests {
             ("to", |body| body["to"] = json!("")),
             ("from", |body| body["from"] = json!("sms")),
             ("channel_uuid", |body| body["channel_uuid"] = Value::Null),
-            ("channel_uuid", |body| body["channel_uuid"] = json!("d".repeat(32))),
+            ("channel_uuid", |body| {
+                body["channel_uuid"] = json!("d".repeat(32))
+            }),
             ("type", |body| body["type"] = json!("audio")),
             ("content", |body| body["content"] = json!({ "text": " " })),
             ("optin_contact", |body| {
@@ -408,15 +507,25 @@ mod tests {
             ("template_uuid", |body| template(body, "b", &[])),
             ("template_values", |body| template(body, "a", &["x"])),
             ("template_values", |body| template(body, "a", &["x", " "])),
-            ("template_values", |body| template(body, "a", &["x", "a\nb"])),
-            ("metadata", |body| body["metadata"] = json!({ "k".repeat(51): "v" })),
-            ("metadata", |body| body["metadata"] = json!({ "k": "v".repeat(501) })),
+            ("template_values", |body| {
+                template(body, "a", &["x", "a\nb"])
+            }),
+            ("metadata", |body| {
+                body["metadata"] = json!({ "k".repeat(51): "v" })
+            }),
+            ("metadata", |body| {
+                body["metadata"] = json!({ "k": "v".repeat(501) })
+            }),
             ("metadata", |body| body["metadata"] = json!({ "k": {} })),
             ("bot_status", |body| body["bot_status"] = json!("on")),
         ];
         for (field, change) in cases {
             let refused = verdict(change, true).unwrap_err();
-            assert!(refused.body["error"][*field].is_array(), "{field}: {}", refused.body);
+            assert!(
+                refused.body["error"][*field].is_array(),
+                "{field}: {}",
+                refused.body
+            );
         }
     }
 
