@@ -387,6 +387,9 @@ pub(super) fn printed(value: &Value) -> String {
     if is_absent(value) {
         return String::new();
     }
+    if value.kind() == ValueKind::Bool {
+        return value.is_true().to_string();
+    }
     if value.is_number() && !value.is_integer() {
         return f64::try_from(value.clone()).map_or_else(|_| value.to_string(), |n| n.to_string());
     }
@@ -1036,6 +1039,7 @@ mod tests {
             ("<b>{{ '<i>' }}</b>", "<b><i></b>"),
             ("{{ 1 if order.test }}", ""),
             ("a\nb\n", "a\nb"),
+            ("{{ order.test }}", "false"),
             ("{{ nobody }}", "error: unknown name nobody"),
         ];
         for (source, expected) in rows {

@@ -94,24 +94,22 @@ impl Source for WooCommerce {
 /// Most digits of a webhook's number in a ping.
 const PING_DIGITS_MAX: usize = 20;
 
-/// What WooCommerce signs with: the five entities of `wp_specialchars_decode(…, ENT_QUOTES)` are decoded
-/// first, so a secret copied from its page may stand there in either form. `&amp;` comes last: an entity
-/// that was escaped itself is decoded once.
+/// What WooCommerce signs with: the entities of `wp_specialchars_decode(…, ENT_QUOTES)` are decoded first,
+/// so a secret copied from its page may stand there in either form. `&amp;` comes last: an entity that was
+/// escaped itself is decoded once.
 fn signing_key(secret: &str) -> String {
-    let pairs = [
+    let entities = [
         ("&quot;", "\""),
+        ("&#034;", "\""),
         ("&#34;", "\""),
         ("&#x22;", "\""),
         ("&#039;", "'"),
         ("&#39;", "'"),
         ("&#x27;", "'"),
-        ("&apos;", "'"),
         ("&lt;", "<"),
-        ("&#60;", "<"),
         ("&gt;", ">"),
-        ("&#62;", ">"),
-        ("&#38;", "&"),
+        ("&#038;", "&"),
         ("&amp;", "&"),
     ];
-    pairs.iter().fold(secret.to_owned(), |key, (from, to)| key.replace(from, to))
+    entities.iter().fold(secret.to_owned(), |key, (entity, character)| key.replace(entity, character))
 }
