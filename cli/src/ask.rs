@@ -10,7 +10,9 @@ use crate::error::CliError;
 /// There is no terminal, or it went away.
 pub fn confirm(question: &str) -> Result<bool, CliError> {
     if !is_terminal() {
-        return Err(CliError::new(format!("{question} Nobody is here to answer")).hint("add --yes"));
+        return Err(
+            CliError::new(format!("{question} Nobody is here to answer")).hint("add --yes"),
+        );
     }
     dialoguer::Confirm::new()
         .with_prompt(question)
@@ -32,8 +34,14 @@ pub fn line(
         .with_prompt(question)
         .allow_empty(default.is_empty())
         .validate_with(|answer: &String| check(answer));
-    let input = if default.is_empty() { input } else { input.default(default.to_owned()) };
-    input.interact_text().map_err(|error| CliError::new(error.to_string()))
+    let input = if default.is_empty() {
+        input
+    } else {
+        input.default(default.to_owned())
+    };
+    input
+        .interact_text()
+        .map_err(|error| CliError::new(error.to_string()))
 }
 
 /// Whether somebody is there to answer.

@@ -44,9 +44,15 @@ impl Local {
     /// `--local` is missing, or nobody answers.
     pub async fn of(target: &Target) -> Result<Local, CliError> {
         let port = target.local.ok_or_else(|| {
-            let stack = target.stack.as_deref().map(|stack| format!(" ({stack})")).unwrap_or_default();
-            CliError::new(format!("this version does not speak to a stack on AWS yet{stack}"))
-                .hint("add --local to work on the callbell dev of this machine")
+            let stack = target
+                .stack
+                .as_deref()
+                .map(|stack| format!(" ({stack})"))
+                .unwrap_or_default();
+            CliError::new(format!(
+                "this version does not speak to a stack on AWS yet{stack}"
+            ))
+            .hint("add --local to work on the callbell dev of this machine")
         })?;
         Local::at(port).await
     }
@@ -61,18 +67,29 @@ impl Local {
             .no_proxy()
             .timeout(Duration::from_secs(ANSWER_SECONDS_MAX))
             .build()?;
-        let answer = http.get(format!("{base}/_dev/info")).send().await.map_err(|_| {
-            CliError::new(format!("no callbell dev answers on port {port}"))
-                .hint("start it in another terminal: callbell dev")
-        })?;
+        let answer = http
+            .get(format!("{base}/_dev/info"))
+            .send()
+            .await
+            .map_err(|_| {
+                CliError::new(format!("no callbell dev answers on port {port}"))
+                    .hint("start it in another terminal: callbell dev")
+            })?;
         let info: Info = answer.json().await.map_err(|_| {
-            CliError::new(format!("what answers on port {port} is no callbell dev of this version"))
+            CliError::new(format!(
+                "what answers on port {port} is no callbell dev of this version"
+            ))
         })?;
         // Its clock may have been moved: rows are written and read at its time.
         let clock = Clock::shifted();
         clock.advance(info.now.duration_since(clock.now()));
         let store = dev::store(&info.dynamodb, clock)?;
-        Ok(Local { http, base, info, store })
+        Ok(Local {
+            http,
+            base,
+            info,
+            store,
+        })
     }
 
     /// Tells it that something was pushed.
@@ -80,8 +97,13 @@ impl Local {
     /// # Errors
     /// It does not answer any more.
     pub async fn reload(&self) -> Result<(), CliError> {
-        let answer: Value =
-            self.http.post(format!("{}/_dev/reload", self.base)).send().await?.json().await?;
+        let answer: Value = self
+            .http
+            .post(format!("{}/_dev/reload", self.base))
+            .send()
+            .await?
+            .json()
+            .await?;
         drop(answer);
         Ok(())
     }
@@ -113,8 +135,11 @@ pub async fn account(args: &AccountArgs) -> Result<Callbell, CliError> {
         return Local::at(port).await?.callbell();
     }
     if !args.secrets.exists() {
-        return Err(CliError::new(format!("there is no {}", args.secrets.display()))
-            .hint("callbell init writes one; or add --local to ask the callbell dev of this machine"));
+        return Err(
+            CliError::new(format!("there is no {}", args.secrets.display())).hint(
+                "callbell init writes one; or add --local to ask the callbell dev of this machine",
+            ),
+        );
     }
     client(engine::callbell::BASE_URL, &Files::read(&args.secrets)?)
 }

@@ -17,7 +17,10 @@ pub struct Cell {
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Cell {
-        Cell { text: text.into(), style: Style::new() }
+        Cell {
+            text: text.into(),
+            style: Style::new(),
+        }
     }
 }
 
@@ -31,7 +34,10 @@ impl Cell {
 
     /// The colour of a job's state.
     pub fn status(status: Status) -> Cell {
-        Cell { text: status.as_str().to_owned(), style: style(status) }
+        Cell {
+            text: status.as_str().to_owned(),
+            style: style(status),
+        }
     }
 
     /// In the colour of a job's state.
@@ -95,12 +101,18 @@ pub fn json(value: &impl Serialize) -> Result<(), CliError> {
 
 /// An instant as people read it in a list, in a zone: `22 Nov 10:00:05`.
 pub fn instant(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%-d %b %H:%M:%S").to_string()
+    at.to_zoned(zone.clone())
+        .strftime("%-d %b %H:%M:%S")
+        .to_string()
 }
 
 /// `1 job`, `2 jobs`.
 pub fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
 }
 
 /// `15 sent, 3 skipped`: how many are in each state, in the order in which they matter.
@@ -118,11 +130,20 @@ pub fn tally<'a>(statuses: impl IntoIterator<Item = &'a Status>) -> String {
     ];
     let parts: Vec<String> = order
         .into_iter()
-        .map(|status| (status, statuses.iter().filter(|other| **other == status).count()))
+        .map(|status| {
+            (
+                status,
+                statuses.iter().filter(|other| **other == status).count(),
+            )
+        })
         .filter(|(_, number)| *number > 0)
         .map(|(status, number)| format!("{number} {status}"))
         .collect();
-    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() {
+        "none".to_owned()
+    } else {
+        parts.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -132,16 +153,27 @@ mod tests {
     #[test]
     fn columns_stand_under_each_other() {
         let rows = vec![
-            vec![Cell::from("order.paid"), Cell::from("à"), Cell::status(Status::Sent)],
+            vec![
+                Cell::from("order.paid"),
+                Cell::from("à"),
+                Cell::status(Status::Sent),
+            ],
             vec![Cell::from("x"), Cell::from("bb"), Cell::from("")],
         ];
-        let plain = anstream::adapter::strip_str(&table(&["event", "to", "state"], &rows)).to_string();
-        assert_eq!(plain, "event       to  state\norder.paid  à   sent\nx           bb\n");
+        let plain =
+            anstream::adapter::strip_str(&table(&["event", "to", "state"], &rows)).to_string();
+        assert_eq!(
+            plain,
+            "event       to  state\norder.paid  à   sent\nx           bb\n"
+        );
     }
 
     #[test]
     fn states_are_counted() {
-        assert_eq!(tally(&[Status::Skipped, Status::Sent, Status::Sent]), "2 sent, 1 skipped");
+        assert_eq!(
+            tally(&[Status::Skipped, Status::Sent, Status::Sent]),
+            "2 sent, 1 skipped"
+        );
         assert_eq!(tally(&[]), "none");
         assert_eq!(count(1, "event"), "1 event");
         assert_eq!(count(0, "job"), "0 jobs");

@@ -47,8 +47,14 @@ pub async fn run(args: &AccountArgs) -> Outcome {
         })
         .collect();
     say(table(&["uuid", "kind", "title", ""], &rows).trim_end());
-    if let Some(first) = channels.iter().find(|channel| channel.discarded_at.is_none()) {
-        say(format!("\nfor automations.toml:\n\n[channel.main]\nuuid = \"{}\"", first.uuid));
+    if let Some(first) = channels
+        .iter()
+        .find(|channel| channel.discarded_at.is_none())
+    {
+        say(format!(
+            "\nfor automations.toml:\n\n[channel.main]\nuuid = \"{}\"",
+            first.uuid
+        ));
     }
     Ok(0)
 }

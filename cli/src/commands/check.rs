@@ -19,7 +19,10 @@ pub fn run(args: &CheckArgs) -> Outcome {
         Ok(checked) => (checked.warnings.clone(), Some(checked)),
         Err(diagnostics) => (diagnostics, None),
     };
-    let errors = diagnostics.iter().filter(|one| one.severity == Severity::Error).count();
+    let errors = diagnostics
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+        .count();
     if args.json {
         output::json(&json!({ "errors": errors, "diagnostics": diagnostics }))?;
         return Ok(u8::from(errors > 0));
@@ -53,7 +56,12 @@ pub fn contents(checked: &Checked) -> String {
     let mut locales = std::collections::BTreeSet::from([automations.defaults.locale.as_str()]);
     for message in automations.messages.values() {
         locales.extend(message.text.iter().flat_map(|text| text.locales()));
-        locales.extend(message.template.iter().flat_map(|template| template.locales()));
+        locales.extend(
+            message
+                .template
+                .iter()
+                .flat_map(|template| template.locales()),
+        );
     }
     format!(
         "{}, {}, {}",

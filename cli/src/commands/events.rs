@@ -17,13 +17,17 @@ use crate::output::{self, count, instant, say};
 pub async fn run(args: &EventsArgs) -> Outcome {
     let local = Local::of(&args.target).await?;
     let filter = EventFilter {
-        since: args.since.and_then(|since| local.now().checked_sub(since).ok()),
+        since: args
+            .since
+            .and_then(|since| local.now().checked_sub(since).ok()),
         ..EventFilter::default()
     };
     let events = all_events(&local.store, &filter).await?;
     let total = events.len();
-    let events: Vec<EventRow> =
-        events.into_iter().filter(|event| args.all || !matched(event)).collect();
+    let events: Vec<EventRow> = events
+        .into_iter()
+        .filter(|event| args.all || !matched(event))
+        .collect();
     if args.json {
         output::json(&events.iter().map(as_json).collect::<Vec<_>>())?;
         return Ok(0);
@@ -31,7 +35,11 @@ pub async fn run(args: &EventsArgs) -> Outcome {
     let zone = TimeZone::system();
     for event in &events {
         let name = event.name.map_or("unreadable", |name| name.as_str());
-        say(format!("{}  {name}  {}", instant(event.received_at, &zone), event.key));
+        say(format!(
+            "{}  {name}  {}",
+            instant(event.received_at, &zone),
+            event.key
+        ));
         if let Some(problem) = &event.problem {
             say(format!("    {problem}"));
         }
@@ -45,7 +53,11 @@ pub async fn run(args: &EventsArgs) -> Outcome {
     say(if args.all {
         count(total, "event")
     } else {
-        format!("{}, {} of them matched nothing", count(total, "event"), events.len())
+        format!(
+            "{}, {} of them matched nothing",
+            count(total, "event"),
+            events.len()
+        )
     });
     Ok(0)
 }

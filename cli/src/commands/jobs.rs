@@ -17,7 +17,10 @@ use crate::output::{self, Cell, instant, say, table, tally};
 /// No server, no such job or state.
 pub async fn run(args: &JobsArgs) -> Outcome {
     if let Some(JobsAction::Show { id, json, target }) = &args.action {
-        let target = Target { local: target.local.or(args.target.local), ..target.clone() };
+        let target = Target {
+            local: target.local.or(args.target.local),
+            ..target.clone()
+        };
         let local = Local::of(&target).await?;
         let job = find(&local, id).await?;
         return show(&job, *json || args.json);
@@ -26,7 +29,9 @@ pub async fn run(args: &JobsArgs) -> Outcome {
     let filter = JobFilter {
         status: args.status.as_deref().map(status).transpose()?,
         automation: args.automation.clone(),
-        since: args.since.and_then(|since| local.now().checked_sub(since).ok()),
+        since: args
+            .since
+            .and_then(|since| local.now().checked_sub(since).ok()),
         ..JobFilter::default()
     };
     let jobs = all_jobs(&local.store, &filter).await?;
@@ -52,8 +57,16 @@ pub async fn run(args: &JobsArgs) -> Outcome {
             ]
         })
         .collect();
-    say(table(&["job", "time", "action", "event", "state", "reason"], &rows).trim_end());
-    say(format!("{}: {}", output::count(jobs.len(), "job"), tally(jobs.iter().map(|job| &job.status))));
+    say(table(
+        &["job", "time", "action", "event", "state", "reason"],
+        &rows,
+    )
+    .trim_end());
+    say(format!(
+        "{}: {}",
+        output::count(jobs.len(), "job"),
+        tally(jobs.iter().map(|job| &job.status))
+    ));
     Ok(0)
 }
 
@@ -64,7 +77,10 @@ pub async fn run(args: &JobsArgs) -> Outcome {
 pub fn status(word: &str) -> Result<Status, CliError> {
     Status::parse(word).ok_or_else(|| {
         let known: Vec<&str> = Status::ALL.iter().map(|status| status.as_str()).collect();
-        CliError::new(format!("no job is ever \"{word}\"; there are: {}", known.join(", ")))
+        CliError::new(format!(
+            "no job is ever \"{word}\"; there are: {}",
+            known.join(", ")
+        ))
     })
 }
 
@@ -74,12 +90,16 @@ pub fn status(word: &str) -> Result<Status, CliError> {
 /// There is none, or several.
 pub async fn find(local: &Local, id: &str) -> Result<JobRow, CliError> {
     let jobs = all_jobs(&local.store, &JobFilter::default()).await?;
-    let mut found = jobs.into_iter().filter(|job| job.key == id || job.id.as_str().starts_with(id));
+    let mut found = jobs
+        .into_iter()
+        .filter(|job| job.key == id || job.id.as_str().starts_with(id));
     match (found.next(), found.next()) {
         (Some(job), None) => Ok(job),
         (Some(_), Some(_)) => Err(CliError::new(format!("several jobs begin with {id}"))
             .hint("write more of the id: callbell jobs")),
-        (None, _) => Err(CliError::new(format!("there is no job {id}")).hint("callbell jobs lists them")),
+        (None, _) => {
+            Err(CliError::new(format!("there is no job {id}")).hint("callbell jobs lists them"))
+        }
     }
 }
 
@@ -108,12 +128,18 @@ fn show(job: &JobRow, json: bool) -> Outcome {
         ("reason", job.reason.clone()),
         ("event at", Some(time(job.event_at))),
         ("due at", Some(time(job.due_at))),
-        ("next at", (!job.status.has_ended()).then(|| time(job.next_at))),
+        (
+            "next at",
+            (!job.status.has_ended()).then(|| time(job.next_at)),
+        ),
         ("ended at", job.ended_at.map(time)),
         ("attempts", Some(job.attempts.to_string())),
         ("channel", job.request.channel.clone()),
         ("message", job.message_uuid.clone()),
-        ("delivery", job.delivery.map(|delivery| delivery.as_str().to_owned())),
+        (
+            "delivery",
+            job.delivery.map(|delivery| delivery.as_str().to_owned()),
+        ),
     ];
     for (name, value) in lines {
         if let Some(value) = value {

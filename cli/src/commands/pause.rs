@@ -29,12 +29,18 @@ pub async fn resume(target: &Target) -> Outcome {
     let was = local.store.paused().await?;
     local.store.resume().await?;
     local.reload().await?;
-    let due = JobFilter { status: Some(Status::Due), ..JobFilter::default() };
+    let due = JobFilter {
+        status: Some(Status::Due),
+        ..JobFilter::default()
+    };
     let now = local.now();
     let waiting = all_jobs(&local.store, &due).await?;
     let due = waiting.iter().filter(|job| job.due_at <= now).count();
     say(match was {
-        Some(_) => format!("resumed: {} go out within a minute", count(due, "waiting job")),
+        Some(_) => format!(
+            "resumed: {} go out within a minute",
+            count(due, "waiting job")
+        ),
         None => "it was not paused".to_owned(),
     });
     Ok(0)

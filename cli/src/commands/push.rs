@@ -39,8 +39,12 @@ pub async fn run(args: &PushArgs) -> Outcome {
     let local = Local::of(&args.target).await?;
     let before = local.store.config().await?;
     let waiting = waiting(&local.store).await?;
-    let known: BTreeSet<&str> =
-        checked.automations.automations.keys().map(String::as_str).collect();
+    let known: BTreeSet<&str> = checked
+        .automations
+        .automations
+        .keys()
+        .map(String::as_str)
+        .collect();
     for (_, new) in &args.rename {
         if !known.contains(new.as_str()) {
             return Err(CliError::new(format!("{name} has no [automation.{new}]")));
@@ -56,15 +60,29 @@ pub async fn run(args: &PushArgs) -> Outcome {
         return Ok(1);
     }
     let connections = project::connections(&checked.automations);
-    let version = local.store.push_config(&files.text, &files.templates, &connections).await?;
+    let version = local
+        .store
+        .push_config(&files.text, &files.templates, &connections)
+        .await?;
     for (old, new) in &args.rename {
         let moved = rename(&local.store, &waiting, old, new, local.now()).await?;
-        say(format!("{old} is now {new}: {} kept", count(moved, "waiting job")));
+        say(format!(
+            "{old} is now {new}: {} kept",
+            count(moved, "waiting job")
+        ));
     }
     local.reload().await?;
-    let changes = before.as_ref().map(|before| changes(&before.file, &files.text));
-    let was = before.as_ref().map(|before| format!(" (was {})", before.version)).unwrap_or_default();
-    say(format!("version {version}{was}: {}", describe(changes.as_deref(), &waiting)));
+    let changes = before
+        .as_ref()
+        .map(|before| changes(&before.file, &files.text));
+    let was = before
+        .as_ref()
+        .map(|before| format!(" (was {})", before.version))
+        .unwrap_or_default();
+    say(format!(
+        "version {version}{was}: {}",
+        describe(changes.as_deref(), &waiting)
+    ));
     if args.replan {
         replan(&local.store, &waiting).await?;
     }
@@ -82,7 +100,10 @@ async fn rollback(args: &PushArgs, to: Option<u64>) -> Outcome {
         (Some(before), Some(now)) => (before.version, changes(&before.file, &now.file)),
         _ => (version, Vec::new()),
     };
-    say(format!("version {version} (was {was}): {}", describe(Some(&changes), &waiting)));
+    say(format!(
+        "version {version} (was {was}): {}",
+        describe(Some(&changes), &waiting)
+    ));
     if args.replan {
         replan(&local.store, &waiting).await?;
     }
@@ -90,19 +111,30 @@ async fn rollback(args: &PushArgs, to: Option<u64>) -> Outcome {
 }
 
 async fn waiting(store: &Store) -> Result<Vec<JobRow>, CliError> {
-    let filter = JobFilter { status: Some(Status::Due), ..JobFilter::default() };
+    let filter = JobFilter {
+        status: Some(Status::Due),
+        ..JobFilter::default()
+    };
     Ok(all_jobs(store, &filter).await?)
 }
 
 /// Shows the jobs whose automation is gone, and asks.
 fn keep_going(args: &PushArgs, lost: &[&JobRow]) -> Result<bool, CliError> {
-    say(format!("{} of automations that are no longer in the file:", count(lost.len(), "waiting job")));
+    say(format!(
+        "{} of automations that are no longer in the file:",
+        count(lost.len(), "waiting job")
+    ));
     let names: BTreeSet<&str> = lost.iter().map(|job| job.automation.as_str()).collect();
     for name in names {
         let of: Vec<&&JobRow> = lost.iter().filter(|job| job.automation == name).collect();
         let next = of.iter().map(|job| job.next_at).min();
-        let next = next.map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
-        say(format!("  {name}: {}, the next at {next}", count(of.len(), "job")));
+        let next = next
+            .map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+            .unwrap_or_default();
+        say(format!(
+            "  {name}: {}, the next at {next}",
+            count(of.len(), "job")
+        ));
     }
     say("they wait for an hour and are then skipped as removed; --rename old=new keeps them");
     Ok(args.yes || ask::confirm("push all the same?")?)
@@ -130,7 +162,10 @@ async fn rename(
         // The new one first: interrupted in between, pushing again ends the old one.
         store.put_job(&next).await?;
         let end = Ended::Cancelled(format!("renamed to {new}"));
-        if let Changed::Done(_) = store.end(&job.id, job.version, &[Status::Due], &end).await? {
+        if let Changed::Done(_) = store
+            .end(&job.id, job.version, &[Status::Due], &end)
+            .await?
+        {
             moved += 1;
         }
     }
@@ -144,11 +179,17 @@ async fn replan(store: &Store, waiting: &[JobRow]) -> Result<(), CliError> {
     let mut looked_at = 0;
     for job in waiting.iter().filter(|job| job.next_at > now) {
         let reason = job.reason.as_deref().unwrap_or("replanned");
-        if let Changed::Done(_) = store.move_due(&job.id, job.version, now, None, reason).await? {
+        if let Changed::Done(_) = store
+            .move_due(&job.id, job.version, now, None, reason)
+            .await?
+        {
             looked_at += 1;
         }
     }
-    say(format!("{} take over their new times within a minute", count(looked_at, "waiting job")));
+    say(format!(
+        "{} take over their new times within a minute",
+        count(looked_at, "waiting job")
+    ));
     Ok(())
 }
 
@@ -160,7 +201,11 @@ fn changes(before: &str, after: &str) -> Vec<(String, &'static str)> {
         for (kind, value) in file {
             match value {
                 toml::Value::Table(named) if kind != "defaults" => {
-                    tables.extend(named.into_iter().map(|(name, table)| (format!("{kind}.{name}"), table)));
+                    tables.extend(
+                        named
+                            .into_iter()
+                            .map(|(name, table)| (format!("{kind}.{name}"), table)),
+                    );
                 }
                 other => tables.push((kind, other)),
             }
@@ -169,7 +214,9 @@ fn changes(before: &str, after: &str) -> Vec<(String, &'static str)> {
     };
     let (before, after) = (tables(before), tables(after));
     let of = |list: &[(String, toml::Value)], name: &str| {
-        list.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
+        list.iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.clone())
     };
     let mut changes = Vec::new();
     for (name, value) in &after {
@@ -195,7 +242,10 @@ fn describe(changes: Option<&[(String, &'static str)]>, waiting: &[JobRow]) -> S
     if changes.is_empty() {
         return "nothing changed".to_owned();
     }
-    let named: Vec<String> = changes.iter().map(|(name, how)| format!("{name} {how}")).collect();
+    let named: Vec<String> = changes
+        .iter()
+        .map(|(name, how)| format!("{name} {how}"))
+        .collect();
     let uses = |job: &&JobRow| {
         changes.iter().any(|(name, _)| {
             job.action == *name
@@ -208,7 +258,11 @@ fn describe(changes: Option<&[(String, &'static str)]>, waiting: &[JobRow]) -> S
     match jobs {
         0 => named.join(", "),
         1 => format!("{}; 1 waiting job uses {it}", named.join(", ")),
-        jobs => format!("{}; {} use {it}", named.join(", "), output::count(jobs, "waiting job")),
+        jobs => format!(
+            "{}; {} use {it}",
+            named.join(", "),
+            output::count(jobs, "waiting job")
+        ),
     }
 }
 
@@ -218,12 +272,26 @@ mod tests {
 
     #[test]
     fn changes_are_told_by_table() {
-        let before = "[defaults]\nlocale = \"en\"\n[message.a]\ntext = \"x\"\n[message.b]\ntext = \"x\"\n";
+        let before =
+            "[defaults]\nlocale = \"en\"\n[message.a]\ntext = \"x\"\n[message.b]\ntext = \"x\"\n";
         let after = "[defaults]\nlocale = \"en\"\n[message.a]\ntext = \"y\"\n[automation.c]\non = \"order.paid\"\n";
         let found = changes(before, after);
-        let found: Vec<(&str, &str)> = found.iter().map(|(name, how)| (name.as_str(), *how)).collect();
-        assert_eq!(found, [("automation.c", "new"), ("message.a", "changed"), ("message.b", "removed")]);
-        assert_eq!(describe(Some(&changes(after, after)), &[]), "nothing changed");
+        let found: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(name, how)| (name.as_str(), *how))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("automation.c", "new"),
+                ("message.a", "changed"),
+                ("message.b", "removed")
+            ]
+        );
+        assert_eq!(
+            describe(Some(&changes(after, after)), &[]),
+            "nothing changed"
+        );
         assert_eq!(describe(None, &[]), "the first");
     }
 }

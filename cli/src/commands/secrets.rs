@@ -21,18 +21,39 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 pub fn run(args: &SecretsArgs) -> Outcome {
     match &args.action {
         SecretsAction::List { file, json } => list(file, *json),
-        SecretsAction::Set { name, add, api, file } => {
+        SecretsAction::Set {
+            name,
+            add,
+            api,
+            file,
+        } => {
             let table = if *api { "apis" } else { "webhooks" };
-            let known = if file.exists() { Files::read(file)? } else { Files::default() };
-            let held = if *api { known.apis.get(name) } else { known.webhooks.get(name) };
+            let known = if file.exists() {
+                Files::read(file)?
+            } else {
+                Files::default()
+            };
+            let held = if *api {
+                known.apis.get(name)
+            } else {
+                known.webhooks.get(name)
+            };
             let mut values: Vec<String> = vec![ask(name)?];
             if *add {
                 values.extend(held.iter().map(|value| value.expose().to_owned()));
             }
             values.dedup();
-            let text = if file.exists() { std::fs::read_to_string(file)? } else { String::new() };
+            let text = if file.exists() {
+                std::fs::read_to_string(file)?
+            } else {
+                String::new()
+            };
             write(file, &set(&text, table, name, &values))?;
-            let values = if *api { Files::read(file)?.apis } else { Files::read(file)?.webhooks };
+            let values = if *api {
+                Files::read(file)?.apis
+            } else {
+                Files::read(file)?.webhooks
+            };
             let values = values.get(name);
             let prints: Vec<String> = values.iter().map(|value| value.fingerprint()).collect();
             say(format!(
@@ -51,8 +72,11 @@ fn list(file: &Path, json: bool) -> Outcome {
     let mut rows = Vec::new();
     for (table, secrets) in [("webhooks", &files.webhooks), ("apis", &files.apis)] {
         for name in secrets.names() {
-            let prints: Vec<String> =
-                secrets.get(name).iter().map(|value| value.fingerprint()).collect();
+            let prints: Vec<String> = secrets
+                .get(name)
+                .iter()
+                .map(|value| value.fingerprint())
+                .collect();
             rows.push((table, name, prints));
         }
     }
@@ -78,16 +102,21 @@ fn list(file: &Path, json: bool) -> Outcome {
 /// The value: typed without being shown, or read from standard input.
 fn ask(name: &str) -> Result<String, CliError> {
     let value = if std::io::stdin().is_terminal() {
-        let asked = dialoguer::Password::new().with_prompt(format!("value of {name}")).interact();
+        let asked = dialoguer::Password::new()
+            .with_prompt(format!("value of {name}"))
+            .interact();
         asked.map_err(|error| CliError::new(error.to_string()))?
     } else {
         let mut text = String::new();
-        std::io::stdin().take(SECRET_BYTES_MAX).read_to_string(&mut text)?;
+        std::io::stdin()
+            .take(SECRET_BYTES_MAX)
+            .read_to_string(&mut text)?;
         text
     };
     let value = value.trim();
     if value.is_empty() {
-        return Err(CliError::new("no value was given").hint("type it, or: callbell secrets set NAME < file"));
+        return Err(CliError::new("no value was given")
+            .hint("type it, or: callbell secrets set NAME < file"));
     }
     Ok(value.to_owned())
 }
@@ -108,13 +137,18 @@ fn write(file: &Path, text: &str) -> Result<(), CliError> {
 /// The file's text with one name changed; comments and everything else stay as they are. A line that
 /// is commented out (`# shopify = ""`) makes room for the value.
 fn set(text: &str, table: &str, name: &str, values: &[String]) -> String {
-    let quoted: Vec<String> =
-        values.iter().map(|value| toml::Value::String(value.clone()).to_string()).collect();
+    let quoted: Vec<String> = values
+        .iter()
+        .map(|value| toml::Value::String(value.clone()).to_string())
+        .collect();
     let value = match quoted.as_slice() {
         [one] => one.clone(),
         many => format!("[{}]", many.join(", ")),
     };
-    let key = if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+    let key = if name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    {
         name.to_owned()
     } else {
         toml::Value::String(name.to_owned()).to_string()
@@ -134,16 +168,25 @@ fn set(text: &str, table: &str, name: &str, values: &[String]) -> String {
         .clone()
         .find(|(_, line)| line.trim_start().starts_with('['))
         .map_or(lines.len(), |(index, _)| index);
-    let names = |line: &str| line.split_once('=').is_some_and(|(left, _)| left.trim() == key);
+    let names = |line: &str| {
+        line.split_once('=')
+            .is_some_and(|(left, _)| left.trim() == key)
+    };
     let section = || inside.clone().take_while(|(index, _)| *index < end);
-    let live = section().find(|(_, line)| names(line)).map(|(index, _)| index);
+    let live = section()
+        .find(|(_, line)| names(line))
+        .map(|(index, _)| index);
     let spare = section()
         .find(|(_, line)| line.trim_start().strip_prefix('#').is_some_and(names))
         .map(|(index, _)| index);
     match live.or(spare) {
         Some(index) => {
             // A list over several lines goes with its first one.
-            let last = if live.is_some() { last_line(&lines, index, end) } else { index };
+            let last = if live.is_some() {
+                last_line(&lines, index, end)
+            } else {
+                index
+            };
             lines.splice(index..=last, [line]);
         }
         None => lines.insert(start + 1, line),
@@ -190,6 +233,9 @@ mod tests {
 
     #[test]
     fn an_empty_file_gets_its_table() {
-        assert_eq!(set("", "apis", "callbell", &values(&["t"])), "[apis]\ncallbell = \"t\"\n");
+        assert_eq!(
+            set("", "apis", "callbell", &values(&["t"])),
+            "[apis]\ncallbell = \"t\"\n"
+        );
     }
 }

@@ -22,8 +22,9 @@ use crate::output::say;
 /// # Errors
 /// The file cannot be read, or what it comes from is not known.
 pub fn run(args: &SignArgs) -> Outcome {
-    let bytes = std::fs::read(&args.file)
-        .map_err(|error| CliError::new(format!("{} cannot be read: {error}", args.file.display())))?;
+    let bytes = std::fs::read(&args.file).map_err(|error| {
+        CliError::new(format!("{} cannot be read: {error}", args.file.display()))
+    })?;
     let older: Option<Sample> = serde_json::from_slice::<Value>(&bytes)
         .ok()
         .and_then(|event| envelope::read(&event).ok());
@@ -36,15 +37,22 @@ pub fn run(args: &SignArgs) -> Outcome {
         (None, false, Some(older)) => older.at,
         (None, _, _) => now,
     };
-    let body = older.as_ref().map_or(bytes.as_slice(), |older| older.body.as_slice());
+    let body = older
+        .as_ref()
+        .map_or(bytes.as_slice(), |older| older.body.as_slice());
     let headers = headers(args, older.as_ref(), source, &secret, body, at)?;
     let event = event(source, &connection, &headers, body, at)?;
     let text = serde_json::to_string_pretty(&event)? + "\n";
     match &args.out {
         Some(path) => {
-            std::fs::write(path, text)
-                .map_err(|error| CliError::new(format!("{} cannot be written: {error}", path.display())))?;
-            say(format!("{} signed with secret {}", path.display(), secret.fingerprint()));
+            std::fs::write(path, text).map_err(|error| {
+                CliError::new(format!("{} cannot be written: {error}", path.display()))
+            })?;
+            say(format!(
+                "{} signed with secret {}",
+                path.display(),
+                secret.fingerprint()
+            ));
         }
         None => anstream::print!("{text}"),
     }
@@ -59,15 +67,21 @@ fn connection(args: &SignArgs, older: Option<&Sample>) -> Result<String, CliErro
     args.source
         .clone()
         .or_else(|| older.and_then(of_path))
-        .ok_or_else(|| CliError::new("a raw body does not say where it comes from").hint("add --source shopify"))
+        .ok_or_else(|| {
+            CliError::new("a raw body does not say where it comes from")
+                .hint("add --source shopify")
+        })
 }
 
 fn source(args: &SignArgs, connection: &str) -> Result<&'static dyn Source, CliError> {
     let kind = args.kind.as_deref().unwrap_or(connection);
     sources::by_kind(kind).ok_or_else(|| {
         let known: Vec<&str> = sources::ALL.iter().map(|source| source.kind()).collect();
-        CliError::new(format!("\"{kind}\" is no provider; there are: {}", known.join(", ")))
-            .hint("where the connection has a name of its own: --source loja-it --kind shopify")
+        CliError::new(format!(
+            "\"{kind}\" is no provider; there are: {}",
+            known.join(", ")
+        ))
+        .hint("where the connection has a name of its own: --source loja-it --kind shopify")
     })
 }
 
@@ -75,10 +89,18 @@ fn secret(file: Option<&Path>, connection: &str) -> Result<Secret, CliError> {
     let Some(file) = file else {
         return Ok(demo::secret(connection));
     };
-    Files::read(file)?.webhooks.get(connection).first().cloned().ok_or_else(|| {
-        CliError::new(format!("{} has no secret called {connection}", file.display()))
+    Files::read(file)?
+        .webhooks
+        .get(connection)
+        .first()
+        .cloned()
+        .ok_or_else(|| {
+            CliError::new(format!(
+                "{} has no secret called {connection}",
+                file.display()
+            ))
             .hint(format!("callbell secrets set {connection}"))
-    })
+        })
 }
 
 fn headers(
@@ -128,9 +150,12 @@ fn event(
     body: &[u8],
     at: Timestamp,
 ) -> Result<Value, CliError> {
-    let routes = routes::read(routes::TEMPLATE).map_err(|error| CliError::new(error.to_string()))?;
+    let routes =
+        routes::read(routes::TEMPLATE).map_err(|error| CliError::new(error.to_string()))?;
     let path = format!("/{}/{connection}", source.function());
-    let found = routes.iter().find_map(|route| Some((route, route.matches("POST", &path)?)));
+    let found = routes
+        .iter()
+        .find_map(|route| Some((route, route.matches("POST", &path)?)));
     let (route, parameters) =
         found.ok_or_else(|| CliError::new(format!("template.yaml has no route for {path}")))?;
     let mut event = envelope::write(&Parts {

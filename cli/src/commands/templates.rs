@@ -28,7 +28,11 @@ pub async fn run(args: &TemplatesArgs) -> Outcome {
             std::fs::write(file, text).map_err(|error| {
                 CliError::new(format!("{} cannot be written: {error}", file.display()))
             })?;
-            say(format!("{} kept in {}", count(templates.len(), "template"), file.display()));
+            say(format!(
+                "{} kept in {}",
+                count(templates.len(), "template"),
+                file.display()
+            ));
             Ok(0)
         }
     }
@@ -44,7 +48,10 @@ async fn list(args: &AccountArgs) -> Outcome {
         say(format!(
             "the account has no template{}",
             if args.local.is_some() {
-                format!(": the stand-in takes them from {} beside the automations", project::TEMPLATES)
+                format!(
+                    ": the stand-in takes them from {} beside the automations",
+                    project::TEMPLATES
+                )
             } else {
                 String::new()
             }
@@ -78,7 +85,8 @@ fn block(template: &TemplateInfo) -> String {
         "[message.{}]{}\ntemplate = \"{}\"  # {}\nvalues   = [{values}]\n",
         name(&template.title),
         match template.category.as_deref() {
-            Some(category) if category.eq_ignore_ascii_case("marketing") => "\npurpose  = \"marketing\"",
+            Some(category) if category.eq_ignore_ascii_case("marketing") =>
+                "\npurpose  = \"marketing\"",
             _ => "",
         },
         template.uuid,
@@ -98,7 +106,11 @@ fn name(title: &str) -> String {
     }
     let name: String = name.chars().take(40).collect();
     let name = name.trim_end_matches('-');
-    if name.is_empty() { "template".to_owned() } else { name.to_owned() }
+    if name.is_empty() {
+        "template".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 fn one_line(text: &str) -> String {
