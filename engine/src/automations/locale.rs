@@ -28,7 +28,7 @@ impl Locale {
         let tag = tag.replace('_', "-");
         Locale(
             tag.parse()
-                .unwrap_or_else(|_| icu_locale_core::locale!("en")),
+                .unwrap_or(icu_locale_core::locale!("en")),
         )
     }
 
