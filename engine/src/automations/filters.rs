@@ -800,9 +800,7 @@ fn join(value: &Value, separator: Option<&str>) -> Result<Value, Error> {
         .map(printed)
         .filter(|text| !text.is_empty())
         .collect();
-    Ok(Value::from(
-        texts.join(separator.unwrap_or_default()),
-    ))
+    Ok(Value::from(texts.join(separator.unwrap_or_default())))
 }
 
 fn edge(value: &Value, name: &str, last: bool) -> Result<Value, Error> {

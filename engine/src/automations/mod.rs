@@ -11,6 +11,7 @@ pub mod locale;
 pub mod model;
 mod names;
 mod parse;
+pub mod render;
 pub mod spec;
 mod syntax;
 #[cfg(test)]
