@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::diagnostic::nearest;
@@ -94,6 +95,8 @@ fn by_locale<'t, T>(
         return read(ctx, &entry).map(ByLocale::All);
     };
     let mut found = BTreeMap::new();
+    let first = table.keys().map(Spanned::span).min_by_key(|span| span.start);
+    ctx.site(&entry.path, &first.unwrap_or_else(|| entry.span()));
     if table.is_empty() {
         ctx.error(&entry.span(), format!("{key} has no locale: {key}.pt-BR = …"));
     }

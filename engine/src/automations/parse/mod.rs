@@ -3,7 +3,7 @@
 mod at;
 mod automation;
 mod hours;
-pub(crate) mod kinds;
+mod kinds;
 mod message;
 pub(crate) mod places;
 mod reader;
@@ -19,6 +19,7 @@ use super::model::{AUTOMATIONS_MAX, Automations};
 use super::spec;
 use reader::{Ctx, Node, Value, name_problem};
 
+pub(crate) use message::key_of;
 pub(crate) use reader::Sites;
 
 /// What reading a file gives: as much of it as could be understood, and what could not.
