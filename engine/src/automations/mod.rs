@@ -18,6 +18,8 @@ mod schema;
 pub mod spec;
 mod syntax;
 pub mod templates;
+#[cfg(test)]
+mod testing;
 pub mod times;
 
 pub use check::{Counts, Report, check};
