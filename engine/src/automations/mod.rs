@@ -14,6 +14,7 @@ mod names;
 mod parse;
 mod reference;
 pub mod samples;
+pub mod scaffold;
 mod schema;
 pub mod spec;
 mod syntax;

@@ -25,13 +25,13 @@ impl Kind {
     /// All four, in the order in which check tries them.
     pub const ALL: [Kind; 4] = [Kind::Full, Kind::Required, Kind::Texts, Kind::Numbers];
 
-    /// As a report names it: `in the sample with required fields only`.
-    pub fn words(self) -> &'static str {
+    /// As a report names it: `in the sample of order.paid with required fields only`.
+    pub fn of(self, event: Name) -> String {
         match self {
-            Kind::Full => "in the full sample",
-            Kind::Required => "in the sample with required fields only",
-            Kind::Texts => "in the sample with texts in its free maps",
-            Kind::Numbers => "in the sample with numbers in its free maps",
+            Kind::Full => format!("in the full sample of {event}"),
+            Kind::Required => format!("in the sample of {event} with required fields only"),
+            Kind::Texts => format!("in the sample of {event} with texts in its free maps"),
+            Kind::Numbers => format!("in the sample of {event} with numbers in its free maps"),
         }
     }
 }

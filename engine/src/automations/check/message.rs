@@ -36,6 +36,12 @@ fn locales<T>(table: &ByLocale<T>) -> Option<BTreeSet<String>> {
     }
 }
 
+/// `an image`, `a video`.
+fn article(medium: &str) -> String {
+    let vowel = medium.starts_with(['a', 'i']);
+    format!("{} {medium}", if vowel { "an" } else { "a" })
+}
+
 impl Checker<'_> {
     pub(super) fn message(&mut self, name: &str, message: &Message, usage: &Use) {
         let chosen = self.locales_of(name, message);
@@ -241,14 +247,14 @@ impl Checker<'_> {
         match (wanted, media) {
             (Some(wanted), None) => {
                 let key = key_of(wanted);
-                self.error(&span, format!("{label}: its template has a {key} at the top: add {key} = \"https://…\""));
+                self.error(&span, format!("{label}: its template begins with {}: add {key} = \"https://…\"", article(key)));
             }
             (None, Some(given)) => {
-                self.error(&span, format!("{label}: its template has text alone, and the message has {}", key_of(given)));
+                self.error(&span, format!("{label}: its template is text alone, and the message has {}", article(key_of(given))));
             }
             (Some(wanted), Some(given)) if wanted != given => {
-                let (wanted, given) = (key_of(wanted), key_of(given));
-                self.error(&span, format!("{label}: its template has a {wanted} at the top, and the message has {given}"));
+                let (wanted, given) = (article(key_of(wanted)), article(key_of(given)));
+                self.error(&span, format!("{label}: its template begins with {wanted}, and the message has {given}"));
             }
             _ => {}
         }

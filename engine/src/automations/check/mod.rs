@@ -68,6 +68,16 @@ impl Report {
         )
     }
 
+    /// The listing with each line of the file under its mistakes.
+    pub fn render_with_lines(&self, file: &str) -> String {
+        let mut out = String::new();
+        for one in &self.diagnostics {
+            out.push_str(&render(file, std::slice::from_ref(one)));
+            out.push_str(&one.excerpt());
+        }
+        format!("{out}{}\n", self.summary())
+    }
+
     /// The whole listing, a line a mistake and the summary, as a terminal shows it. `file` is the name
     /// that the positions begin with.
     pub fn render(&self, file: &str) -> String {
@@ -86,11 +96,14 @@ pub fn check(text: &str, templates: Option<&Templates>, now: Timestamp) -> Repor
         templates,
         now,
         used: parsed.used,
+        doubtful: parsed.doubtful,
         diagnostics: parsed.diagnostics,
     };
     checker.automations();
     checker.messages();
-    checker.unused();
+    if !parsed.broken {
+        checker.unused();
+    }
     let mut diagnostics = checker.diagnostics;
     diagnostics.sort_by(|a, b| (a.line, a.column, a.severity, &a.message).cmp(&(b.line, b.column, b.severity, &b.message)));
     diagnostics.dedup();
@@ -122,6 +135,8 @@ struct Checker<'c> {
     templates: Option<&'c Templates>,
     now: Timestamp,
     used: BTreeSet<(&'static str, String)>,
+    /// Kinds of tables of which some name was wrong: perhaps it meant the one that nothing uses.
+    doubtful: BTreeSet<&'static str>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -256,7 +271,7 @@ impl<'c> Checker<'c> {
         ];
         for (kind, names) in kinds {
             for name in names {
-                if !self.used.contains(&(kind, name.clone())) {
+                if !self.used.contains(&(kind, name.clone())) && !self.doubtful.contains(kind) {
                     let span = self.site(&format!("{kind}.{name}"));
                     self.warning(&span, format!("nothing uses [{kind}.{name}]"));
                 }

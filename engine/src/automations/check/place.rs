@@ -12,16 +12,17 @@ pub(super) fn raw_offset(raw: &str, target: usize) -> usize {
         offset += ["\r\n", "\n"].iter().find(|line| starts(raw, offset, line)).map_or(0, |line| line.len());
     }
     let mut value = 0;
-    while value < target {
-        let Some(next) = raw.get(offset..).and_then(|rest| rest.chars().next()) else { break };
-        if next == '\\' && escapes {
-            let (raw_bytes, value_bytes) = escape(raw.get(offset..).unwrap_or_default());
-            offset += raw_bytes;
-            value += value_bytes;
-        } else {
-            offset += next.len_utf8();
-            value += next.len_utf8();
+    while let Some(next) = raw.get(offset..).and_then(|rest| rest.chars().next()) {
+        let (raw_bytes, value_bytes) = match next {
+            '\\' if escapes => escape(raw.get(offset..).unwrap_or_default()),
+            other => (other.len_utf8(), other.len_utf8()),
+        };
+        // What has no bytes in the value stands before the byte that is looked for.
+        if value >= target && value_bytes > 0 {
+            break;
         }
+        offset += raw_bytes;
+        value += value_bytes;
     }
     offset
 }

@@ -17,6 +17,9 @@ use super::super::samples::{self, Kind};
 use super::super::syntax::{self, FieldUse, Found};
 use super::{Checker, place};
 
+/// What to do about a comparison with an absent or mixed value.
+const MEND_COMPARISON: &str = "add | default(…) or | number";
+
 /// A string of the file that is being checked.
 pub(super) struct Subject<'s> {
     /// `message.order-shipped.values[1]`: where it stands.
@@ -49,18 +52,22 @@ impl Checker<'_> {
         let free = Checker::free_paths(&found);
         for (event, kind, sample) in self.samples(&subject, &free) {
             let scope = self.scope(&sample, asked_once);
-            let problem = match expr::eval_bool(expr, &scope) {
-                Ok(_) => expr::expr_notes(expr, &scope).into_iter().next(),
-                Err(error) => Some(error.to_string()),
-            };
-            let Some(problem) = problem else { continue };
-            let mend = match expr::eval_bool(expr, &scope) {
-                Err(EvalError::NotBool(_)) => mend_condition(&expr.0),
-                _ if problem.contains("comparison") => ": add | default(…) or | number".to_owned(),
-                _ => String::new(),
+            let sample = kind.of(event);
+            let message = match expr::eval_bool(expr, &scope) {
+                Ok(_) => match expr::expr_notes(expr, &scope).first() {
+                    Some(note) => format!("{label}: {note}, {sample}: {MEND_COMPARISON}"),
+                    None => continue,
+                },
+                Err(EvalError::Comparison(note)) => format!("{label}: {note}, {sample}: {MEND_COMPARISON}"),
+                Err(EvalError::NotBool(what)) => {
+                    format!("{label} gives {what}, not true or false, {sample}: {}", mend_condition(&expr.0))
+                }
+                // Not a matter of the sample.
+                Err(EvalError::Syntax { message, .. }) => format!("{label}: {message}"),
+                Err(EvalError::Failed(why)) => format!("{label}: {why}, {sample}"),
             };
             let span = self.site(path);
-            self.error(&span, format!("{label}: {problem}, {} of {event}{mend}", kind.words()));
+            self.error(&span, message);
             return;
         }
     }
@@ -144,13 +151,15 @@ impl Checker<'_> {
         let events = subject.events;
         let problem = fields::problem(&field.path, events, subject.asked_once)?;
         // A field that only some of the events have may be used where it is asked for first.
-        let exists = fields::lookup(&field.path) != Lookup::Unknown;
         let root = fields::root(&field.path);
-        let some_have_it = events.iter().any(|event| fields::has_root(*event, root));
+        let some = events.iter().any(|event| fields::has_root(*event, root));
+        let all = events.iter().all(|event| fields::has_root(*event, root));
+        let exists = fields::lookup(&field.path) != Lookup::Unknown;
         let asked_for = field.filters.iter().flatten().any(|filter| filter == "default")
             || field.guarded
+            || field.path == root
             || found.fields.iter().any(|other| other.path == root);
-        (!(exists && some_have_it && asked_for)).then_some(problem)
+        (!(exists && some && !all && asked_for)).then_some(problem)
     }
 
     /// Comparisons with words that a field never holds.
@@ -210,25 +219,27 @@ impl Checker<'_> {
                 Some(locale) => scope.in_locale(locale),
                 None => scope,
             };
-            let wheres = format!("{} of {event}{in_locale}", kind.words());
-            let problem = match expr::render(text, &scope) {
+            let sample = format!("{}{in_locale}", kind.of(event));
+            let message = match expr::render(text, &scope) {
                 Ok(out) => {
                     if out.trim().is_empty() {
-                        result.blank.get_or_insert(wheres.clone());
+                        result.blank.get_or_insert(sample.clone());
                     }
                     if kind == Kind::Full {
                         result.full.get_or_insert(out);
                     }
-                    expr::text_notes(text, &scope).into_iter().next()
+                    match expr::text_notes(text, &scope).first() {
+                        Some(note) => format!("{}: {note}, {sample}: {MEND_COMPARISON}", subject.label),
+                        None => continue,
+                    }
                 }
-                Err(error) => Some(error.to_string()),
+                Err(EvalError::Syntax { message, .. }) => format!("{}: {message}", subject.label),
+                Err(error) => format!("{}: {error}, {sample}", subject.label),
             };
-            if let Some(problem) = problem {
-                let span = self.site(subject.path);
-                self.error(&span, format!("{}: {problem}, {wheres}", subject.label));
-                result.failed = true;
-                return result;
-            }
+            let span = self.site(subject.path);
+            self.error(&span, message);
+            result.failed = true;
+            return result;
         }
         result
     }
@@ -247,5 +258,5 @@ pub(super) struct Rendered {
 
 fn mend_condition(expr: &str) -> String {
     let plain = expr.chars().all(|c| c.is_alphanumeric() || "._[]'".contains(c));
-    if plain { format!(": write {expr} is present, or compare it") } else { ": compare it with something".to_owned() }
+    if plain { format!("write {expr} is present, or compare it") } else { "compare it with something".to_owned() }
 }

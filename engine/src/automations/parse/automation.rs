@@ -20,7 +20,7 @@ use super::{at, tables};
 const CHECKOUT_WAIT_MIN: SignedDuration = SignedDuration::from_mins(15);
 
 pub(super) fn automation<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, file: &Automations) -> Automation {
-    node.unknown_keys(ctx, |_| false);
+    node.unknown_keys(ctx, |_| false, &[]);
     let on = events(ctx, node, "on");
     let source = source(ctx, node, &on, file);
     let when = node.get("when").and_then(|entry| expr(ctx, &entry));
@@ -256,7 +256,7 @@ fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], country: Optio
         let path = format!("{}.steps[{}]", node.path, found.len());
         ctx.site(&path, &value.span());
         let inner = Node { spec: &spec::STEP, path, header: value.span(), table };
-        inner.unknown_keys(ctx, |_| false);
+        inner.unknown_keys(ctx, |_| false, &[]);
         let Some(one) = step(ctx, &inner, on, true, country) else { continue };
         if !keys.insert(one.action.key()) {
             let message = format!("{} twice in {}: a job's key needs each action once", one.action.key(), node.path);

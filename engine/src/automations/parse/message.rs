@@ -19,7 +19,7 @@ const MEDIA: [(&str, MediaKind); 4] = [
 ];
 
 pub(super) fn message<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Message {
-    node.unknown_keys(ctx, |_| false);
+    node.unknown_keys(ctx, |_| false, &[]);
     let text = by_locale(ctx, node, "text", text);
     let template = by_locale(ctx, node, "template", template);
     let values = by_locale(ctx, node, "values", texts);

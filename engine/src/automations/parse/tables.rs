@@ -31,7 +31,7 @@ pub(super) fn defaults<'t>(ctx: &mut Ctx<'t>, value: Option<&Value<'t>>) -> Defa
         }
     };
     let node = Node { spec: &spec::DEFAULTS, path: "defaults".to_owned(), header, table };
-    node.unknown_keys(ctx, |_| false);
+    node.unknown_keys(ctx, |_| false, &[]);
     let place = place(ctx, &node);
     let only_to = only_to(ctx, &node, place.country.as_deref());
     Defaults {
@@ -144,7 +144,7 @@ pub(super) fn uuid(text: &str) -> Option<String> {
 }
 
 pub(super) fn channel<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Channel {
-    node.unknown_keys(ctx, |_| false);
+    node.unknown_keys(ctx, |_| false, &[]);
     let uuid = ctx.parsed(node, "uuid", |text| {
         uuid(text).ok_or_else(|| format!("\"{text}\" is no uuid of 32 hex digits: use the one from \"callbell channels\""))
     });
@@ -162,7 +162,7 @@ pub(super) fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> SourceTable 
     let kind = source_kind(ctx, node, &name);
     // A kind of a later version has keys of its own: one report is enough.
     if kind.is_some() {
-        node.unknown_keys(ctx, |_| false);
+        node.unknown_keys(ctx, |_| false, &[]);
     }
     let kind = kind.unwrap_or(name);
     let phone_from = phone_from(ctx, node, &kind);
@@ -226,6 +226,7 @@ pub(super) fn channel_for_each<'t>(ctx: &mut Ctx<'t>, document: &DeTable<'t>, fi
         one.channel.is_none() && !by_source && one.steps.iter().any(|step| step.channel.is_none())
     });
     if unclear {
+        ctx.doubtful.insert("channel");
         let message = format!("which channel sends? [defaults] channel = \"{}\"; there are: {}", names.first().unwrap_or(&""), names.join(", "));
         ctx.error(&header, message);
     }
