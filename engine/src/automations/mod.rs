@@ -16,6 +16,7 @@ mod reference;
 pub mod samples;
 pub mod scaffold;
 mod schema;
+pub mod render;
 pub mod spec;
 mod syntax;
 pub mod templates;
