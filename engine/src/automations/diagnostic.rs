@@ -54,7 +54,7 @@ impl Diagnostic {
 }
 
 /// Several mistakes as the listing of `callbell check`: position, severity, message, a line each.
-pub fn render(file: &str, diagnostics: &[Diagnostic]) -> String {
+pub fn listing(file: &str, diagnostics: &[Diagnostic]) -> String {
     let positions: Vec<String> =
         diagnostics.iter().map(|one| format!("{file}:{}:{}", one.line, one.column)).collect();
     let width = positions.iter().map(|position| position.chars().count()).max().unwrap_or(0);

@@ -15,11 +15,11 @@ use std::ops::Range;
 use jiff::Timestamp;
 use shared::event::Name;
 
-use super::diagnostic::{Diagnostic, Severity, Source};
+use super::diagnostic::{Diagnostic, Severity, Source, listing};
 use super::model::{Action, Automation, Automations, ByLocale, Consent, Step};
 use super::parse::{self, Sites};
 use super::templates::Templates;
-use super::{locale, render, syntax};
+use super::{locale, syntax};
 
 /// What a check found.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Report {
     pub fn render_with_lines(&self, file: &str) -> String {
         let mut out = String::new();
         for one in &self.diagnostics {
-            out.push_str(&render(file, std::slice::from_ref(one)));
+            out.push_str(&listing(file, std::slice::from_ref(one)));
             out.push_str(&one.excerpt());
         }
         format!("{out}{}\n", self.summary())
@@ -81,7 +81,7 @@ impl Report {
     /// The whole listing, a line a mistake and the summary, as a terminal shows it. `file` is the name
     /// that the positions begin with.
     pub fn render(&self, file: &str) -> String {
-        format!("{}{}\n", render(file, &self.diagnostics), self.summary())
+        format!("{}{}\n", listing(file, &self.diagnostics), self.summary())
     }
 }
 

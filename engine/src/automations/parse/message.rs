@@ -113,10 +113,10 @@ fn by_locale<'t, T>(
             continue;
         }
         let inner = Entry { key: entry.key, path: format!("{}.{locale}", entry.path), value };
-        if let Some(one) = read(ctx, &inner) {
-            if found.insert(locale.clone(), one).is_some() {
-                ctx.error(&name.span(), format!("{key}.{locale} twice"));
-            }
+        if let Some(one) = read(ctx, &inner)
+            && found.insert(locale.clone(), one).is_some()
+        {
+            ctx.error(&name.span(), format!("{key}.{locale} twice"));
         }
     }
     (!found.is_empty()).then_some(ByLocale::Each(found))

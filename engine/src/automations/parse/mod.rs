@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn the_shop_is_read() {
         let text = include_str!("../../../../examples/shop.toml");
-        let file = parse(text).unwrap_or_else(|wrong| panic!("{}", super::super::render("shop.toml", &wrong)));
+        let file = parse(text).unwrap_or_else(|wrong| panic!("{}", super::super::listing("shop.toml", &wrong)));
         assert_eq!(file.defaults.channel.as_deref(), Some("shop"));
         assert_eq!(file.automations.len(), 4);
         assert_eq!(file.automations["abandoned-cart"].steps.len(), 2);

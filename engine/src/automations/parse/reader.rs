@@ -45,10 +45,6 @@ impl<'t> Ctx<'t> {
         self.diagnostics.push(self.source.diagnostic(Severity::Error, span, message.into()));
     }
 
-    pub(crate) fn warning(&mut self, span: &Range<usize>, message: impl Into<String>) {
-        self.diagnostics.push(self.source.diagnostic(Severity::Warning, span, message.into()));
-    }
-
     /// Notes the place of a value that was read without a mistake.
     pub(crate) fn site(&mut self, path: &str, span: &Range<usize>) {
         self.sites.insert(path.to_owned(), span.clone());
