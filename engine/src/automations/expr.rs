@@ -124,7 +124,7 @@ pub fn text_notes(text: &Text, scope: &Scope) -> Vec<String> {
     };
     let mut notes = Vec::new();
     visit_stmt(&stmt, &mut |node| {
-        comparison_note(node, &text.0, scope, &mut notes)
+        comparison_note(node, &text.0, scope, &mut notes);
     });
     if notes.is_empty() { failures } else { notes }
 }
@@ -533,7 +533,7 @@ fn notes_in(source: &str, scope: &Scope, failures: Vec<String>) -> Vec<String> {
     let mut notes = Vec::new();
     if let Ok(node) = machinery::parse_expr(source) {
         visit_expr(&node, &mut |node| {
-            comparison_note(node, source, scope, &mut notes)
+            comparison_note(node, source, scope, &mut notes);
         });
     }
     if notes.is_empty() { failures } else { notes }
@@ -748,7 +748,7 @@ fn visit_args<'n, 's>(args: &'n [CallArg<'s>], see: &mut dyn FnMut(&'n Node<'s>)
 }
 
 fn visit_stmt<'n, 's>(stmt: &'n Stmt<'s>, see: &mut dyn FnMut(&'n Node<'s>)) {
-    let mut block = |body: &'n [Stmt<'s>], see: &mut dyn FnMut(&'n Node<'s>)| {
+    let block = |body: &'n [Stmt<'s>], see: &mut dyn FnMut(&'n Node<'s>)| {
         for stmt in body {
             visit_stmt(stmt, see);
         }

@@ -536,34 +536,34 @@ fn numeric(value: &Value, name: &str, apply: impl FnOnce(f64) -> f64) -> Result<
     Ok(Value::from(apply(number)))
 }
 
-fn money(state: &State<'_, '_>, value: Value, currency: Option<String>) -> Result<Value, Error> {
-    if is_absent(&value) {
+fn money(state: &State<'_, '_>, value: &Value, currency: Option<&str>) -> Result<Value, Error> {
+    if is_absent(value) {
         return Ok(Value::UNDEFINED);
     }
-    let amount = float(&value).ok_or_else(|| wrong("money", "a number (add | number)", &value))?;
+    let amount = float(value).ok_or_else(|| wrong("money", "a number (add | number)", value))?;
     let root = scope(state)?;
     let inner = &root.scope.0;
-    let currency = currency.or_else(|| inner.currency.clone());
+    let currency = currency.or(inner.currency.as_deref());
     let currency = currency.filter(|code| code.len() == 3).ok_or_else(|| {
         let message = "money needs a currency: the event has none, write money('BRL')";
         Error::new(ErrorKind::InvalidOperation, message)
     })?;
-    let written = format::money(&inner.locale, amount, &currency);
+    let written = format::money(&inner.locale, amount, currency);
     written
         .map(Value::from)
-        .ok_or_else(|| wrong("money", "a currency such as 'BRL'", &value))
+        .ok_or_else(|| wrong("money", "a currency such as 'BRL'", value))
 }
 
-fn number(state: &State<'_, '_>, value: Value, digits: Option<u8>) -> Result<Value, Error> {
+fn number(state: &State<'_, '_>, value: &Value, digits: Option<u8>) -> Result<Value, Error> {
     let read = match value.as_str() {
         Some(text) => read_number(text),
-        None => float(&value),
+        None => float(value),
     };
     let Some(read) = read else {
         return Ok(Value::UNDEFINED);
     };
     match digits {
-        None if value.is_number() => Ok(value),
+        None if value.is_number() => Ok(value.clone()),
         None => Ok(Value::from(read)),
         Some(digits) => {
             let root = scope(state)?;
@@ -657,8 +657,8 @@ fn with_instant(
     }
 }
 
-fn date(state: &State<'_, '_>, value: Value, style: Option<String>) -> Result<Value, Error> {
-    let style = match style.as_deref() {
+fn date(state: &State<'_, '_>, value: &Value, style: Option<&str>) -> Result<Value, Error> {
+    let style = match style {
         None => None,
         Some("short") => Some(format::DateStyle::Short),
         Some("long") => Some(format::DateStyle::Long),
@@ -668,7 +668,7 @@ fn date(state: &State<'_, '_>, value: Value, style: Option<String>) -> Result<Va
             return Err(Error::new(ErrorKind::InvalidOperation, message));
         }
     };
-    with_instant(state, &value, "date", |locale, at, today| match style {
+    with_instant(state, value, "date", |locale, at, today| match style {
         Some(style) => format::date(locale, at.date(), style),
         None => written_date(locale, at.date(), today),
     })
@@ -684,14 +684,14 @@ fn written_date(locale: &Locale, date: Date, today: Date) -> Option<String> {
     format::date(locale, date, style)
 }
 
-fn time(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
-    with_instant(state, &value, "time", |locale, at, _| {
+fn time(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    with_instant(state, value, "time", |locale, at, _| {
         format::time(locale, at.time())
     })
 }
 
-fn day(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
-    with_instant(state, &value, "day", |locale, at, today| {
+fn day(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    with_instant(state, value, "day", |locale, at, today| {
         let (now, next) = match locale.language() {
             "pt" => ("hoje", "amanhã"),
             "es" => ("hoy", "mañana"),
@@ -711,21 +711,21 @@ fn day(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
     })
 }
 
-fn in_zone(state: &State<'_, '_>, value: Value, name: String) -> Result<Value, Error> {
-    let zone = TimeZone::get(&name).map_err(|_| {
+fn in_zone(state: &State<'_, '_>, value: &Value, name: &str) -> Result<Value, Error> {
+    let zone = TimeZone::get(name).map_err(|_| {
         Error::new(
             ErrorKind::InvalidOperation,
             "in_zone wants an IANA zone such as 'Europe/Rome'",
         )
     })?;
     let root = scope(state)?;
-    match instant(&root, &value) {
+    match instant(&root, value) {
         Some((at, _)) => Ok(Value::from_object(Moment {
             at,
             zone: Some(zone),
         })),
-        None if is_absent(&value) || value.as_str().is_some() => Ok(Value::UNDEFINED),
-        None => Err(wrong("in_zone", "a time", &value)),
+        None if is_absent(value) || value.as_str().is_some() => Ok(Value::UNDEFINED),
+        None => Err(wrong("in_zone", "a time", value)),
     }
 }
 
@@ -738,8 +738,8 @@ fn entries(value: &Value, name: &str) -> Result<Vec<Value>, Error> {
     }
 }
 
-fn summary(state: &State<'_, '_>, value: Value, n: Option<usize>) -> Result<Value, Error> {
-    let items = entries(&value, "summary")?;
+fn summary(state: &State<'_, '_>, value: &Value, n: Option<usize>) -> Result<Value, Error> {
+    let items = entries(value, "summary")?;
     if items.is_empty() {
         return Ok(Value::UNDEFINED);
     }
@@ -790,19 +790,17 @@ fn truncate(text: &str, n: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
-fn join(value: Value, separator: Option<String>) -> Result<Value, Error> {
+fn join(value: &Value, separator: Option<&str>) -> Result<Value, Error> {
     if value.as_str().is_some() {
-        return Ok(value);
+        return Ok(value.clone());
     }
-    let entries = entries(&value, "join")?;
+    let entries = entries(value, "join")?;
     let texts: Vec<String> = entries
         .iter()
         .map(printed)
         .filter(|text| !text.is_empty())
         .collect();
-    Ok(Value::from(
-        texts.join(separator.as_deref().unwrap_or_default()),
-    ))
+    Ok(Value::from(texts.join(separator.unwrap_or_default())))
 }
 
 fn edge(value: &Value, name: &str, last: bool) -> Result<Value, Error> {
@@ -823,20 +821,20 @@ fn edge(value: &Value, name: &str, last: bool) -> Result<Value, Error> {
     Ok(edge.cloned().unwrap_or_default())
 }
 
-fn length(value: Value) -> Result<usize, Error> {
+fn length(value: &Value) -> Result<usize, Error> {
     match value.as_str() {
         Some(text) => Ok(text.chars().count()),
         None if value.kind() == ValueKind::Map => Ok(value.len().unwrap_or(0)),
-        None => entries(&value, "length").map(|entries| entries.len()),
+        None => entries(value, "length").map(|entries| entries.len()),
     }
 }
 
-fn unique(value: Value) -> Result<Value, Error> {
-    if is_absent(&value) {
-        return Ok(value);
+fn unique(value: &Value) -> Result<Value, Error> {
+    if is_absent(value) {
+        return Ok(value.clone());
     }
     let mut kept: Vec<Value> = Vec::new();
-    for entry in entries(&value, "unique")? {
+    for entry in entries(value, "unique")? {
         if !kept.contains(&entry) {
             kept.push(entry);
         }
@@ -844,11 +842,11 @@ fn unique(value: Value) -> Result<Value, Error> {
     Ok(kept.into_iter().collect())
 }
 
-fn sort(value: Value) -> Result<Value, Error> {
-    if is_absent(&value) {
-        return Ok(value);
+fn sort(value: &Value) -> Result<Value, Error> {
+    if is_absent(value) {
+        return Ok(value.clone());
     }
-    let mut entries = entries(&value, "sort")?;
+    let mut entries = entries(value, "sort")?;
     let key = |value: &Value| match value.as_str() {
         Some(text) => Value::from(text.to_lowercase()),
         None => value.clone(),
@@ -857,9 +855,9 @@ fn sort(value: Value) -> Result<Value, Error> {
     Ok(entries.into_iter().collect())
 }
 
-fn round(value: Value, digits: Option<u8>) -> Result<Value, Error> {
+fn round(value: &Value, digits: Option<u8>) -> Result<Value, Error> {
     let power = 10_f64.powi(i32::from(digits.unwrap_or(0).min(DIGITS_MAX)));
-    numeric(&value, "round", |number| (number * power).round() / power)
+    numeric(value, "round", |number| (number * power).round() / power)
 }
 
 /// Everything but letters, digits and `-_.~` is escaped, as in RFC 3986.
@@ -895,12 +893,12 @@ fn named_hours<T>(
     Ok(ask(hours, zone, inner.present()))
 }
 
-fn is_open(state: &State<'_, '_>, name: String) -> Result<bool, Error> {
-    named_hours(state, &name, hours::is_open)
+fn is_open(state: &State<'_, '_>, name: &str) -> Result<bool, Error> {
+    named_hours(state, name, hours::is_open)
 }
 
-fn next_open(state: &State<'_, '_>, name: String) -> Result<Value, Error> {
-    let next = named_hours(state, &name, hours::next_open)?;
+fn next_open(state: &State<'_, '_>, name: &str) -> Result<Value, Error> {
+    let next = named_hours(state, name, hours::next_open)?;
     Ok(next.map(moment).unwrap_or_default())
 }
 

@@ -26,10 +26,7 @@ impl Locale {
     /// Reads BCP 47 in any case, `pt_BR` too.
     pub fn read(tag: &str) -> Locale {
         let tag = tag.replace('_', "-");
-        Locale(
-            tag.parse()
-                .unwrap_or_else(|_| icu_locale_core::locale!("en")),
-        )
+        Locale(tag.parse().unwrap_or(icu_locale_core::locale!("en")))
     }
 
     /// `pt` of `pt-BR`.
@@ -80,6 +77,12 @@ impl<'a> Home<'a> {
     /// BCP 47 where neither the event nor the phone's country says anything.
     pub fn locale(&self) -> &'a str {
         let own = self.first(|place| place.locale.as_deref());
+        own.unwrap_or(&self.automations.defaults.locale)
+    }
+
+    /// BCP 47 of a text that has no variants: the channel's, else the default one.
+    pub fn channel_locale(&self) -> &'a str {
+        let own = self.channel.and_then(|place| place.locale.as_deref());
         own.unwrap_or(&self.automations.defaults.locale)
     }
 
