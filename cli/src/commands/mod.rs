@@ -4,9 +4,11 @@ pub mod channels;
 pub mod check;
 pub mod dev;
 pub mod events;
+pub mod init;
 pub mod jobs;
 pub mod pause;
 pub mod push;
+pub mod schema;
 pub mod secrets;
 pub mod sign;
 pub mod templates;
@@ -24,6 +26,8 @@ pub type Outcome = Result<u8, CliError>;
 pub async fn run(cli: Cli) -> Outcome {
     match cli.command {
         Command::Dev(args) => dev::run(args).await,
+        Command::Init(args) => init::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Channels(args) => channels::run(&args).await,
         Command::Templates(args) => templates::run(&args).await,

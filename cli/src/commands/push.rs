@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use engine::automations::render;
 use jiff::Timestamp;
+use shared::clock::Clock;
 use shared::store::{Changed, Digests, Ended, JobFilter, JobRow, NewJob, Status, Store};
 
 use super::Outcome;
@@ -25,26 +25,18 @@ pub async fn run(args: &PushArgs) -> Outcome {
     }
     let files = Files::read(&args.file)?;
     let name = args.file.display().to_string();
-    let checked = match files.check() {
-        Ok(checked) => checked,
-        Err(diagnostics) => {
-            super::check::print(&name, &diagnostics);
-            return Err(CliError::new(format!("{name} is not pushed"))
-                .hint("callbell check shows the same"));
-        }
+    let report = files.check(Clock::system().now());
+    let Some(automations) = &report.automations else {
+        super::check::print(&name, &report);
+        return Err(CliError::new(format!("{name} is not pushed")).hint("callbell check shows the same"));
     };
-    if !checked.warnings.is_empty() {
-        say(render(&name, &checked.warnings).trim_end());
+    if !report.diagnostics.is_empty() {
+        super::check::print(&name, &report);
     }
     let local = Local::of(&args.target).await?;
     let before = local.store.config().await?;
     let waiting = waiting(&local.store).await?;
-    let known: BTreeSet<&str> = checked
-        .automations
-        .automations
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let known: BTreeSet<&str> = automations.automations.keys().map(String::as_str).collect();
     for (_, new) in &args.rename {
         if !known.contains(new.as_str()) {
             return Err(CliError::new(format!("{name} has no [automation.{new}]")));
@@ -59,11 +51,12 @@ pub async fn run(args: &PushArgs) -> Outcome {
         say("nothing was pushed");
         return Ok(1);
     }
-    let connections = project::connections(&checked.automations);
-    let version = local
-        .store
-        .push_config(&files.text, &files.templates, &connections)
-        .await?;
+    let connections = project::connections(automations);
+    let version = match &before {
+        // What is in use already need not become another version.
+        Some(row) if row.file == files.text && row.templates == files.templates_json() => row.version,
+        _ => local.store.push_config(&files.text, files.templates_json(), &connections).await?,
+    };
     for (old, new) in &args.rename {
         let moved = rename(&local.store, &waiting, old, new, local.now()).await?;
         say(format!(

@@ -1,9 +1,9 @@
-//! The functions' own code, hosted here.
-
-use std::collections::BTreeMap;
+//! The functions' own code, hosted here: what Lambda would call, called with what Lambda would hand over.
 
 use jiff::Timestamp;
+use lambda_http::{Body, Request};
 use serde_json::Value;
+use shared::secrets::SecretsProvider;
 use shared::store::Store;
 
 use super::DevError;
@@ -11,7 +11,7 @@ use super::secrets::Files;
 
 /// The functions that template.yaml deploys, ready to be called.
 pub(super) struct Functions {
-    doors: BTreeMap<&'static str, ()>,
+    orders: orders::App,
 }
 
 /// What a door answers.
@@ -21,24 +21,52 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+impl Answer {
+    /// What API Gateway says where a function fails.
+    fn failed() -> Answer {
+        let body = br#"{"message":"Internal Server Error"}"#.to_vec();
+        Answer { status: 500, headers: Vec::new(), body }
+    }
+}
+
 impl Functions {
-    pub(super) fn new(_store: &Store, _secrets: &Files, _url: &str) -> Result<Functions, DevError> {
-        Ok(Functions {
-            doors: BTreeMap::from([("orders", ())]),
-        })
+    /// Starts each of them as its main.rs does.
+    ///
+    /// # Errors
+    /// One of them cannot be set up.
+    pub(super) async fn start(
+        store: &Store,
+        secrets: &Files,
+        _url: &str,
+    ) -> Result<Functions, DevError> {
+        let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
+        let orders = orders::App::start(store.clone(), webhooks).await;
+        Ok(Functions { orders })
     }
 
-    pub(super) fn hosts(&self, function: &str) -> bool {
-        self.doors.contains_key(function)
+    /// Whether a function's code is here.
+    pub(super) fn hosts(function: &str) -> bool {
+        function == "orders"
     }
 
     /// Hands a request to a door.
-    pub(super) async fn request(&self, _function: &str, _event: &Value) -> Answer {
-        Answer {
-            status: 503,
-            headers: Vec::new(),
-            body: Vec::new(),
-        }
+    pub(super) async fn request(&self, function: &str, event: &Value) -> Answer {
+        let request: Request = match lambda_http::request::from_str(&event.to_string()) {
+            Ok(request) if Functions::hosts(function) => request,
+            _ => return Answer::failed(),
+        };
+        let response = self.orders.handle(request).await;
+        let (parts, body) = response.into_parts();
+        let headers = parts.headers.iter().filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        });
+        let body = match body {
+            Body::Empty => Vec::new(),
+            Body::Text(text) => text.into_bytes(),
+            Body::Binary(bytes) => bytes,
+            _ => return Answer::failed(),
+        };
+        Answer { status: parts.status.as_u16(), headers: headers.collect(), body }
     }
 
     /// Hands records of the stream to `deliver`.
