@@ -17,9 +17,11 @@ pub const CONNECT_TIMEOUT_MS: u64 = 500;
 /// Longest wait for the answer to one attempt, in milliseconds. DynamoDB answers in single digits; the
 /// rest is for a cold TLS handshake.
 pub const ATTEMPT_TIMEOUT_MS: u64 = 900;
-/// Longest wait for an operation with all its attempts, in milliseconds. Well inside what the most
-/// impatient webhook sender waits.
-pub const OPERATION_TIMEOUT_MS: u64 = 2_000;
+/// What an operation may take beyond its attempts, in milliseconds: the pause between them. With it an
+/// operation ends within two seconds, well inside what the most impatient webhook sender waits.
+pub const BETWEEN_ATTEMPTS_MS: u64 = 200;
+/// The same for an engine on this machine.
+pub const LOCAL_ATTEMPT_TIMEOUT_MS: u64 = 15_000;
 /// Attempts of one operation. Every write is conditional and recognises its own repetition.
 pub const ATTEMPTS_MAX: u32 = 2;
 
@@ -67,10 +69,18 @@ pub struct ClientSettings {
     pub endpoint: Option<String>,
     /// Who asks.
     pub credentials: AwsCredentials,
+    /// Longest wait for the answer to one attempt; an operation may take twice that and a little more.
+    pub attempt_timeout_ms: u64,
 }
 
 impl ClientSettings {
-    /// Settings for an engine on this machine, which looks at no credential.
+    /// Settings for AWS itself.
+    pub fn new(region: impl Into<String>, endpoint: Option<String>, credentials: AwsCredentials) -> ClientSettings {
+        ClientSettings { region: region.into(), endpoint, credentials, attempt_timeout_ms: ATTEMPT_TIMEOUT_MS }
+    }
+
+    /// Settings for an engine on this machine, which looks at no credential and may have to share the
+    /// processor with a compiler.
     pub fn local(endpoint: impl Into<String>) -> ClientSettings {
         ClientSettings {
             region: "us-east-1".to_owned(),
@@ -80,6 +90,7 @@ impl ClientSettings {
                 secret_access_key: "local".to_owned(),
                 session_token: None,
             },
+            attempt_timeout_ms: LOCAL_ATTEMPT_TIMEOUT_MS,
         }
     }
 }
@@ -101,12 +112,13 @@ pub fn http_client() -> Result<SharedHttpClient, ClientError> {
         .build_https())
 }
 
-/// The time limits of every AWS client.
-pub fn timeouts() -> TimeoutConfig {
+/// The time limits of an AWS client, from the longest wait for one attempt.
+pub fn timeouts(attempt_timeout_ms: u64) -> TimeoutConfig {
+    let all_ms = attempt_timeout_ms.saturating_mul(ATTEMPTS_MAX.into()).saturating_add(BETWEEN_ATTEMPTS_MS);
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS))
-        .operation_attempt_timeout(Duration::from_millis(ATTEMPT_TIMEOUT_MS))
-        .operation_timeout(Duration::from_millis(OPERATION_TIMEOUT_MS))
+        .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS.max(attempt_timeout_ms / 2)))
+        .operation_attempt_timeout(Duration::from_millis(attempt_timeout_ms))
+        .operation_timeout(Duration::from_millis(all_ms))
         .build()
 }
 
@@ -122,7 +134,7 @@ pub fn dynamodb(settings: &ClientSettings, http: SharedHttpClient) -> aws_sdk_dy
         .region(Region::new(settings.region.clone()))
         .credentials_provider(settings.credentials.provider())
         .http_client(http)
-        .timeout_config(timeouts())
+        .timeout_config(timeouts(settings.attempt_timeout_ms))
         .retry_config(retries());
     config.set_endpoint_url(settings.endpoint.clone());
     aws_sdk_dynamodb::Client::from_conf(config.build())

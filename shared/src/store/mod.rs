@@ -65,6 +65,11 @@ impl Store {
         &self.clock
     }
 
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
     /// One cheap read, so that the first write finds an open connection. Its result does not matter.
     pub async fn warm(&self) {
         let _ = self.paused().await;
