@@ -163,7 +163,7 @@ pub fn entity_of_job(job_event: &str) -> Option<&str> {
 pub fn due(step: &Step, scope: &Scope, event: &Event) -> Result<Timestamp, String> {
     match &step.at {
         None => Ok(event.event.at),
-        Some(at) => times::due(at, scope).map(|due| due.at).map_err(|error| error.to_string()),
+        Some(at) => times::due(at, scope).map_err(|error| error.to_string()),
     }
 }
 

@@ -145,6 +145,7 @@ impl Worker {
             entity: entity.as_ref(),
             paused_since: self.store.paused().await?.map(|pause| pause.since),
             hold: hold.as_ref(),
+            probing: false,
             customer: &customer,
             recipient: &recipient,
         };
@@ -154,7 +155,7 @@ impl Worker {
             (Decision::Act(act), _) => (Decision::Act(act), false),
             (held, false) => (held, false),
             (held, true) => {
-                facts.hold = None;
+                facts.probing = true;
                 match decide(&facts, &route) {
                     Decision::Act(act) if self.may_probe(&route).await? => (Decision::Act(act), true),
                     Decision::Act(_) => (held, false),

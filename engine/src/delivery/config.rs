@@ -8,7 +8,6 @@ use tokio::sync::Mutex;
 
 use crate::automations;
 use crate::automations::model::Automations;
-use crate::automations::templates::Templates;
 
 /// A copy older than this is read again.
 const FRESH_FOR: SignedDuration = SignedDuration::from_mins(1);
@@ -18,7 +17,7 @@ const FRESH_FOR: SignedDuration = SignedDuration::from_mins(1);
 pub(super) struct Configured {
     pub(super) version: u64,
     pub(super) automations: Automations,
-    pub(super) templates: Templates,
+
 }
 
 /// Reads the configuration at start and whenever the copy is a minute old. A version that cannot be read
@@ -68,13 +67,12 @@ impl Copy {
         if self.good.as_ref().is_some_and(|good| good.version == row.version) || self.unreadable == Some(row.version) {
             return;
         }
-        match (automations::parse(&row.file), Templates::parse(&row.templates)) {
-            (Ok(automations), Ok(templates)) => {
+        match automations::parse(&row.file) {
+            Ok(automations) => {
                 self.unreadable = None;
-                self.good = Some(Arc::new(Configured { version: row.version, automations, templates }));
+                self.good = Some(Arc::new(Configured { version: row.version, automations }));
             }
-            (Err(problems), _) => self.pass_over(row.version, problems.len()),
-            (Ok(_), Err(_)) => self.pass_over(row.version, 1),
+            Err(problems) => self.pass_over(row.version, problems.len()),
         }
     }
 

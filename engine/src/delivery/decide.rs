@@ -5,23 +5,24 @@
 //! did the person stop it, may they be written to, does the step still want to, is there something to
 //! say. `once` comes after all of them, in the store.
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use shared::event::{Event, Fact, Name, State, SubjectKind, entity_key};
 use shared::store::{EntityRow, Ended, HoldRow, JobRow, OnceKey, PersonId, PersonRow};
 
 use super::backoff::is_late;
 use super::config::Configured;
+use super::letter::{self, Form, Unfit};
 use super::waits::Waits;
 use crate::actions;
 use crate::actions::message::Letter;
 use crate::automations::context::Scope;
 use crate::automations::expr;
-use crate::automations::hours;
+use crate::automations::hours::{self, NoHourLeft};
 use crate::automations::locale::{self, Home};
 use crate::automations::model::{
     Action, Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope, Purpose, SendHours, Step,
 };
-use crate::automations::render::{self, Unfit};
 use crate::automations::times;
 use crate::callbell::Hold;
 use crate::phone::{self, Phone};
@@ -122,8 +123,10 @@ pub(super) struct Facts<'a> {
     pub(super) entity: Option<&'a EntityRow>,
     /// Since when the red button is pressed.
     pub(super) paused_since: Option<Timestamp>,
-    /// The hold of the job's channel, unless this job may probe it.
+    /// The hold of the job's channel.
     pub(super) hold: Option<&'a HoldRow>,
+    /// This job tries whether the held channel goes through.
+    pub(super) probing: bool,
     /// The customer's rows.
     pub(super) customer: &'a [PersonRow],
     /// The recipient's rows.
@@ -133,6 +136,7 @@ pub(super) struct Facts<'a> {
 /// Where a message of this job leaves from, and to whom. Known before the recipient's rows are read.
 pub(super) struct Route<'a> {
     pub(super) channel: Option<(&'a str, &'a Channel)>,
+    pub(super) home: Home<'a>,
     pub(super) scope: Scope,
     /// Who gets it, or why nobody does.
     pub(super) to: Result<Phone, String>,
@@ -152,7 +156,7 @@ impl<'a> Route<'a> {
         let home = Home::of(automations, &known.event, name);
         let scope = Scope::new(automations, &home, &known.event).at(now);
         let to = recipient(job, found, known, &scope, home.country());
-        Route { channel: channel.map(|(name, channel)| (name.as_str(), channel)), scope, to }
+        Route { channel: channel.map(|(name, channel)| (name.as_str(), channel)), home, scope, to }
     }
 }
 
@@ -192,10 +196,10 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
         return Err(wait(now + RECHECK, None, "its automation is not enabled"));
     }
     // Read first, because a pause and a hold move what lateness counts from.
-    let due = due(facts, route)?;
+    let mut due = due(facts, route)?;
     let window_open = route.channel.is_some_and(|(_, channel)| channel.kind != ChannelKind::Whatsapp) || window(facts);
     let form = form(facts.found.message, window_open);
-    held(facts, &due, form.as_ref().ok())?;
+    held(facts, &mut due, form.as_ref().ok())?;
     if let Some(why) = ended_by_subject(&facts.known.event, facts.entity) {
         return Err(Decision::End(Ended::Cancelled(why)));
     }
@@ -207,7 +211,7 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
         let reason = last.map_or_else(|| "too late".to_owned(), |last| format!("too late: {last}"));
         return Err(Decision::End(ended(job, reason)));
     }
-    in_send_hours(facts, route, &due)?;
+    in_send_hours(facts, &due)?;
     if let Some(why) = stopped(facts) {
         return Err(Decision::End(Ended::Cancelled(why)));
     }
@@ -245,26 +249,38 @@ struct Due {
     announced: Option<Timestamp>,
 }
 
+impl Due {
+    /// Lateness stands still for so long. What a before-time announces does not wait.
+    fn put_off(&mut self, by: SignedDuration) {
+        self.late_from += by;
+        self.limit = self.announced.map_or(self.limit + by, |announced| announced.min(self.limit + by));
+    }
+}
+
 fn due(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
     let event = &facts.known.event;
     let skip = |why: String| Decision::End(ended(facts.job, why));
-    let time = match &facts.found.step.at {
-        None => times::Due { at: event.event.at, before: None },
-        Some(at) => times::due(at, &route.scope).map_err(|error| skip(error.to_string()))?,
+    let (time, announced) = match &facts.found.step.at {
+        None => (event.event.at, None),
+        Some(at) => {
+            let time = times::due(at, &route.scope).map_err(|error| skip(error.to_string()))?;
+            (time, times::announced(at, &route.scope).map_err(|error| skip(error.to_string()))?)
+        }
     };
     let at = match hours_of(facts) {
-        None => time.at,
-        Some(hours) => times::into_hours(&time, hours, &route.scope, facts.now).map_err(|error| skip(error.to_string()))?,
+        None => time,
+        Some((hours, zone)) => hours::into_hours(hours, &zone, time, announced, facts.job.created_at)
+            .map_err(|NoHourLeft| skip(no_hour_left(facts)))?,
     };
     // What a pause, a hold or closed hours moved stays moved.
     let late_from = at.max(facts.job.due_at);
     let patience = plan::give_up_after(&facts.configured.automations, facts.found.automation, &facts.found.step.action);
-    let limit = time.before.map_or(late_from + patience, |announced| announced.min(late_from + patience));
-    Ok(Due { at, late_from, limit, announced: time.before })
+    let limit = announced.map_or(late_from + patience, |announced| announced.min(late_from + patience));
+    Ok(Due { at, late_from, limit, announced })
 }
 
-/// Sending hours: the automation's own, for marketing the defaults'.
-fn hours_of<'a>(facts: &Facts<'a>) -> Option<&'a Hours> {
+/// Sending hours and their zone: the automation's own, for marketing the defaults'.
+fn hours_of<'a>(facts: &Facts<'a>) -> Option<(&'a Hours, TimeZone)> {
     let automations = &facts.configured.automations;
     let name = match (&facts.found.automation.send_hours, facts.found.message.purpose) {
         (Some(SendHours::Any), _) => None,
@@ -272,14 +288,25 @@ fn hours_of<'a>(facts: &Facts<'a>) -> Option<&'a Hours> {
         (None, Purpose::Marketing) => automations.defaults.send_hours.as_ref(),
         (None, Purpose::Service) => None,
     };
-    name.and_then(|name| automations.hours.get(name))
+    let hours = name.and_then(|name| automations.hours.get(name))?;
+    let customer = facts.known.event.customer.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+    let business = &automations.defaults.timezone.zone;
+    Some((hours, hours::zone_of(hours, customer.as_ref(), business).clone()))
+}
+
+fn no_hour_left(facts: &Facts<'_>) -> String {
+    let field = facts.found.step.at.as_ref().and_then(|at| at.field.as_deref());
+    match field {
+        Some(field) => format!("no sending hour left before {field}"),
+        None => "no sending hour left".to_owned(),
+    }
 }
 
 /// The red button, `paused` in the file, and the channel's hold. None of them spends an attempt or
 /// lateness: what the job waits for them is added to its time.
-fn held(facts: &Facts<'_>, due: &Due, form: Option<&render::Form>) -> Result<(), Decision> {
+fn held(facts: &Facts<'_>, due: &mut Due, form: Option<&Form>) -> Result<(), Decision> {
     // Only templates cost credit.
-    let concerns = |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || form != Some(&render::Form::Text);
+    let concerns = |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || form != Some(&Form::Text);
     let (since, every, reason) = if let Some(since) = facts.paused_since {
         (since, PAUSED_RECHECK, "paused".to_owned())
     } else if facts.configured.automations.defaults.paused {
@@ -292,10 +319,15 @@ fn held(facts: &Facts<'_>, due: &Due, form: Option<&render::Form>) -> Result<(),
     if due.at > facts.now {
         return Ok(());
     }
-    let at = facts.now + every;
     let waited_from = facts.job.next_at.max(due.at).max(since).min(facts.now);
-    let due_at = due.late_from + at.duration_since(waited_from);
-    Err(wait(at, Some(due_at), &reason))
+    let paused = facts.paused_since.is_some() || facts.configured.automations.defaults.paused;
+    if facts.probing && !paused {
+        due.put_off(facts.now.duration_since(waited_from));
+        return Ok(());
+    }
+    let at = facts.now + every;
+    due.put_off(at.duration_since(waited_from));
+    Err(wait(at, Some(due.late_from), &reason))
 }
 
 /// Whether what happened to the subject ends the job. A job about an end is not ended by it.
@@ -318,16 +350,16 @@ fn ended_by_subject(event: &Event, entity: Option<&EntityRow>) -> Option<String>
 
 /// Whether this is an hour to send. The job's own time lies inside its hours already; this is about a
 /// job that comes late.
-fn in_send_hours(facts: &Facts<'_>, route: &Route<'_>, due: &Due) -> Result<(), Decision> {
-    let Some(hours) = hours_of(facts) else { return Ok(()) };
-    if hours::is_open(hours, &route.scope, facts.now) {
+fn in_send_hours(facts: &Facts<'_>, due: &Due) -> Result<(), Decision> {
+    let Some((hours, zone)) = hours_of(facts) else { return Ok(()) };
+    if hours::is_open(hours, &zone, facts.now) {
         return Ok(());
     }
-    match hours::next_open(hours, &route.scope, facts.now) {
+    match hours::next_open(hours, &zone, facts.now) {
         Some(open) if due.announced.is_none_or(|announced| open < announced) => {
             Err(wait(open, Some(open), "outside send_hours"))
         }
-        _ => Err(Decision::End(ended(facts.job, "no sending hour left".to_owned()))),
+        _ => Err(Decision::End(ended(facts.job, no_hour_left(facts)))),
     }
 }
 
@@ -395,17 +427,17 @@ fn window(facts: &Facts<'_>) -> bool {
     facts.recipient.iter().any(|row| row.window_until.is_some_and(|until| until > facts.now))
 }
 
-fn form(message: &Message, window_open: bool) -> Result<render::Form, String> {
+fn form(message: &Message, window_open: bool) -> Result<Form, String> {
     let free = message.text.is_some() || (message.media.is_some() && message.template.is_none());
     match (free && window_open, message.template.is_some()) {
-        (true, _) => Ok(render::Form::Text),
-        (false, true) => Ok(render::Form::Template),
+        (true, _) => Ok(Form::Text),
+        (false, true) => Ok(Form::Template),
         (false, false) => Err("24-hour window closed and no template".to_owned()),
     }
 }
 
-fn letter(facts: &Facts<'_>, route: &Route<'_>, form: render::Form) -> Result<Letter, Decision> {
-    render::letter(facts, route, form).map_err(|unfit| match unfit {
+fn letter(facts: &Facts<'_>, route: &Route<'_>, form: Form) -> Result<Letter, Decision> {
+    letter::write(facts, route, form).map_err(|unfit| match unfit {
         Unfit::Blank(why) => Decision::End(ended(facts.job, why)),
         Unfit::Broken(why) => Decision::End(Ended::Dead(why)),
     })

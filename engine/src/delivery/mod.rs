@@ -11,6 +11,7 @@ mod attempt;
 mod backoff;
 mod config;
 mod decide;
+mod letter;
 mod log;
 mod planning;
 mod rate;
@@ -19,6 +20,9 @@ mod waits;
 
 #[cfg(test)]
 mod tests;
+
+
+
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};

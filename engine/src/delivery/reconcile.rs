@@ -23,6 +23,8 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(5);
 const PAGES_MAX: u32 = 10;
 /// How long Callbell may leave the question unanswered before a person has to look.
 const ASK_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Most uncertain ends of one job that `resend` answers with another send: each may be one more copy.
+const RESENDS_MAX: u32 = 2;
 
 /// What the history says.
 enum Verdict {
@@ -51,8 +53,8 @@ impl Worker {
         let unknown = |why: &str| {
             let reason = format!("{}; {why}", job.reason.as_deref().unwrap_or("the answer was lost"));
             match Found::of(job, &configured).map_or(IfUnknown::Hold, |found| found.if_unknown(&configured)) {
-                IfUnknown::Hold => Settle::Held(reason),
-                IfUnknown::Resend => Settle::Due { at: now, reason },
+                IfUnknown::Resend if job.uncertainties <= RESENDS_MAX => Settle::Due { at: now, reason },
+                IfUnknown::Resend | IfUnknown::Hold => Settle::Held(reason),
             }
         };
         let settle = match verdict {
