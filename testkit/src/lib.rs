@@ -2,6 +2,9 @@
 //! still. There is no second store: tests speak HTTP to the engine as functions speak to DynamoDB.
 #![expect(clippy::expect_used, reason = "a test whose table cannot start has failed")]
 
+pub mod events;
+mod proxy;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -15,6 +18,8 @@ use shared::clock::Clock;
 use shared::store::client::{ClientSettings, dynamodb, http_client};
 use shared::store::{KEY, LANE, LANE_SEND, RowKey, Store};
 use tokio::sync::oneshot;
+
+pub use proxy::Proxy;
 
 /// When every test begins: 2026-03-09 12:00 UTC, a Monday.
 pub const START: &str = "2026-03-09T12:00:00Z";
@@ -73,7 +78,7 @@ impl Engine {
 
     /// A client with connections of its own. Not to be shared between runtimes.
     pub fn client(&self) -> aws_sdk_dynamodb::Client {
-        dynamodb(&ClientSettings::local(self.endpoint()), http_client().expect("the root certificates"))
+        client_at(self.endpoint())
     }
 
     /// Deletes what has expired by the machine's clock, as DynamoDB does within days.
@@ -93,17 +98,31 @@ impl Drop for Engine {
     }
 }
 
+fn client_at(endpoint: &str) -> aws_sdk_dynamodb::Client {
+    dynamodb(&ClientSettings::local(endpoint), http_client().expect("the root certificates"))
+}
+
+/// [`START`] as an instant.
+pub fn start() -> Timestamp {
+    START.parse().expect("an instant")
+}
+
 /// A store over a new table of the process's engine, and the clock that it reads, at [`START`].
 pub async fn store() -> (Store, Clock) {
-    let clock = Clock::manual(START.parse::<Timestamp>().expect("an instant"));
+    let clock = Clock::manual(start());
     (store_with(Engine::shared(), clock.clone()).await, clock)
 }
 
 /// A store over a new table of an engine.
 pub async fn store_with(engine: &Engine, clock: Clock) -> Store {
+    store_at(engine.endpoint(), clock).await
+}
+
+/// A store over a new table behind an endpoint: an engine's, or that of a [`Proxy`].
+pub async fn store_at(endpoint: &str, clock: Clock) -> Store {
     static TABLES: AtomicU64 = AtomicU64::new(0);
     let table = format!("test-{}", TABLES.fetch_add(1, Ordering::SeqCst));
-    let store = Store::new(engine.client(), table, clock);
+    let store = Store::new(client_at(endpoint), table, clock);
     store.create_table().await.expect("a table");
     store
 }

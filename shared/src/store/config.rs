@@ -66,7 +66,7 @@ impl Store {
             next.last = next.last.saturating_add(1);
             next.version = next.last;
             let item = encode(&keys::config_version(next.version), &next)?;
-            if let Written::Done(_) = self.put(item, "attribute_not_exists(#pk)", Item::new()).await? {
+            if self.put_or_ours(item, "attribute_not_exists(#pk)", Item::new(), &next).await? {
                 self.make_current(&next, current.as_ref()).await?;
                 self.drop_version(next.version).await?;
                 return Ok(next.version);
@@ -117,25 +117,34 @@ impl Store {
     async fn make_current(&self, next: &ConfigRow, seen: Option<&ConfigRow>) -> Result<(), StoreError> {
         let item = encode(keys::CONFIG, next)?;
         let written = match seen {
-            None => self.put(item, "attribute_not_exists(#pk)", Item::new()).await?,
+            None => self.put_or_ours(item, "attribute_not_exists(#pk)", Item::new(), next).await?,
             Some(seen) => {
-                let values = Item::from([
-                    (":seen".to_owned(), number(seen.version)),
-                    (":last".to_owned(), number(seen.last)),
-                ]);
-                self.put(item, "#version = :seen AND #last = :last", values).await?
+                let values =
+                    Item::from([(":seen".to_owned(), number(seen.version)), (":last".to_owned(), number(seen.last))]);
+                self.put_or_ours(item, "#version = :seen AND #last = :last", values, next).await?
             }
         };
-        if let Written::Refused(old) = written {
-            // The SDK repeats a request whose answer was lost; the row then is the one that we wrote.
-            let ours = old.as_ref().map(decode).transpose()?.is_some_and(|old| old == *next);
-            if !ours {
-                return Err(StoreError::Conflict("the configuration"));
-            }
+        if !written {
+            return Err(StoreError::Conflict("the configuration"));
         }
         let mut item = row(keys::CONNECTIONS);
         item.insert("json".to_owned(), text(connections_json(&next.connections)?));
         self.put(item, "", Item::new()).await.map(|_| ())
+    }
+
+    /// Puts a row under a condition; also `true` where the row that stands there is the one to be put: the
+    /// SDK repeats a request whose answer was lost.
+    async fn put_or_ours(
+        &self,
+        item: Item,
+        condition: &str,
+        values: Item,
+        config: &ConfigRow,
+    ) -> Result<bool, StoreError> {
+        match self.put(item, condition, values).await? {
+            Written::Done(_) => Ok(true),
+            Written::Refused(old) => Ok(old.as_ref().map(decode).transpose()?.as_ref() == Some(config)),
+        }
     }
 
     async fn drop_version(&self, newest: u64) -> Result<(), StoreError> {

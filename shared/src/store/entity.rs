@@ -9,7 +9,7 @@
 //! - when each fact was first seen, which is never overwritten,
 //! - when the row may go, which is only raised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -125,7 +125,8 @@ impl EntityChange {
 
     /// What merges without a condition.
     fn set_seen(&self, mut update: Update) -> Update {
-        for fact in &self.facts {
+        // DynamoDB refuses an update that names an attribute twice.
+        for fact in BTreeSet::from_iter(&self.facts) {
             update = update.set_once(&format!("seen_{}", fact.as_str()), time(self.seen_at));
         }
         if let Some(created_at) = self.created_at {
