@@ -12,7 +12,6 @@ use shared::store::{EntityRow, Ended, HoldRow, JobRow, OnceKey, PersonId, Person
 
 use super::backoff::is_late;
 use super::config::Configured;
-use super::letter::{self, Form, Unfit};
 use super::waits::Waits;
 use crate::actions;
 use crate::actions::message::Letter;
@@ -23,6 +22,7 @@ use crate::automations::locale::{self, Home};
 use crate::automations::model::{
     Action, Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope, Purpose, SendHours, Step,
 };
+use crate::automations::render::{self, Form, Occasion, Unfit};
 use crate::automations::times;
 use crate::callbell::Hold;
 use crate::phone::{self, Phone};
@@ -62,8 +62,6 @@ pub(super) struct Act {
     pub(super) letter: Letter,
     pub(super) to: Phone,
     pub(super) once: Option<(OnceKey, Option<Timestamp>)>,
-    /// Free text goes out although the credit ran out.
-    pub(super) is_template: bool,
     /// From when lateness counts.
     pub(super) late_from: Timestamp,
     /// After this instant it is too late.
@@ -198,7 +196,7 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
     // Read first, because a pause and a hold move what lateness counts from.
     let mut due = due(facts, route)?;
     let window_open = route.channel.is_some_and(|(_, channel)| channel.kind != ChannelKind::Whatsapp) || window(facts);
-    let form = form(facts.found.message, window_open);
+    let form = render::form(facts.found.message, window_open);
     held(facts, &mut due, form.as_ref().ok())?;
     if let Some(why) = ended_by_subject(&facts.known.event, facts.entity) {
         return Err(Decision::End(Ended::Cancelled(why)));
@@ -222,15 +220,14 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
     if route.channel.is_none() {
         return Err(skip("no channel to send from".to_owned()));
     }
-    let form = form.map_err(skip)?;
+    form.map_err(|unfit| skip(unfit.to_string()))?;
     if let Some(when) = &facts.found.step.when
         && let Some(why) = plan::is_false(when, &route.scope)
     {
         return Err(skip(why));
     }
-    let letter = letter(facts, route, form)?;
-    let is_template = letter.template.is_some();
-    Ok(Act { letter, to, once: once(facts), is_template, late_from: due.late_from, limit: due.limit })
+    let letter = letter(facts, route, window_open)?;
+    Ok(Act { letter, to, once: once(facts), late_from: due.late_from, limit: due.limit })
 }
 
 fn wait(at: Timestamp, due_at: Option<Timestamp>, reason: &str) -> Decision {
@@ -306,7 +303,7 @@ fn no_hour_left(facts: &Facts<'_>) -> String {
 /// lateness: what the job waits for them is added to its time.
 fn held(facts: &Facts<'_>, due: &mut Due, form: Option<&Form>) -> Result<(), Decision> {
     // Only templates cost credit.
-    let concerns = |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || form != Some(&Form::Text);
+    let concerns = |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || form != Some(&Form::Free);
     let (since, every, reason) = if let Some(since) = facts.paused_since {
         (since, PAUSED_RECHECK, "paused".to_owned())
     } else if facts.configured.automations.defaults.paused {
@@ -427,20 +424,21 @@ fn window(facts: &Facts<'_>) -> bool {
     facts.recipient.iter().any(|row| row.window_until.is_some_and(|until| until > facts.now))
 }
 
-fn form(message: &Message, window_open: bool) -> Result<Form, String> {
-    let free = message.text.is_some() || (message.media.is_some() && message.template.is_none());
-    match (free && window_open, message.template.is_some()) {
-        (true, _) => Ok(Form::Text),
-        (false, true) => Ok(Form::Template),
-        (false, false) => Err("24-hour window closed and no template".to_owned()),
+fn letter(facts: &Facts<'_>, route: &Route<'_>, window_open: bool) -> Result<Letter, Decision> {
+    let occasion = Occasion {
+        automations: &facts.configured.automations,
+        automation: Some(facts.found.automation),
+        home: &route.home,
+        event: &facts.known.event,
+        scope: &route.scope,
+        window_open,
+    };
+    let fill = |uuid: &str, values: &[String]| facts.configured.fill(uuid, values);
+    match render::message(facts.found.message, &occasion, &fill) {
+        Ok(rendered) => Ok(rendered.letter),
+        Err(Unfit::Skip(why)) => Err(Decision::End(ended(facts.job, why))),
+        Err(Unfit::Dead(why)) => Err(Decision::End(Ended::Dead(why))),
     }
-}
-
-fn letter(facts: &Facts<'_>, route: &Route<'_>, form: Form) -> Result<Letter, Decision> {
-    letter::write(facts, route, form).map_err(|unfit| match unfit {
-        Unfit::Blank(why) => Decision::End(ended(facts.job, why)),
-        Unfit::Broken(why) => Decision::End(Ended::Dead(why)),
-    })
 }
 
 /// Which mark the job takes, and until when. Its holder is the job's event, whose further steps pass.

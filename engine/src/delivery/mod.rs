@@ -11,7 +11,6 @@ mod attempt;
 mod backoff;
 mod config;
 mod decide;
-mod letter;
 mod log;
 mod planning;
 mod rate;
