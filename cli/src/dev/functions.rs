@@ -1,17 +1,25 @@
 //! The functions' own code, hosted here: what Lambda would call, called with what Lambda would hand over.
 
-use jiff::Timestamp;
+use engine::callbell::Callbell;
+use engine::delivery::{Random, Worker};
+use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request};
 use serde_json::Value;
-use shared::secrets::SecretsProvider;
-use shared::store::Store;
+use shared::clock::Clock;
+use shared::secrets::{Secret, SecretsProvider};
+use shared::store::{RowKey, Store};
 
 use super::DevError;
-use super::secrets::Files;
+use super::secrets::{CALLBELL, Files};
+
+/// How long `deliver` may run, in seconds, as template.yaml has it.
+const DELIVER_SECONDS: i64 = 60;
 
 /// The functions that template.yaml deploys, ready to be called.
 pub(super) struct Functions {
     orders: orders::App,
+    worker: Worker,
+    clock: Clock,
 }
 
 /// What a door answers.
@@ -37,11 +45,16 @@ impl Functions {
     pub(super) async fn start(
         store: &Store,
         secrets: &Files,
-        _url: &str,
+        callbell_url: &str,
     ) -> Result<Functions, DevError> {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let orders = orders::App::start(store.clone(), webhooks).await;
-        Ok(Functions { orders })
+        // Without a token the stand-in refuses, as Callbell does.
+        let token = secrets.apis.get(CALLBELL).first().cloned().unwrap_or_else(|| Secret::new("none"));
+        let callbell = Callbell::new(callbell_url, &token)
+            .map_err(|error| DevError::Setup(error.to_string()))?;
+        let worker = Worker::new(store.clone(), callbell, Random::system());
+        Ok(Functions { orders, worker, clock: store.clock().clone() })
     }
 
     /// Whether a function's code is here.
@@ -70,8 +83,20 @@ impl Functions {
     }
 
     /// Hands records of the stream to `deliver`.
-    pub(super) async fn batch(&self, _records: Vec<Value>) {}
+    pub(super) async fn batch(&self, records: &[Value]) {
+        let key = |record: &Value| {
+            record.pointer("/dynamodb/Keys/pk/S").and_then(Value::as_str).and_then(RowKey::parse)
+        };
+        self.worker.on_stream(records.iter().filter_map(key).collect(), self.deadline()).await;
+    }
 
     /// Wakes `deliver` for the minute.
-    pub(super) async fn minute(&self, _now: Timestamp) {}
+    pub(super) async fn minute(&self) {
+        self.worker.on_minute(self.deadline()).await;
+    }
+
+    fn deadline(&self) -> Timestamp {
+        let limit = SignedDuration::from_secs(DELIVER_SECONDS);
+        self.clock.now().saturating_add(limit).unwrap_or(Timestamp::MAX)
+    }
 }

@@ -264,7 +264,7 @@ impl World {
         });
         let engine = Engine::start(file("table.sqlite").as_deref())?;
         let store = store(engine.endpoint(), clock.clone())?;
-        let base = format!("http://127.0.0.1:{port}");
+        let base = format!("http://127.0.0.1:{port}{CALLBELL_PATH}");
         store.create_table().await?;
         let functions = Functions::start(&store, &secrets, &base).await?;
         let routes = routes::read(routes::TEMPLATE)?;
@@ -300,7 +300,8 @@ impl World {
 
     /// Functions as a new start would make them: nothing that they remember is older than now.
     async fn renew_functions(&self) {
-        match Functions::start(&self.store, &self.secrets, &self.url()).await {
+        let base = format!("{}{CALLBELL_PATH}", self.url());
+        match Functions::start(&self.store, &self.secrets, &base).await {
             Ok(functions) => {
                 let mut held = self
                     .functions
