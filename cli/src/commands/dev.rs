@@ -41,7 +41,9 @@ fn welcome(dev: &Dev, settings: &Settings) {
     for path in dev.routes() {
         say(format!("webhooks   {url}{path}"));
     }
-    say(format!("messages   {url}/_dev/messages (jobs, events, requests, clock, window, faults, idle)"));
+    say(format!(
+        "messages   {url}/_dev/messages (jobs, events, requests, clock, window, faults, idle)"
+    ));
     match &settings.secrets {
         Some(path) => say(format!("secrets    {}", path.display())),
         None => {

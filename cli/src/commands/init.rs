@@ -37,7 +37,10 @@ const PLACES: &[(&str, &str, &str)] = &[
 /// An answer is missing or wrong, or a file cannot be written.
 pub fn run(args: &InitArgs) -> Outcome {
     if args.example != "shop" {
-        return Err(CliError::new(format!("there is no example \"{}\"; there is: shop", args.example)));
+        return Err(CliError::new(format!(
+            "there is no example \"{}\"; there is: shop",
+            args.example
+        )));
     }
     let answers = answers(args)?;
     let text = scaffold(&answers);
@@ -49,7 +52,9 @@ pub fn run(args: &InitArgs) -> Outcome {
     let report = files.check(Clock::system().now());
     if report.errors() > 0 {
         super::check::print(AUTOMATIONS, &report);
-        return Err(CliError::new("these answers do not make a file that can be used"));
+        return Err(CliError::new(
+            "these answers do not make a file that can be used",
+        ));
     }
     std::fs::create_dir_all(&args.dir)?;
     let written = [
@@ -83,14 +88,27 @@ fn answers(args: &InitArgs) -> Result<Answers, CliError> {
             }
             None if asked => ask::line(question, default, check),
             None if !default.is_empty() || name == "phone" => Ok(default.to_owned()),
-            None => Err(CliError::new(format!("--{name} is missing"))
-                .hint("callbell init --country BR --phone +5511987654321, or answer in a terminal")),
+            None => Err(CliError::new(format!("--{name} is missing")).hint(
+                "callbell init --country BR --phone +5511987654321, or answer in a terminal",
+            )),
         }
     };
-    let country = answer(&args.country, "country", "Country (ISO code: BR, IT, ES …)", "", country)?;
+    let country = answer(
+        &args.country,
+        "country",
+        "Country (ISO code: BR, IT, ES …)",
+        "",
+        country,
+    )?;
     let place = PLACES.iter().find(|(code, _, _)| *code == country);
     let (locale, timezone) = place.map_or(("", ""), |(_, locale, zone)| (*locale, *zone));
-    let locale = answer(&args.locale, "locale", "Language of the messages", locale, locale_tag)?;
+    let locale = answer(
+        &args.locale,
+        "locale",
+        "Language of the messages",
+        locale,
+        locale_tag,
+    )?;
     let timezone = answer(&args.timezone, "timezone", "Time zone", timezone, zone)?;
     let phone = answer(
         &args.phone,
@@ -99,22 +117,41 @@ fn answers(args: &InitArgs) -> Result<Answers, CliError> {
         "",
         phone,
     )?;
-    let only_to = engine::phone::read(&phone, Some(&country)).ok().map(|phone| phone.e164);
+    let only_to = engine::phone::read(&phone, Some(&country))
+        .ok()
+        .map(|phone| phone.e164);
     if only_to.is_none() && !phone.is_empty() {
         return Err(CliError::new("that is no phone number of this country")
             .hint("write it with its country code: +5511987654321"));
     }
-    Ok(Answers { country, locale, timezone, only_to, channel: None })
+    Ok(Answers {
+        country,
+        locale,
+        timezone,
+        only_to,
+        channel: None,
+    })
 }
 
 fn country(text: &str) -> Result<(), String> {
     let two = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
-    if two { Ok(()) } else { Err(format!("\"{text}\" is no country code: write BR, IT, ES …")) }
+    if two {
+        Ok(())
+    } else {
+        Err(format!("\"{text}\" is no country code: write BR, IT, ES …"))
+    }
 }
 
 fn locale_tag(text: &str) -> Result<(), String> {
-    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if fits { Ok(()) } else { Err(format!("\"{text}\" is no language: write pt-BR, it, en …")) }
+    let fits = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("\"{text}\" is no language: write pt-BR, it, en …"))
+    }
 }
 
 fn zone(text: &str) -> Result<(), String> {
@@ -133,7 +170,10 @@ fn phone(text: &str) -> Result<(), String> {
 /// Writes a file that is not there; `false`: it is.
 fn write(path: &Path, text: &str) -> Result<bool, CliError> {
     if path.exists() {
-        say(format!("{} is there already and stays as it is", path.display()));
+        say(format!(
+            "{} is there already and stays as it is",
+            path.display()
+        ));
         return Ok(false);
     }
     std::fs::write(path, text)
@@ -175,7 +215,8 @@ fn whereabouts(kind: &str) -> &'static str {
     }
 }
 
-const SAMCONFIG: &str = "# What sam deploy takes unless told otherwise: one stack serves one Callbell account.
+const SAMCONFIG: &str =
+    "# What sam deploy takes unless told otherwise: one stack serves one Callbell account.
 version = 0.1
 
 [default.global.parameters]
@@ -195,7 +236,10 @@ mod tests {
     #[test]
     fn places_go_together_and_are_known() {
         for (code, locale, timezone) in PLACES {
-            assert_eq!((country(code), locale_tag(locale), zone(timezone)), (Ok(()), Ok(()), Ok(())));
+            assert_eq!(
+                (country(code), locale_tag(locale), zone(timezone)),
+                (Ok(()), Ok(()), Ok(()))
+            );
         }
     }
 
@@ -208,7 +252,11 @@ mod tests {
         let files: secrets::Files = toml::from_str(&filled).unwrap();
         assert_eq!(files.webhooks.names().collect::<Vec<_>>(), ["shopify"]);
         for source in sources::ALL {
-            assert!(text.contains(&format!("# {} = \"\"", source.kind())), "{}", source.kind());
+            assert!(
+                text.contains(&format!("# {} = \"\"", source.kind())),
+                "{}",
+                source.kind()
+            );
             assert_ne!(whereabouts(source.kind()), whereabouts("unknown"));
         }
         assert!(SAMCONFIG.parse::<toml::Table>().is_ok());

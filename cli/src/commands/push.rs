@@ -28,7 +28,9 @@ pub async fn run(args: &PushArgs) -> Outcome {
     let report = files.check(Clock::system().now());
     let Some(automations) = &report.automations else {
         super::check::print(&name, &report);
-        return Err(CliError::new(format!("{name} is not pushed")).hint("callbell check shows the same"));
+        return Err(
+            CliError::new(format!("{name} is not pushed")).hint("callbell check shows the same")
+        );
     };
     if !report.diagnostics.is_empty() {
         super::check::print(&name, &report);
@@ -54,8 +56,15 @@ pub async fn run(args: &PushArgs) -> Outcome {
     let connections = project::connections(automations);
     let version = match &before {
         // What is in use already need not become another version.
-        Some(row) if row.file == files.text && row.templates == files.templates_json() => row.version,
-        _ => local.store.push_config(&files.text, files.templates_json(), &connections).await?,
+        Some(row) if row.file == files.text && row.templates == files.templates_json() => {
+            row.version
+        }
+        _ => {
+            local
+                .store
+                .push_config(&files.text, files.templates_json(), &connections)
+                .await?
+        }
     };
     for (old, new) in &args.rename {
         let moved = rename(&local.store, &waiting, old, new, local.now()).await?;

@@ -18,7 +18,10 @@ pub fn run(args: &SchemaArgs) -> Outcome {
         return Ok(0);
     }
     std::fs::write(&args.file, text).map_err(|error| {
-        CliError::new(format!("{} cannot be written: {error}", args.file.display()))
+        CliError::new(format!(
+            "{} cannot be written: {error}",
+            args.file.display()
+        ))
     })?;
     say(format!(
         "{} written; automations.toml names it in its first line: #:schema ./{}",

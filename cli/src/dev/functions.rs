@@ -33,7 +33,11 @@ impl Answer {
     /// What API Gateway says where a function fails.
     fn failed() -> Answer {
         let body = br#"{"message":"Internal Server Error"}"#.to_vec();
-        Answer { status: 500, headers: Vec::new(), body }
+        Answer {
+            status: 500,
+            headers: Vec::new(),
+            body,
+        }
     }
 }
 
@@ -50,11 +54,20 @@ impl Functions {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let orders = orders::App::start(store.clone(), webhooks).await;
         // Without a token the stand-in refuses, as Callbell does.
-        let token = secrets.apis.get(CALLBELL).first().cloned().unwrap_or_else(|| Secret::new("none"));
+        let token = secrets
+            .apis
+            .get(CALLBELL)
+            .first()
+            .cloned()
+            .unwrap_or_else(|| Secret::new("none"));
         let callbell = Callbell::new(callbell_url, &token)
             .map_err(|error| DevError::Setup(error.to_string()))?;
         let worker = Worker::new(store.clone(), callbell, Random::system());
-        Ok(Functions { orders, worker, clock: store.clock().clone() })
+        Ok(Functions {
+            orders,
+            worker,
+            clock: store.clock().clone(),
+        })
     }
 
     /// Whether a function's code is here.
@@ -79,15 +92,24 @@ impl Functions {
             Body::Binary(bytes) => bytes,
             _ => return Answer::failed(),
         };
-        Answer { status: parts.status.as_u16(), headers: headers.collect(), body }
+        Answer {
+            status: parts.status.as_u16(),
+            headers: headers.collect(),
+            body,
+        }
     }
 
     /// Hands records of the stream to `deliver`.
     pub(super) async fn batch(&self, records: &[Value]) {
         let key = |record: &Value| {
-            record.pointer("/dynamodb/Keys/pk/S").and_then(Value::as_str).and_then(RowKey::parse)
+            record
+                .pointer("/dynamodb/Keys/pk/S")
+                .and_then(Value::as_str)
+                .and_then(RowKey::parse)
         };
-        self.worker.on_stream(records.iter().filter_map(key).collect(), self.deadline()).await;
+        self.worker
+            .on_stream(records.iter().filter_map(key).collect(), self.deadline())
+            .await;
     }
 
     /// Wakes `deliver` for the minute.
@@ -97,6 +119,9 @@ impl Functions {
 
     fn deadline(&self) -> Timestamp {
         let limit = SignedDuration::from_secs(DELIVER_SECONDS);
-        self.clock.now().saturating_add(limit).unwrap_or(Timestamp::MAX)
+        self.clock
+            .now()
+            .saturating_add(limit)
+            .unwrap_or(Timestamp::MAX)
     }
 }

@@ -178,12 +178,20 @@ impl Dev {
         let files = &self.world.secrets;
         let of = |secrets: &shared::secrets::Secrets| -> Vec<(String, String)> {
             let one = |name: &str| {
-                let values = secrets.get(name).iter().map(|value| value.expose().to_owned());
-                values.map(|value| (name.to_owned(), value)).collect::<Vec<_>>()
+                let values = secrets
+                    .get(name)
+                    .iter()
+                    .map(|value| value.expose().to_owned());
+                values
+                    .map(|value| (name.to_owned(), value))
+                    .collect::<Vec<_>>()
             };
             secrets.names().flat_map(one).collect()
         };
-        of(&files.webhooks).into_iter().chain(of(&files.apis)).collect()
+        of(&files.webhooks)
+            .into_iter()
+            .chain(of(&files.apis))
+            .collect()
     }
 
     /// The stand-in Callbell.

@@ -34,7 +34,10 @@ impl World {
         let report = files.check(self.clock.now());
         let listed = listing(&name, &report.diagnostics);
         let Some(automations) = &report.automations else {
-            (self.notice)(&format!("{listed}{name} is not pushed: {}", report.summary()));
+            (self.notice)(&format!(
+                "{listed}{name} is not pushed: {}",
+                report.summary()
+            ));
             return;
         };
         if !listed.is_empty() {

@@ -74,17 +74,30 @@ impl Http {
     }
 
     pub fn at(base: String) -> Http {
-        Http { client: reqwest::Client::builder().no_proxy().build().unwrap(), base }
+        Http {
+            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            base,
+        }
     }
 
     pub async fn get(&self, path: &str) -> Value {
-        let response = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
+        let response = self
+            .client
+            .get(format!("{}{path}", self.base))
+            .send()
+            .await
+            .unwrap();
         response.json().await.unwrap()
     }
 
     pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        let response =
-            self.client.post(format!("{}{path}", self.base)).json(&body).send().await.unwrap();
+        let response = self
+            .client
+            .post(format!("{}{path}", self.base))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
