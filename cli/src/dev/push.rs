@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::automations::render;
+use engine::automations::listing;
 
 use super::{World, secrets};
 use crate::project::{self, Files};
@@ -36,12 +36,12 @@ impl World {
             Err(diagnostics) => {
                 (self.notice)(&format!(
                     "{}{name} is not pushed",
-                    render(&name, &diagnostics)
+                    listing(&name, &diagnostics)
                 ));
                 return;
             }
         };
-        let warnings = render(&name, &checked.warnings);
+        let warnings = listing(&name, &checked.warnings);
         if !warnings.is_empty() {
             (self.notice)(warnings.trim_end());
         }
