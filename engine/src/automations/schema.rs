@@ -10,7 +10,8 @@ use super::spec::{self, Key, Table, Type};
 const NAME_PATTERN: &str = "^[a-z0-9-]{1,40}$";
 /// Locales, roughly: the parser knows them exactly.
 const LOCALE_PATTERN: &str = "^[a-zA-Z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?$";
-const UUID_PATTERN: &str = "^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$";
+const UUID_PATTERN: &str =
+    "^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$";
 const DURATION_PATTERN: &str = "^[0-9]+[mhdw]$";
 const SPAN_PATTERN: &str = "^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]$";
 const DATE_PATTERN: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$";
@@ -52,14 +53,21 @@ fn table_schema(table: &Table) -> Value {
     for key in table.keys {
         properties.insert(key.name.to_owned(), key_schema(key));
     }
-    let required: Vec<&str> = table.keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    let required: Vec<&str> = table
+        .keys
+        .iter()
+        .filter(|key| key.required)
+        .map(|key| key.name)
+        .collect();
     let mut out = json!({
         "type": "object",
         "description": table.meaning,
         "properties": properties,
         "additionalProperties": false,
     });
-    let Some(object) = out.as_object_mut() else { return out };
+    let Some(object) = out.as_object_mut() else {
+        return out;
+    };
     if !required.is_empty() {
         object.insert("required".to_owned(), json!(required));
     }
@@ -67,17 +75,26 @@ fn table_schema(table: &Table) -> Value {
         let day = format!("({})", spec::WEEKDAYS.join("|"));
         let mut days = value_schema(Type::Spans);
         describe(&mut days, spec::WEEKDAY_KEY.meaning, "");
-        object.insert("patternProperties".to_owned(), json!({ format!("^{day}(-{day})?$"): days }));
+        object.insert(
+            "patternProperties".to_owned(),
+            json!({ format!("^{day}(-{day})?$"): days }),
+        );
     }
     if *table == spec::AUTOMATION {
-        object.insert("oneOf".to_owned(), json!([{ "required": ["message"] }, { "required": ["steps"] }]));
+        object.insert(
+            "oneOf".to_owned(),
+            json!([{ "required": ["message"] }, { "required": ["steps"] }]),
+        );
     }
     if *table == spec::STEP {
         object.insert("required".to_owned(), json!(["message"]));
     }
     if *table == spec::MESSAGE {
         let ways = ["text", "template", "image", "document", "audio", "video"];
-        let ways: Vec<Value> = ways.iter().map(|way| json!({ "required": [way] })).collect();
+        let ways: Vec<Value> = ways
+            .iter()
+            .map(|way| json!({ "required": [way] }))
+            .collect();
         object.insert("anyOf".to_owned(), json!(ways));
     }
     out
@@ -90,9 +107,18 @@ fn key_schema(key: &Key) -> Value {
 }
 
 fn describe(value: &mut Value, meaning: &str, default: &str) {
-    let Some(object) = value.as_object_mut() else { return };
-    let default = if default.is_empty() { String::new() } else { format!(" Default: {default}.") };
-    object.insert("description".to_owned(), json!(format!("{meaning}{default}")));
+    let Some(object) = value.as_object_mut() else {
+        return;
+    };
+    let default = if default.is_empty() {
+        String::new()
+    } else {
+        format!(" Default: {default}.")
+    };
+    object.insert(
+        "description".to_owned(),
+        json!(format!("{meaning}{default}")),
+    );
 }
 
 fn list_of(item: &Value) -> Value {
@@ -157,12 +183,18 @@ fn value_schema(value: Type) -> Value {
             "patternProperties": { DATE_PATTERN: list_of(&pattern(SPAN_PATTERN)) },
             "additionalProperties": false,
         }),
-        Type::Steps => json!({ "type": "array", "items": table_schema(&spec::STEP), "minItems": 1, "maxItems": super::model::STEPS_MAX }),
+        Type::Steps => {
+            json!({ "type": "array", "items": table_schema(&spec::STEP), "minItems": 1, "maxItems": super::model::STEPS_MAX })
+        }
     }
 }
 
 fn events() -> Vec<&'static str> {
-    Name::ALL.iter().filter(|name| !name.is_internal()).map(|name| name.as_str()).collect()
+    Name::ALL
+        .iter()
+        .filter(|name| !name.is_internal())
+        .map(|name| name.as_str())
+        .collect()
 }
 
 #[cfg(test)]
@@ -185,7 +217,11 @@ mod tests {
             return fail("anyOf");
         }
         if let Some(one) = schema.get("oneOf")
-            && each(one).iter().filter(|one| obeys(one, value).is_ok()).count() != 1
+            && each(one)
+                .iter()
+                .filter(|one| obeys(one, value).is_ok())
+                .count()
+                != 1
         {
             return fail("oneOf");
         }
@@ -205,7 +241,10 @@ mod tests {
         if schema.get("type").is_some_and(|wanted| wanted != kind) {
             return fail("type");
         }
-        if schema.get("const").is_some_and(|wanted| Some(wanted.clone()) != serde_json::to_value(value).ok()) {
+        if schema
+            .get("const")
+            .is_some_and(|wanted| Some(wanted.clone()) != serde_json::to_value(value).ok())
+        {
             return fail("const");
         }
         if let (Some(words), Some(text)) = (schema.get("enum"), value.as_str())
@@ -213,21 +252,31 @@ mod tests {
         {
             return fail("enum");
         }
-        let matches = |pattern: &str, text: &str| regex_lite::Regex::new(pattern).expect("a pattern").is_match(text);
-        if let (Some(pattern), Some(text)) = (schema.get("pattern").and_then(Value::as_str), value.as_str())
-            && !matches(pattern, text)
+        let matches = |pattern: &str, text: &str| {
+            regex_lite::Regex::new(pattern)
+                .expect("a pattern")
+                .is_match(text)
+        };
+        if let (Some(pattern), Some(text)) = (
+            schema.get("pattern").and_then(Value::as_str),
+            value.as_str(),
+        ) && !matches(pattern, text)
         {
             return fail("pattern");
         }
-        if let (Some(least), Some(number)) = (schema.get("minimum").and_then(Value::as_i64), value.as_integer())
-            && number < least
+        if let (Some(least), Some(number)) = (
+            schema.get("minimum").and_then(Value::as_i64),
+            value.as_integer(),
+        ) && number < least
         {
             return fail("minimum");
         }
         if let (Some(items), Some(list)) = (schema.get("items"), value.as_array()) {
             list.iter().try_for_each(|item| obeys(items, item))?;
         }
-        let Some(table) = value.as_table() else { return Ok(()) };
+        let Some(table) = value.as_table() else {
+            return Ok(());
+        };
         for name in schema.get("required").map(each).unwrap_or_default() {
             if !table.contains_key(name.as_str().unwrap_or_default()) {
                 return fail("required");
@@ -235,12 +284,19 @@ mod tests {
         }
         for (key, inner) in table {
             let known = schema.get("properties").and_then(|all| all.get(key));
-            let patterned = schema.get("patternProperties").and_then(Value::as_object).and_then(|all| {
-                all.iter().find(|(pattern, _)| matches(pattern, key)).map(|(_, schema)| schema)
-            });
+            let patterned = schema
+                .get("patternProperties")
+                .and_then(Value::as_object)
+                .and_then(|all| {
+                    all.iter()
+                        .find(|(pattern, _)| matches(pattern, key))
+                        .map(|(_, schema)| schema)
+                });
             match known.or(patterned) {
                 Some(schema) => obeys(schema, inner)?,
-                None if schema.get("additionalProperties") == Some(&json!(false)) => return fail(key),
+                None if schema.get("additionalProperties") == Some(&json!(false)) => {
+                    return fail(key);
+                }
                 None => {}
             }
         }
@@ -259,7 +315,8 @@ mod tests {
             let path = file.expect("an entry").path();
             if path.extension().is_some_and(|end| end == "toml") {
                 let text = std::fs::read_to_string(&path).expect("a file");
-                obeys(&schema(), &read(&text)).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+                obeys(&schema(), &read(&text))
+                    .unwrap_or_else(|why| panic!("{}: {why}", path.display()));
                 seen += 1;
             }
         }
@@ -291,7 +348,8 @@ mod tests {
             for key in table.keys {
                 let value = read(&format!("x = {}", key.example));
                 let value = value.get("x").expect("x");
-                obeys(&key_schema(key), value).unwrap_or_else(|why| panic!("{}.{}: {why}", table.kind, key.name));
+                obeys(&key_schema(key), value)
+                    .unwrap_or_else(|why| panic!("{}.{}: {why}", table.kind, key.name));
             }
         }
     }

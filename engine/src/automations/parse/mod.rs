@@ -41,8 +41,15 @@ pub(crate) struct Parsed {
 /// Every mistake of the file's grammar. Expressions are not tried here, see [`super::check`].
 pub fn parse(text: &str) -> Result<Automations, Vec<Diagnostic>> {
     let parsed = read(text);
-    let wrong = parsed.diagnostics.iter().any(|one| one.severity == Severity::Error);
-    if wrong { Err(parsed.diagnostics) } else { Ok(parsed.automations) }
+    let wrong = parsed
+        .diagnostics
+        .iter()
+        .any(|one| one.severity == Severity::Error);
+    if wrong {
+        Err(parsed.diagnostics)
+    } else {
+        Ok(parsed.automations)
+    }
 }
 
 pub(crate) fn read(text: &str) -> Parsed {
@@ -97,7 +104,11 @@ fn syntax(ctx: &mut Ctx<'_>, problems: &[toml::de::Error]) {
             continue;
         }
         let header = ctx.header(&span);
-        if header != span || text.get(span.end..).is_some_and(|rest| rest.starts_with(']')) {
+        if header != span
+            || text
+                .get(span.end..)
+                .is_some_and(|rest| rest.starts_with(']'))
+        {
             let next = text.get(span.end..).and_then(|rest| rest.find("\n["));
             within_second = next.map_or(text.len(), |next| span.end + next);
             let kind = text.get(header.start..span.start).unwrap_or_default();
@@ -131,7 +142,11 @@ fn top_level<'a, 't>(ctx: &mut Ctx<'t>, document: &'a DeTable<'t>) -> Kinds<'a, 
     kinds
 }
 
-fn unknown_table<'t>(ctx: &mut Ctx<'t>, key: &Spanned<std::borrow::Cow<'t, str>>, value: &Value<'t>) {
+fn unknown_table<'t>(
+    ctx: &mut Ctx<'t>,
+    key: &Spanned<std::borrow::Cow<'t, str>>,
+    value: &Value<'t>,
+) {
     let name: &str = key.get_ref();
     let span = key.span();
     if spec::LATER_ACTIONS.contains(&name) || spec::LATER_TABLES.contains(&name) {
@@ -140,7 +155,10 @@ fn unknown_table<'t>(ctx: &mut Ctx<'t>, key: &Spanned<std::borrow::Cow<'t, str>>
     }
     let known = spec::TABLES.iter().map(|table| table.kind);
     if let Some(near) = nearest(name, known) {
-        ctx.error(&span, format!("unknown table [{name}]; did you mean [{near}]?"));
+        ctx.error(
+            &span,
+            format!("unknown table [{name}]; did you mean [{near}]?"),
+        );
         return;
     }
     let is_table = matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_));
@@ -168,11 +186,17 @@ fn each<'a, 't, T>(
         None => return found,
         Some((_, DeValue::Table(tables))) => tables,
         Some((span, DeValue::Array(_))) => {
-            ctx.error(&span, format!("no [[{kind}]]: lists of tables do not exist here, write [{kind}.NAME]"));
+            ctx.error(
+                &span,
+                format!("no [[{kind}]]: lists of tables do not exist here, write [{kind}.NAME]"),
+            );
             return found;
         }
         Some((span, _)) => {
-            ctx.error(&span, format!("{kind} is a table with a name: [{kind}.NAME]"));
+            ctx.error(
+                &span,
+                format!("{kind} is a table with a name: [{kind}.NAME]"),
+            );
             return found;
         }
     };
@@ -182,16 +206,24 @@ fn each<'a, 't, T>(
         let inner = match value.get_ref() {
             DeValue::Table(inner) => inner,
             DeValue::Array(list) if list.iter().any(|one| one.get_ref().is_table()) => {
-                let message = format!("no [[{kind}.{name}]]: lists of tables do not exist here, write [{kind}.{name}]");
+                let message = format!(
+                    "no [[{kind}.{name}]]: lists of tables do not exist here, write [{kind}.{name}]"
+                );
                 ctx.error(&header, message);
                 continue;
             }
             _ if table.key(name).is_some() => {
-                ctx.error(&key.span(), format!("[{kind}] needs a name: write [{kind}.NAME] above {name}"));
+                ctx.error(
+                    &key.span(),
+                    format!("[{kind}] needs a name: write [{kind}.NAME] above {name}"),
+                );
                 continue;
             }
             _ => {
-                ctx.error(&key.span(), format!("{kind}.{name} is a table: write [{kind}.{name}]"));
+                ctx.error(
+                    &key.span(),
+                    format!("{kind}.{name} is a table: write [{kind}.{name}]"),
+                );
                 continue;
             }
         };
@@ -203,7 +235,12 @@ fn each<'a, 't, T>(
         }
         let path = format!("{kind}.{name}");
         ctx.site(&path, &header);
-        let node = Node { spec: table, path, header, table: inner };
+        let node = Node {
+            spec: table,
+            path,
+            header,
+            table: inner,
+        };
         let one = read(ctx, &node);
         found.insert(name.to_owned(), one);
     }
@@ -217,13 +254,20 @@ mod tests {
     #[test]
     fn the_shop_is_read() {
         let text = include_str!("../../../../examples/shop.toml");
-        let file = parse(text).unwrap_or_else(|wrong| panic!("{}", super::super::listing("shop.toml", &wrong)));
+        let file = parse(text)
+            .unwrap_or_else(|wrong| panic!("{}", super::super::listing("shop.toml", &wrong)));
         assert_eq!(file.defaults.channel.as_deref(), Some("shop"));
         assert_eq!(file.automations.len(), 4);
         assert_eq!(file.automations["abandoned-cart"].steps.len(), 2);
-        assert_eq!(file.messages["order-shipped"].values.as_ref().map(|values| match values {
-            super::super::model::ByLocale::Each(each) => each.len(),
-            super::super::model::ByLocale::All(_) => 0,
-        }), Some(2));
+        assert_eq!(
+            file.messages["order-shipped"]
+                .values
+                .as_ref()
+                .map(|values| match values {
+                    super::super::model::ByLocale::Each(each) => each.len(),
+                    super::super::model::ByLocale::All(_) => 0,
+                }),
+            Some(2)
+        );
     }
 }
