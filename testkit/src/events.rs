@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use shared::event::{
-    Body, Checkout, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, Link, Money, Name, Order,
-    PaymentStatus, PhoneCandidate, SalesChannel, State, Subject, SubjectKind,
+    Body, Checkout, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, Link, Money,
+    Name, Order, PaymentStatus, PhoneCandidate, SalesChannel, State, Subject, SubjectKind,
 };
 
 /// `shopify/order/{id}/paid` of Maria Silva in Brazil, at `at`; the order is five minutes older.
@@ -21,16 +21,26 @@ pub fn order_paid(id: &str, at: Timestamp) -> Event {
             facts: vec![Fact::Paid, Fact::Unfulfilled],
             fresh: Fresh::Dated,
             aliases: Vec::new(),
-            ends: vec![Link { kind: SubjectKind::Checkout, id: format!("checkout-of-{id}") }],
+            ends: vec![Link {
+                kind: SubjectKind::Checkout,
+                id: format!("checkout-of-{id}"),
+            }],
         },
-        body: Body::Order { order: Box::new(order(id, created_at, at)), shipment: None },
+        body: Body::Order {
+            order: Box::new(order(id, created_at, at)),
+            shipment: None,
+        },
     }
 }
 
 /// `shopify/checkout/{id}/abandoned`, last changed at `at`.
 pub fn checkout(id: &str, at: Timestamp) -> Event {
     Event {
-        event: head(Name::CheckoutAbandoned, format!("shopify/checkout/{id}/abandoned"), at),
+        event: head(
+            Name::CheckoutAbandoned,
+            format!("shopify/checkout/{id}/abandoned"),
+            at,
+        ),
         customer: maria(),
         subject: Subject {
             kind: SubjectKind::Checkout,

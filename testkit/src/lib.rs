@@ -1,6 +1,9 @@
 //! For tests alone: the real store over an embedded DynamoDB-compatible engine, with a clock that stands
 //! still. There is no second store: tests speak HTTP to the engine as functions speak to DynamoDB.
-#![expect(clippy::expect_used, reason = "a test whose table cannot start has failed")]
+#![expect(
+    clippy::expect_used,
+    reason = "a test whose table cannot start has failed"
+)]
 
 pub mod events;
 mod proxy;
@@ -51,13 +54,22 @@ impl Engine {
     }
 
     fn start(database: Database) -> Engine {
-        let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
-        listener.set_nonblocking(true).expect("a listener that does not block");
-        let endpoint = format!("http://{}", listener.local_addr().expect("the listener's address"));
+        let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .expect("a free port");
+        listener
+            .set_nonblocking(true)
+            .expect("a listener that does not block");
+        let endpoint = format!(
+            "http://{}",
+            listener.local_addr().expect("the listener's address")
+        );
         let (stop, stopped) = oneshot::channel::<()>();
         let served = database.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build();
             runtime.expect("a runtime").block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("the listener");
                 let serving = dynoxide::server::serve_on(listener, served);
@@ -68,7 +80,12 @@ impl Engine {
                 }
             });
         });
-        Engine { endpoint, database, stop: Some(stop), thread: Some(thread) }
+        Engine {
+            endpoint,
+            database,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// `http://127.0.0.1:port`.
@@ -99,7 +116,10 @@ impl Drop for Engine {
 }
 
 fn client_at(endpoint: &str) -> aws_sdk_dynamodb::Client {
-    dynamodb(&ClientSettings::local(endpoint), http_client().expect("the root certificates"))
+    dynamodb(
+        &ClientSettings::local(endpoint),
+        http_client().expect("the root certificates"),
+    )
 }
 
 /// [`START`] as an instant.
@@ -141,7 +161,9 @@ pub async fn lane(engine: &Engine, store: &Store) -> Vec<RowKey> {
         .await
         .expect("a scan");
     let pk = |item: &std::collections::HashMap<String, AttributeValue>| {
-        item.get(KEY).and_then(|pk| pk.as_s().ok()).and_then(|pk| RowKey::parse(pk))
+        item.get(KEY)
+            .and_then(|pk| pk.as_s().ok())
+            .and_then(|pk| RowKey::parse(pk))
     };
     answer.items().iter().filter_map(pk).collect()
 }

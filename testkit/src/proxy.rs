@@ -27,13 +27,20 @@ impl Proxy {
     /// A proxy that runs on the caller's runtime, in front of `http://127.0.0.1:port`.
     pub async fn start(endpoint: &str) -> Proxy {
         let target = endpoint.trim_start_matches("http://").to_owned();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
         let address = listener.local_addr().expect("the listener's address");
-        let proxy = Proxy { endpoint: format!("http://{address}"), faults: Arc::default() };
+        let proxy = Proxy {
+            endpoint: format!("http://{address}"),
+            faults: Arc::default(),
+        };
         let faults = Arc::clone(&proxy.faults);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let Ok(far) = TcpStream::connect(&target).await else { continue };
+                let Ok(far) = TcpStream::connect(&target).await else {
+                    continue;
+                };
                 tokio::spawn(pass(near, far, Arc::clone(&faults)));
             }
         });
@@ -63,7 +70,11 @@ impl Proxy {
 
 /// Takes one from a counter that has some.
 fn take(counter: &AtomicU32) -> bool {
-    counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    counter
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+            left.checked_sub(1)
+        })
+        .is_ok()
 }
 
 /// One connection. A request and an answer each are one or more chunks; losing the first chunk closes the
@@ -74,7 +85,9 @@ async fn pass(near: TcpStream, far: TcpStream, faults: Arc<Faults>) {
     let up = async {
         let mut chunk = vec![0_u8; 64 * 1024];
         loop {
-            let Ok(length @ 1..) = near_read.read(&mut chunk).await else { return };
+            let Ok(length @ 1..) = near_read.read(&mut chunk).await else {
+                return;
+            };
             if take(&faults.requests) {
                 return;
             }
@@ -87,7 +100,9 @@ async fn pass(near: TcpStream, far: TcpStream, faults: Arc<Faults>) {
     let down = async {
         let mut first = vec![0_u8; 64 * 1024];
         loop {
-            let Ok(length @ 1..) = far_read.read(&mut first).await else { return };
+            let Ok(length @ 1..) = far_read.read(&mut first).await else {
+                return;
+            };
             let nth = take(&faults.nth_answer) && faults.nth_answer.load(Ordering::SeqCst) == 0;
             if nth || take(&faults.answers) {
                 return;

@@ -69,8 +69,17 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed(&error))?;
-        let pk = |item: &Item| item.get(KEY).and_then(|pk| pk.as_s().ok()).and_then(|pk| RowKey::parse(pk));
-        let rows = answer.items.unwrap_or_default().iter().filter_map(pk).collect();
+        let pk = |item: &Item| {
+            item.get(KEY)
+                .and_then(|pk| pk.as_s().ok())
+                .and_then(|pk| RowKey::parse(pk))
+        };
+        let rows = answer
+            .items
+            .unwrap_or_default()
+            .iter()
+            .filter_map(pk)
+            .collect();
         Ok((rows, answer.last_evaluated_key.map(Page)))
     }
 
@@ -99,8 +108,13 @@ impl Store {
                 .await
                 .map_err(|error| failed(&error))?;
             let items = answer.items.unwrap_or_default();
-            let at = items.first().and_then(|item| item.get(INDEX_RANGE)).and_then(|at| at.as_n().ok());
-            let at = at.and_then(|at| at.parse().ok()).and_then(|at| Timestamp::from_millisecond(at).ok());
+            let at = items
+                .first()
+                .and_then(|item| item.get(INDEX_RANGE))
+                .and_then(|at| at.as_n().ok());
+            let at = at
+                .and_then(|at| at.parse().ok())
+                .and_then(|at| Timestamp::from_millisecond(at).ok());
             earliest = earliest.into_iter().chain(at).min();
         }
         Ok(earliest)

@@ -50,7 +50,11 @@ async fn a_lease_is_what_is_wanted_or_five_or_what_is_left() {
     assert_eq!(lease(&store, 50, 10).await, 2);
     assert_eq!(lease(&store, 50, 10).await, 0);
     assert_eq!(lease(&store, 0, 10).await, 0);
-    assert_eq!(lease(&store, 5, 4).await, 0, "the rate was lowered meanwhile");
+    assert_eq!(
+        lease(&store, 5, 4).await,
+        0,
+        "the rate was lowered meanwhile"
+    );
     clock.advance(seconds(1));
     assert_eq!(lease(&store, 50, 2).await, 2);
 }
@@ -77,7 +81,12 @@ async fn one_event_holds_a_once_mark_and_its_steps_pass() {
     let tasks: Vec<_> = (0..8)
         .map(|n| {
             let (store, key) = (store.clone(), key.clone());
-            tokio::spawn(async move { store.take_once(&key, &format!("event-{n}"), None).await.unwrap() })
+            tokio::spawn(async move {
+                store
+                    .take_once(&key, &format!("event-{n}"), None)
+                    .await
+                    .unwrap()
+            })
         })
         .collect();
     let mut taken = None;
@@ -95,9 +104,16 @@ async fn one_event_holds_a_once_mark_and_its_steps_pass() {
     let holder = taken.unwrap();
     assert_eq!(refused, vec![holder.clone(); 7]);
     clock.advance(days(4_000));
-    assert_eq!(store.take_once(&key, &holder, None).await.unwrap(), Once::HeldByUs, "for ever is for ever");
+    assert_eq!(
+        store.take_once(&key, &holder, None).await.unwrap(),
+        Once::HeldByUs,
+        "for ever is for ever"
+    );
     let other = OnceKey::subject("other", SubjectKind::Checkout, "shopify/checkout/1");
-    assert_eq!(store.take_once(&other, "event-x", None).await.unwrap(), Once::Taken);
+    assert_eq!(
+        store.take_once(&other, "event-x", None).await.unwrap(),
+        Once::Taken
+    );
 }
 
 #[tokio::test]
@@ -105,13 +121,29 @@ async fn a_mark_with_an_end_can_be_taken_again_although_it_is_not_deleted_yet() 
     let (store, clock) = testkit::store().await;
     let key = OnceKey::customer("promo", &PersonId::phone("+351912345678"));
     let week = || Some(clock.now() + days(7));
-    assert_eq!(store.take_once(&key, "a", week()).await.unwrap(), Once::Taken);
+    assert_eq!(
+        store.take_once(&key, "a", week()).await.unwrap(),
+        Once::Taken
+    );
     let at = clock.now();
     clock.advance(days(7) - seconds(1));
-    assert_eq!(store.take_once(&key, "a", week()).await.unwrap(), Once::HeldByUs, "and it is not prolonged");
-    assert_eq!(store.take_once(&key, "b", week()).await.unwrap(), Once::HeldBy { event: "a".to_owned(), at });
+    assert_eq!(
+        store.take_once(&key, "a", week()).await.unwrap(),
+        Once::HeldByUs,
+        "and it is not prolonged"
+    );
+    assert_eq!(
+        store.take_once(&key, "b", week()).await.unwrap(),
+        Once::HeldBy {
+            event: "a".to_owned(),
+            at
+        }
+    );
     clock.advance(seconds(1));
-    assert_eq!(store.take_once(&key, "b", week()).await.unwrap(), Once::Taken);
+    assert_eq!(
+        store.take_once(&key, "b", week()).await.unwrap(),
+        Once::Taken
+    );
 }
 
 #[tokio::test]
@@ -119,11 +151,28 @@ async fn a_held_channel_is_probed_by_one_at_a_time() {
     let (store, clock) = testkit::store().await;
     let since = clock.now();
     assert_eq!(store.held("br").await.unwrap(), None);
-    assert!(!store.try_probe("br", 60_000).await.unwrap(), "nothing to probe, and no row made");
-    assert!(store.hold("br", "out of credit", since + seconds(60)).await.unwrap(), "one alarm");
-    assert!(!store.hold("br", "token refused", since + seconds(120)).await.unwrap());
+    assert!(
+        !store.try_probe("br", 60_000).await.unwrap(),
+        "nothing to probe, and no row made"
+    );
+    assert!(
+        store
+            .hold("br", "out of credit", since + seconds(60))
+            .await
+            .unwrap(),
+        "one alarm"
+    );
+    assert!(
+        !store
+            .hold("br", "token refused", since + seconds(120))
+            .await
+            .unwrap()
+    );
     let hold = store.held("br").await.unwrap().unwrap();
-    assert_eq!((hold.reason.as_str(), hold.since, hold.probe_at), ("token refused", since, since + seconds(120)));
+    assert_eq!(
+        (hold.reason.as_str(), hold.since, hold.probe_at),
+        ("token refused", since, since + seconds(120))
+    );
     assert!(!store.try_probe("br", 60_000).await.unwrap(), "too early");
     clock.advance(seconds(120));
     let tasks: Vec<_> = (0..6)
@@ -137,8 +186,17 @@ async fn a_held_channel_is_probed_by_one_at_a_time() {
         probes += usize::from(task.await.unwrap());
     }
     assert_eq!(probes, 1);
-    store.hold("it", "out of credit", clock.now()).await.unwrap();
-    let mut channels: Vec<_> = store.holds().await.unwrap().into_iter().map(|hold| hold.channel).collect();
+    store
+        .hold("it", "out of credit", clock.now())
+        .await
+        .unwrap();
+    let mut channels: Vec<_> = store
+        .holds()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|hold| hold.channel)
+        .collect();
     channels.sort();
     assert_eq!(channels, ["br", "it"]);
     store.release("br").await.unwrap();

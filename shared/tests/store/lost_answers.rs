@@ -3,7 +3,8 @@
 use shared::clock::Clock;
 use shared::connections::Connections;
 use shared::store::{
-    Claim, ClaimRequest, Digests, End, Ended, Finished, LEASE_MS, Owner, Put, RateLease, Settle, Status, Store,
+    Claim, ClaimRequest, Digests, End, Ended, Finished, LEASE_MS, Owner, Put, RateLease, Settle,
+    Status, Store,
 };
 use testkit::events::order_paid;
 use testkit::{Engine, Proxy};
@@ -22,8 +23,19 @@ async fn a_claim_whose_answer_was_lost_is_won_once() {
     let row = due_job(&store, "1").await;
     let owner = Owner::new().unwrap();
     proxy.lose_answers(1);
-    let claim = store.claim(&row.id, row.version, &owner, LEASE_MS, &ClaimRequest::default()).await.unwrap();
-    let Claim::Won(won) = claim else { panic!("{claim:?}") };
+    let claim = store
+        .claim(
+            &row.id,
+            row.version,
+            &owner,
+            LEASE_MS,
+            &ClaimRequest::default(),
+        )
+        .await
+        .unwrap();
+    let Claim::Won(won) = claim else {
+        panic!("{claim:?}")
+    };
     assert_eq!((won.attempts, won.version), (1, row.version + 1));
 }
 
@@ -33,7 +45,16 @@ async fn a_claim_that_never_arrived_is_won_by_its_repetition() {
     let row = due_job(&store, "1").await;
     proxy.lose_requests(1);
     let owner = Owner::new().unwrap();
-    let claim = store.claim(&row.id, row.version, &owner, LEASE_MS, &ClaimRequest::default()).await.unwrap();
+    let claim = store
+        .claim(
+            &row.id,
+            row.version,
+            &owner,
+            LEASE_MS,
+            &ClaimRequest::default(),
+        )
+        .await
+        .unwrap();
     assert!(matches!(claim, Claim::Won(_)));
 }
 
@@ -43,10 +64,23 @@ async fn when_both_attempts_are_lost_the_caller_knows_nothing_and_may_not_send()
     let row = due_job(&store, "1").await;
     let owner = Owner::new().unwrap();
     proxy.lose_answers(2);
-    let error = store.claim(&row.id, row.version, &owner, LEASE_MS, &ClaimRequest::default()).await.unwrap_err();
+    let error = store
+        .claim(
+            &row.id,
+            row.version,
+            &owner,
+            LEASE_MS,
+            &ClaimRequest::default(),
+        )
+        .await
+        .unwrap_err();
     assert!(error.is_transient(), "{error}");
     let row = store.job(&row.id).await.unwrap().unwrap();
-    assert_eq!(row.status, Status::Running, "and the sweep finds it when its lease lapses");
+    assert_eq!(
+        row.status,
+        Status::Running,
+        "and the sweep finds it when its lease lapses"
+    );
 }
 
 #[tokio::test]
@@ -56,8 +90,16 @@ async fn every_change_recognises_itself() {
     let reason = || "why".to_owned();
     for (n, end) in [
         End::Sent { uuid: None },
-        End::Due { at, reason: reason(), attempt_spent: false, due_at: None },
-        End::Uncertain { at, reason: reason() },
+        End::Due {
+            at,
+            reason: reason(),
+            attempt_spent: false,
+            due_at: None,
+        },
+        End::Uncertain {
+            at,
+            reason: reason(),
+        },
         End::Dead(reason()),
     ]
     .into_iter()
@@ -65,22 +107,48 @@ async fn every_change_recognises_itself() {
     {
         let (row, owner) = job_in(&store, &n.to_string(), Status::Running).await;
         proxy.lose_answers(1);
-        let finished = store.finish(&row.id, &owner, row.version, &end).await.unwrap();
-        let Finished::Done(after) = finished else { panic!("{finished:?}") };
+        let finished = store
+            .finish(&row.id, &owner, row.version, &end)
+            .await
+            .unwrap();
+        let Finished::Done(after) = finished else {
+            panic!("{finished:?}")
+        };
         assert_eq!(after.version, row.version + 1, "{end:?}");
     }
     let (row, _) = job_in(&store, "move", Status::Due).await;
     proxy.lose_answers(1);
-    let row = done(store.move_due(&row.id, row.version, at, None, "rate").await.unwrap());
+    let row = done(
+        store
+            .move_due(&row.id, row.version, at, None, "rate")
+            .await
+            .unwrap(),
+    );
     proxy.lose_answers(1);
     let skipped = Ended::Skipped(reason());
-    let row = done(store.end(&row.id, row.version, &[Status::Due], &skipped).await.unwrap());
+    let row = done(
+        store
+            .end(&row.id, row.version, &[Status::Due], &skipped)
+            .await
+            .unwrap(),
+    );
     proxy.lose_answers(1);
-    done(store.revive(&row.id, row.version, None, None, &Digests::new()).await.unwrap());
+    done(
+        store
+            .revive(&row.id, row.version, None, None, &Digests::new())
+            .await
+            .unwrap(),
+    );
     for (n, settle) in [
-        Settle::Wait { at, reason: reason() },
+        Settle::Wait {
+            at,
+            reason: reason(),
+        },
         Settle::Sent { uuid: None },
-        Settle::Due { at, reason: reason() },
+        Settle::Due {
+            at,
+            reason: reason(),
+        },
         Settle::Held(reason()),
     ]
     .into_iter()
@@ -99,12 +167,18 @@ async fn what_is_stored_once_stays_once() {
     let event = order_paid("1", store.clock().now());
     proxy.lose_answers(1);
     // The repetition finds the row: the sender gets its 200 either way.
-    assert_eq!(store.put_event(event.clone()).await.unwrap(), Put::Duplicate);
+    assert_eq!(
+        store.put_event(event.clone()).await.unwrap(),
+        Put::Duplicate
+    );
     assert!(store.event(&event.event.id).await.unwrap().is_some());
     for (n, answer) in (1..=4).enumerate() {
         // The read, the version's row, the current row, the doors' row.
         proxy.lose_answer(answer);
-        let number = store.push_config(&format!("file {n}"), "{}", &Connections::default()).await.unwrap();
+        let number = store
+            .push_config(&format!("file {n}"), "{}", &Connections::default())
+            .await
+            .unwrap();
         assert_eq!(number, u64::from(answer));
         assert_eq!(store.config().await.unwrap().unwrap().version, number);
     }

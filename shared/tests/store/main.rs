@@ -1,12 +1,18 @@
 //! The store against the embedded engine, over HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod entities;
 mod erase;
 mod events;
 mod fixtures;
 mod jobs;
-mod lists;
 mod limits;
+mod lists;
 mod lost_answers;
 mod persons;
 mod settings;
@@ -14,8 +20,8 @@ mod settings;
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
 use shared::store::{
-    Changed, Claim, ClaimRequest, Digests, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob, Owner, Put, RowKey,
-    SHARDS, Status, Store,
+    Changed, Claim, ClaimRequest, Digests, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob,
+    Owner, Put, RowKey, SHARDS, Status, Store,
 };
 
 /// Everything that the sweep finds by now, sorted.
@@ -69,7 +75,10 @@ async fn due_job(store: &Store, n: &str) -> JobRow {
 }
 
 async fn claim(store: &Store, id: &JobId, version: u64, owner: &Owner) -> Claim {
-    store.claim(id, version, owner, LEASE_MS, &ClaimRequest::default()).await.unwrap()
+    store
+        .claim(id, version, owner, LEASE_MS, &ClaimRequest::default())
+        .await
+        .unwrap()
 }
 
 fn won(claim: Claim) -> JobRow {
@@ -104,17 +113,43 @@ async fn job_in(store: &Store, n: &str, status: Status) -> (JobRow, Owner) {
         Status::Running => return (won(claim(store, &row.id, row.version, &owner).await), owner),
         Status::Skipped => {
             let end = Ended::Skipped(reason);
-            return (done(store.end(&row.id, row.version, &[Status::Due], &end).await.unwrap()), owner);
+            return (
+                done(
+                    store
+                        .end(&row.id, row.version, &[Status::Due], &end)
+                        .await
+                        .unwrap(),
+                ),
+                owner,
+            );
         }
         Status::Cancelled => {
             let end = Ended::Cancelled(reason);
-            return (done(store.end(&row.id, row.version, &[Status::Due], &end).await.unwrap()), owner);
+            return (
+                done(
+                    store
+                        .end(&row.id, row.version, &[Status::Due], &end)
+                        .await
+                        .unwrap(),
+                ),
+                owner,
+            );
         }
-        Status::Sent => End::Sent { uuid: Some(format!("uuid-{}-{n}", store.table())) },
+        Status::Sent => End::Sent {
+            uuid: Some(format!("uuid-{}-{n}", store.table())),
+        },
         Status::Uncertain => End::Uncertain { at: soon, reason },
         Status::Held => End::Held(reason),
         Status::Dead => End::Dead(reason),
     };
     let row = won(claim(store, &row.id, row.version, &owner).await);
-    (finished(store.finish(&row.id, &owner, row.version, &end).await.unwrap()), owner)
+    (
+        finished(
+            store
+                .finish(&row.id, &owner, row.version, &end)
+                .await
+                .unwrap(),
+        ),
+        owner,
+    )
 }
