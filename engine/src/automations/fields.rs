@@ -549,7 +549,7 @@ pub const FIELDS: &[Field] = &[
         "now",
         Time,
         "2026-11-22T10:00:00Z",
-        "The moment of sending; in steps and messages only.",
+        "The moment of sending.",
     ),
 ];
 

@@ -142,6 +142,9 @@ fn all_fields(out: &mut String) {
 }
 
 fn whereabouts(root: &str) -> String {
+    if root == "now" {
+        return "In steps and messages, of every event.".to_owned();
+    }
     let events: Vec<String> = Name::ALL
         .iter()
         .filter(|event| !event.is_internal() && fields::has_root(**event, root))

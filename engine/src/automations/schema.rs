@@ -207,95 +207,113 @@ mod tests {
         super::super::hold_to_file("../examples/automations.schema.json", &schema_text());
     }
 
-    /// Whether `value` obeys `schema`, as far as this file's own keywords go.
-    fn obeys(schema: &Value, value: &toml::Value) -> Result<(), String> {
-        let fail = |why: &str| Err(format!("{why}: {value} against {schema}"));
-        let each = |list: &Value| -> Vec<Value> { list.as_array().cloned().unwrap_or_default() };
-        if let Some(any) = schema.get("anyOf")
-            && !each(any).iter().any(|one| obeys(one, value).is_ok())
-        {
-            return fail("anyOf");
-        }
-        if let Some(one) = schema.get("oneOf")
-            && each(one)
-                .iter()
-                .filter(|one| obeys(one, value).is_ok())
-                .count()
-                != 1
-        {
-            return fail("oneOf");
-        }
-        if let Some(not) = schema.get("not")
-            && obeys(not, value).is_ok()
-        {
-            return fail("not");
-        }
-        let kind = match value {
+    fn each(list: Option<&Value>) -> &[Value] {
+        list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    fn matches(pattern: &str, text: &str) -> bool {
+        regex_lite::Regex::new(pattern)
+            .expect("a pattern")
+            .is_match(text)
+    }
+
+    fn kind(value: &toml::Value) -> &'static str {
+        match value {
             toml::Value::String(_) => "string",
             toml::Value::Integer(_) => "integer",
             toml::Value::Boolean(_) => "boolean",
             toml::Value::Array(_) => "array",
             toml::Value::Table(_) => "object",
             _ => "other",
+        }
+    }
+
+    /// Whether `value` obeys `schema`, as far as the keywords go that this file writes.
+    fn obeys(schema: &Value, value: &toml::Value) -> Result<(), String> {
+        let text = value.as_str();
+        let any = |key: &str| {
+            each(schema.get(key))
+                .iter()
+                .filter(|one| obeys(one, value).is_ok())
+                .count()
         };
-        if schema.get("type").is_some_and(|wanted| wanted != kind) {
-            return fail("type");
-        }
-        if schema
-            .get("const")
-            .is_some_and(|wanted| Some(wanted.clone()) != serde_json::to_value(value).ok())
-        {
-            return fail("const");
-        }
-        if let (Some(words), Some(text)) = (schema.get("enum"), value.as_str())
-            && !each(words).iter().any(|word| word == text)
-        {
-            return fail("enum");
-        }
-        let matches = |pattern: &str, text: &str| {
-            regex_lite::Regex::new(pattern)
-                .expect("a pattern")
-                .is_match(text)
-        };
-        if let (Some(pattern), Some(text)) = (
-            schema.get("pattern").and_then(Value::as_str),
-            value.as_str(),
-        ) && !matches(pattern, text)
-        {
-            return fail("pattern");
-        }
-        if let (Some(least), Some(number)) = (
-            schema.get("minimum").and_then(Value::as_i64),
-            value.as_integer(),
-        ) && number < least
-        {
-            return fail("minimum");
+        let pattern = schema.get("pattern").and_then(Value::as_str);
+        let minimum = schema.get("minimum").and_then(Value::as_i64);
+        let json = serde_json::to_value(value).unwrap_or_default();
+        let broken = [
+            ("anyOf", schema.get("anyOf").is_some() && any("anyOf") == 0),
+            ("oneOf", schema.get("oneOf").is_some() && any("oneOf") != 1),
+            (
+                "not",
+                schema
+                    .get("not")
+                    .is_some_and(|not| obeys(not, value).is_ok()),
+            ),
+            (
+                "type",
+                schema
+                    .get("type")
+                    .is_some_and(|wanted| wanted != kind(value)),
+            ),
+            (
+                "const",
+                schema.get("const").is_some_and(|wanted| *wanted != json),
+            ),
+            (
+                "enum",
+                schema.get("enum").is_some() && !each(schema.get("enum")).contains(&json),
+            ),
+            (
+                "pattern",
+                pattern
+                    .zip(text)
+                    .is_some_and(|(pattern, text)| !matches(pattern, text)),
+            ),
+            (
+                "minimum",
+                minimum
+                    .zip(value.as_integer())
+                    .is_some_and(|(least, number)| number < least),
+            ),
+        ];
+        if let Some((keyword, _)) = broken.iter().find(|(_, broken)| *broken) {
+            return Err(format!("{keyword}: {value} against {schema}"));
         }
         if let (Some(items), Some(list)) = (schema.get("items"), value.as_array()) {
             list.iter().try_for_each(|item| obeys(items, item))?;
         }
-        let Some(table) = value.as_table() else {
-            return Ok(());
-        };
-        for name in schema.get("required").map(each).unwrap_or_default() {
-            if !table.contains_key(name.as_str().unwrap_or_default()) {
-                return fail("required");
+        value
+            .as_table()
+            .map_or(Ok(()), |table| table_obeys(schema, table))
+    }
+
+    fn table_obeys(schema: &Value, table: &toml::Table) -> Result<(), String> {
+        for name in each(schema.get("required"))
+            .iter()
+            .filter_map(Value::as_str)
+        {
+            if !table.contains_key(name) {
+                return Err(format!("required: {name}"));
             }
         }
-        for (key, inner) in table {
-            let known = schema.get("properties").and_then(|all| all.get(key));
-            let patterned = schema
+        let patterns = || {
+            schema
                 .get("patternProperties")
                 .and_then(Value::as_object)
-                .and_then(|all| {
-                    all.iter()
-                        .find(|(pattern, _)| matches(pattern, key))
-                        .map(|(_, schema)| schema)
-                });
-            match known.or(patterned) {
-                Some(schema) => obeys(schema, inner)?,
+                .into_iter()
+                .flatten()
+        };
+        for (key, inner) in table {
+            let known = schema.get("properties").and_then(|all| all.get(key));
+            let patterned = || {
+                patterns()
+                    .find(|(pattern, _)| matches(pattern, key))
+                    .map(|(_, one)| one)
+            };
+            match known.or_else(patterned) {
+                Some(one) => obeys(one, inner)?,
                 None if schema.get("additionalProperties") == Some(&json!(false)) => {
-                    return fail(key);
+                    return Err(format!("additionalProperties: {key}"));
                 }
                 None => {}
             }

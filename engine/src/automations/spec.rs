@@ -179,30 +179,39 @@ pub const TEXT_CHARS_MAX: usize = 4_096;
 /// Most characters of a template once filled in.
 pub const TEMPLATE_CHARS_MAX: usize = 1_024;
 
-const COUNTRY: Key = Key {
-    name: "country",
-    value: Type::Country,
-    default: "",
-    required: false,
-    meaning: "For phone numbers without a country code, after the country that the event gives.",
-    example: "\"BR\"",
-};
-const LOCALE: Key = Key {
-    name: "locale",
-    value: Type::Locale,
-    default: "",
-    required: false,
-    meaning: "Language of what it sends, where the event carries none.",
-    example: "\"pt-BR\"",
-};
-const TIMEZONE: Key = Key {
-    name: "timezone",
-    value: Type::Zone,
-    default: "",
-    required: false,
-    meaning: "The zone in which times are read and printed.",
-    example: "\"America/Sao_Paulo\"",
-};
+/// `country`, `locale`, `timezone`: the same three keys of three kinds of tables.
+const fn country(default: &'static str) -> Key {
+    optional(
+        "country",
+        Type::Country,
+        default,
+        "For phone numbers without a country code, after the country that the event gives.",
+        "\"BR\"",
+    )
+}
+
+const fn locale(default: &'static str) -> Key {
+    optional(
+        "locale",
+        Type::Locale,
+        default,
+        "Language of what is sent, where the event carries none.",
+        "\"pt-BR\"",
+    )
+}
+
+const fn timezone(default: &'static str) -> Key {
+    optional(
+        "timezone",
+        Type::Zone,
+        default,
+        "The business's zone: times are read and printed in it.",
+        "\"America/Sao_Paulo\"",
+    )
+}
+
+/// Where a source's own word is missing.
+const AFTER_SOURCE: &str = "the channel's, then the defaults'";
 
 const fn optional(
     name: &'static str,
@@ -243,13 +252,7 @@ pub const DEFAULTS: Table = Table {
     named: false,
     meaning: "What holds where nothing nearer says otherwise. Every key is optional.",
     keys: &[
-        optional(
-            "locale",
-            Type::Locale,
-            "\"en\"",
-            "Language when the event carries none.",
-            "\"pt-BR\"",
-        ),
+        locale("\"en\""),
         optional(
             "locale_by_country",
             Type::LocaleByCountry,
@@ -257,14 +260,8 @@ pub const DEFAULTS: Table = Table {
             "Language from the phone's country, where the event has none (WooCommerce never has one).",
             "{ BR = \"pt-BR\", IT = \"it\" }",
         ),
-        COUNTRY,
-        optional(
-            "timezone",
-            Type::Zone,
-            "\"UTC\"",
-            "The business's zone.",
-            "\"America/Sao_Paulo\"",
-        ),
+        country("none"),
+        timezone("\"UTC\""),
         optional(
             "channel",
             Type::Name("channel"),
@@ -340,9 +337,9 @@ pub const CHANNEL: Table = Table {
             "Sent to Callbell as `from`. Templates exist on WhatsApp only.",
             "\"whatsapp\"",
         ),
-        COUNTRY,
-        LOCALE,
-        TIMEZONE,
+        country("the defaults'"),
+        locale("the defaults'"),
+        timezone("the defaults'"),
     ],
     later: &[],
 };
@@ -367,9 +364,9 @@ pub const SOURCE: Table = Table {
             "Sender of what it causes.",
             "\"it\"",
         ),
-        COUNTRY,
-        LOCALE,
-        TIMEZONE,
+        country(AFTER_SOURCE),
+        locale(AFTER_SOURCE),
+        timezone(AFTER_SOURCE),
         optional(
             "phone_from",
             Type::Paths,

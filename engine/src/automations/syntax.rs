@@ -342,26 +342,7 @@ impl Walk {
                     }
                 });
             }
-            Expr::Filter(one) => {
-                let argument = first_text(&one.args);
-                self.found.filters.push(NameUse {
-                    name: one.name.to_owned(),
-                    span: bytes(expr.span()),
-                    argument,
-                });
-                self.arguments(&one.args);
-                if let Some(inner) = &one.expr {
-                    let place = match place {
-                        Place::Printed(outer) => {
-                            let mut filters = outer.clone();
-                            filters.push(one.name.to_owned());
-                            Place::Printed(filters)
-                        }
-                        Place::Asked => Place::Asked,
-                    };
-                    self.expr(inner, &place);
-                }
-            }
+            Expr::Filter(one) => self.filter(one, bytes(expr.span()), place),
             Expr::Test(one) => {
                 let argument = first_text(&one.args);
                 self.found.tests.push(NameUse {
@@ -385,6 +366,25 @@ impl Walk {
                 self.all(&one.values);
             }
         }
+    }
+
+    fn filter(&mut self, one: &ast::Filter<'_>, span: Range<usize>, place: &Place) {
+        self.found.filters.push(NameUse {
+            name: one.name.to_owned(),
+            span,
+            argument: first_text(&one.args),
+        });
+        self.arguments(&one.args);
+        let Some(inner) = &one.expr else { return };
+        let place = match place {
+            Place::Printed(outer) => {
+                let mut filters = outer.clone();
+                filters.push(one.name.to_owned());
+                Place::Printed(filters)
+            }
+            Place::Asked => Place::Asked,
+        };
+        self.expr(inner, &place);
     }
 
     fn all(&mut self, items: &[Expr<'_>]) {

@@ -270,4 +270,87 @@ mod tests {
             Some(2)
         );
     }
+
+    const SMALL: &str =
+        "[channel.a]\nuuid = \"35f6f8ccb5504278a2ea099f3a4e0730\"\n[message.m]\ntext = \"Oi\"\n";
+
+    #[test]
+    fn line_ends_and_byte_order_marks_of_windows_are_read() {
+        let text = format!("\u{feff}{SMALL}[automation.x]\non = \"order.pai\"\nmessage = \"m\"\n");
+        for text in [text.clone(), text.replace('\n', "\r\n")] {
+            let wrong = parse(&text).expect_err("an unknown event");
+            let one = wrong.first().expect("a mistake");
+            assert_eq!((wrong.len(), one.line, one.column), (1, 6, 6), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn two_hundred_automations_are_enough() {
+        let many = |count: usize| {
+            let each = |i| format!("[automation.a{i}]\non = \"order.paid\"\nmessage = \"m\"\n");
+            SMALL.to_owned() + &(0..count).map(each).collect::<String>()
+        };
+        assert!(parse(&many(AUTOMATIONS_MAX)).is_ok());
+        let wrong = parse(&many(AUTOMATIONS_MAX + 1)).expect_err("one too many");
+        assert_eq!(
+            wrong.first().map(|one| one.message.as_str()),
+            Some("more than 200 automations")
+        );
+    }
+
+    /// The model keeps what the file says, in the units that workers use.
+    #[test]
+    fn values_arrive_in_the_model() {
+        use super::super::model::{Consent, OnceScope, SendHours, Span};
+        let text = SMALL.to_owned()
+            + r#"
+[defaults]
+give_up_after = "3d"
+locale_by_country = { br = "pt-br" }
+only_to = ["+55 11 98765-4321"]
+[hours.day]
+fri-mon = ["14:00-24:00", "09:00-13:00"]
+closed = [2026-12-25]
+[automation.x]
+on = ["order.created", "order.paid"]
+source = "shopify"
+once = "customer every 2w"
+consent = true
+send_hours = "day"
+to = "{{ order.shipping_address.phone }}"
+message = "m"
+at = "order.created_at + 90m"
+"#;
+        let file =
+            parse(&text).unwrap_or_else(|wrong| panic!("{}", super::super::listing("x", &wrong)));
+        assert_eq!(file.defaults.give_up_after, Some(Span::Days(3)));
+        assert_eq!(file.defaults.locale_by_country["BR"], "pt-BR");
+        assert_eq!(
+            file.defaults.only_to,
+            Some(vec!["+5511987654321".to_owned()])
+        );
+        let hours = &file.hours["day"];
+        assert_eq!(hours.week.len(), 4);
+        assert!(
+            hours
+                .week
+                .values()
+                .all(|spans| spans.len() == 2 && spans[0].to <= spans[1].from)
+        );
+        assert_eq!(hours.dates.values().map(Vec::len).collect::<Vec<_>>(), [0]);
+        let one = &file.automations["x"];
+        assert_eq!(
+            (one.once.scope, one.once.every),
+            (OnceScope::Customer, Some(Span::Days(14)))
+        );
+        assert!(matches!(one.consent, Some(Consent::Held)));
+        assert_eq!(one.send_hours, Some(SendHours::Named("day".to_owned())));
+        assert_eq!(one.steps.len(), 1);
+        assert_eq!(
+            one.steps[0].at.as_ref().and_then(|at| at.field.as_deref()),
+            Some("order.created_at")
+        );
+        // The automation's own keys are not repeated on its only step.
+        assert!(one.to.is_some() && one.steps[0].to.is_none());
+    }
 }
