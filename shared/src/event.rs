@@ -175,6 +175,10 @@ pub struct Subject {
     pub facts: Vec<Fact>,
     /// Whether this event may be news, see [`Fresh`].
     pub fresh: Fresh,
+    /// Other names under which another subject may end this one: a checkout's cart token. An order
+    /// `ends` by the same names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Link>,
     /// Other subjects that this one ends: an order marks its checkout's and its cart's token as ordered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<Link>,
@@ -676,6 +680,14 @@ impl Money {
         Some(Money { ten_thousandths })
     }
 
+    /// `part` of `whole` equal shares, rounded towards zero; `None` where `whole` is 0.
+    pub fn share(self, part: u64, whole: u64) -> Option<Money> {
+        let share = i128::from(self.ten_thousandths)
+            .checked_mul(i128::from(part))?
+            .checked_div(i128::from(whole))?;
+        Some(Money { ten_thousandths: i64::try_from(share).ok()? })
+    }
+
     /// Without its sign.
     pub fn abs(self) -> Money {
         Money { ten_thousandths: self.ten_thousandths.saturating_abs() }
@@ -725,6 +737,14 @@ impl Event {
     pub fn ended_keys(&self) -> impl Iterator<Item = String> + '_ {
         self.subject
             .ends
+            .iter()
+            .map(|link| entity_key(&self.event.source, link.kind, &link.id))
+    }
+
+    /// `{connection}/{subject}/{id}` of every other name of the subject.
+    pub fn alias_keys(&self) -> impl Iterator<Item = String> + '_ {
+        self.subject
+            .aliases
             .iter()
             .map(|link| entity_key(&self.event.source, link.kind, &link.id))
     }

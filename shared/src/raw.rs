@@ -3,9 +3,12 @@
 use std::fmt;
 
 use http::{HeaderMap, Method};
+use lambda_http::{Body, Request};
 
 /// Largest body that a door reads, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Longest name of a connection, in characters.
+pub const CONNECTION_CHARS_MAX: usize = 40;
 
 /// A request as it came: nothing in it is proven. Its body can only be reached by a source's `verify`
 /// and `handshake`; what reads it as an event asks for a [`Verified`].
@@ -23,13 +26,52 @@ pub struct Raw {
 }
 
 /// A request whose signature matched: only [`Raw::accept`], called by a source's `verify`, makes one.
-pub struct Verified {
-    raw: Raw,
+pub struct Verified<'a> {
+    raw: &'a Raw,
+}
+
+/// Why a request cannot even be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RawError {
+    /// More than [`BODY_BYTES_MAX`].
+    #[error("the body has {bytes} bytes, more than {BODY_BYTES_MAX}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The last part of the path cannot be the name of a connection.
+    #[error("the path names no connection")]
+    NoConnection,
 }
 
 impl Raw {
+    /// Takes an HTTP API v2 request apart. `lambda_http` has decoded a base64 body already: once, into
+    /// the bytes that were signed.
+    ///
+    /// # Errors
+    /// A body over [`BODY_BYTES_MAX`], or a path whose last part is no name.
+    pub fn from_request(request: Request) -> Result<Raw, RawError> {
+        let (parts, body) = request.into_parts();
+        let connection = connection_name(parts.uri.path()).ok_or(RawError::NoConnection)?.to_owned();
+        let body = match body {
+            Body::Text(text) => text.into_bytes(),
+            Body::Binary(bytes) => bytes,
+            _ => Vec::new(),
+        };
+        if body.len() > BODY_BYTES_MAX {
+            return Err(RawError::TooLarge { bytes: body.len() });
+        }
+        Ok(Raw {
+            method: parts.method,
+            connection,
+            headers: parts.headers,
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            body,
+        })
+    }
+
     /// Declares the signature proven. Only a source's `verify` may call it.
-    pub(crate) fn accept(self) -> Verified {
+    pub(crate) fn accept(&self) -> Verified<'_> {
         Verified { raw: self }
     }
 
@@ -43,7 +85,16 @@ impl Raw {
     }
 }
 
-impl Verified {
+/// The last part of a path, where it has the form of a connection's name. Anything else may be a
+/// secret that somebody pasted: it is neither looked up nor logged.
+fn connection_name(path: &str) -> Option<&str> {
+    let name = path.rsplit('/').next()?;
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = !name.is_empty() && name.len() <= CONNECTION_CHARS_MAX && name.bytes().all(allowed);
+    fits.then_some(name)
+}
+
+impl Verified<'_> {
     /// The signed bytes.
     pub fn body(&self) -> &[u8] {
         &self.raw.body
@@ -62,5 +113,26 @@ impl fmt::Debug for Raw {
             .field("method", &self.method)
             .field("connection", &self.connection)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Verified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Verified").field(self.raw).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_part_of_the_path_names_the_connection() {
+        assert_eq!(connection_name("/orders/shopify"), Some("shopify"));
+        assert_eq!(connection_name("/prod/orders/loja-it"), Some("loja-it"));
+        for path in ["", "/", "/orders/", "/orders/Shopify", "/orders/a b", "/orders/shpss_abc"] {
+            assert_eq!(connection_name(path), None, "{path}");
+        }
+        assert_eq!(connection_name(&format!("/orders/{}", "a".repeat(41))), None);
     }
 }

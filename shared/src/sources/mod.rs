@@ -2,6 +2,12 @@
 //!
 //! A source knows no automation and no database, does no I/O and reads no clock.
 
+pub mod demo;
+mod read;
+pub mod shopify;
+mod sign;
+pub mod woocommerce;
+
 use jiff::Timestamp;
 
 use crate::connections::Connection;
@@ -9,16 +15,31 @@ use crate::event::{Event, Name};
 use crate::raw::{Raw, Verified};
 use crate::secrets::Secret;
 
+/// Every source of every function, for the checker and the command line. A door knows its own alone.
+pub const ALL: &[&dyn Source] = &[&shopify::Shopify, &woocommerce::WooCommerce];
+
+/// The source of a kind.
+pub fn by_kind(kind: &str) -> Option<&'static dyn Source> {
+    ALL.iter().copied().find(|source| source.kind() == kind)
+}
+
 /// A provider.
 pub trait Source: Sync {
     /// The provider's name: `shopify`. Also the name of a connection that has no table.
     fn kind(&self) -> &'static str;
 
+    /// The function that takes its webhooks, and so the first part of their path: `orders`.
+    fn function(&self) -> &'static str;
+
     /// The events that it can make; `callbell check` compares automations with it.
     fn events(&self) -> &'static [Name];
 
-    /// Paths that `phone_from` may name, besides those with a prefix of free keys (`meta.`).
+    /// Paths that `phone_from` may name, in the provider's own order of preference.
     fn phone_paths(&self) -> &'static [&'static str];
+
+    /// Prefixes of paths whose last part is the shop's own word and that `phone_from` may name as well:
+    /// `meta.` for `meta._billing_cellphone`.
+    fn phone_prefixes(&self) -> &'static [&'static str];
 
     /// Answers what is no event and carries no signature: pings, validations by GET or HEAD. Asked
     /// before secrets and configuration are needed. `None`: go on.
@@ -28,21 +49,39 @@ pub trait Source: Sync {
     ///
     /// # Errors
     /// The reason for the one log line.
-    fn verify(&self, raw: Raw, secrets: &[Secret], now: Timestamp) -> Result<Verified, Refusal>;
+    fn verify<'a>(
+        &self,
+        raw: &'a Raw,
+        secrets: &[Secret],
+        now: Timestamp,
+    ) -> Result<Verified<'a>, Refusal>;
 
-    /// Reads the signed bytes. A foreign topic is an empty list.
+    /// Reads the signed bytes.
     ///
     /// # Errors
     /// The JSON path that could not be read.
     fn read(
         &self,
-        verified: &Verified,
+        verified: &Verified<'_>,
         connection: &Connection,
         now: Timestamp,
-    ) -> Result<Vec<Event>, Unreadable>;
+    ) -> Result<Reading, Unreadable>;
 
     /// What a signed body that cannot be read gets.
     fn on_unreadable(&self) -> OnUnreadable;
+
+    /// The headers that the provider would send with this body: for tests, sample events and
+    /// `callbell sign`.
+    fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)>;
+}
+
+/// What a signed body says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// What happened; never empty.
+    Events(Vec<Event>),
+    /// Nothing that automations know, and why: a foreign topic, a draft. For the log and the answer.
+    Nothing(&'static str),
 }
 
 /// What a signed body that cannot be read gets.
@@ -93,8 +132,38 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {problem}")]
 pub struct Unreadable {
-    /// The JSON path: `line_items[2].price`.
+    /// The JSON path: `line_items[2].price`; `body` for the whole of it.
     pub path: String,
     /// What was expected there. No value from the body.
     pub problem: String,
+}
+
+/// Reads a body that somebody has as a file, as the source would read it from the wire: signs it with a
+/// secret of its own making and goes through `verify`, so that there is one way in.
+///
+/// # Errors
+/// What cannot be read.
+pub fn read_file(
+    source: &dyn Source,
+    connection: &Connection,
+    headers: http::HeaderMap,
+    body: Vec<u8>,
+    now: Timestamp,
+) -> Result<Reading, Unreadable> {
+    let secret = Secret::new("a file needs no secret");
+    let mut raw = Raw {
+        method: http::Method::POST,
+        connection: connection.name.clone(),
+        headers,
+        query: String::new(),
+        body,
+    };
+    for (name, value) in source.sign(&secret, &raw.body, now) {
+        if let Ok(value) = value.parse() {
+            raw.headers.insert(name, value);
+        }
+    }
+    let refused = |refusal: Refusal| Unreadable { path: "headers".into(), problem: refusal.to_string() };
+    let verified = source.verify(&raw, std::slice::from_ref(&secret), now).map_err(refused)?;
+    source.read(&verified, connection, now)
 }

@@ -1,0 +1,99 @@
+//! Where the development server's secrets come from: the user's `secrets.toml`, or public demo values,
+//! which no Lambda binary knows.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use shared::secrets::{Secret, Secrets};
+use shared::sources::demo;
+
+/// The token of the stand-in Callbell where no secrets file is given.
+pub const DEMO_TOKEN: &str = "demo-callbell-token";
+/// The name of Callbell's token among the APIs' secrets.
+pub const CALLBELL: &str = "callbell";
+
+/// `secrets.toml`: what `callbell secrets set` keeps and a deploy puts into two secrets of AWS.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Files {
+    /// What webhooks are signed with, by connection.
+    pub webhooks: Secrets,
+    /// Tokens of the systems that are called.
+    pub apis: Secrets,
+}
+
+/// Why a secrets file cannot be used. No value is repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// It cannot be opened.
+    #[error("{0} cannot be read: {1}")]
+    Unreadable(String, std::io::Error),
+    /// It is no TOML, or has tables other than the two.
+    #[error(
+        "{path}: {problem}: [webhooks] and [apis] hold name = \"value\" or name = [\"new\", \"old\"]"
+    )]
+    Malformed {
+        /// The file.
+        path: String,
+        /// The line, without its content.
+        problem: String,
+    },
+}
+
+impl Files {
+    /// The demo values of every source, and the stand-in's token.
+    pub fn demo() -> Files {
+        let mut apis = Secrets::default();
+        apis.insert(CALLBELL, Secret::new(DEMO_TOKEN));
+        Files {
+            webhooks: demo::secrets(),
+            apis,
+        }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// See [`SecretsError`].
+    pub fn read(path: &Path) -> Result<Files, SecretsError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| SecretsError::Unreadable(name.clone(), error))?;
+        toml::from_str(&text).map_err(|error| {
+            // The parser's message quotes the line, which is a secret: the number has to do.
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
+            SecretsError::Malformed {
+                path: name,
+                problem: format!("line {line}"),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_file_is_reported_without_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.toml");
+        std::fs::write(
+            &path,
+            "[webhooks]\nshopify = \"whsec_1\"\nwoo = [\"a\", 5]\n",
+        )
+        .unwrap();
+        let error = Files::read(&path).unwrap_err().to_string();
+        assert!(error.contains("line"), "{error}");
+        assert!(!error.contains("whsec"), "{error}");
+        std::fs::write(
+            &path,
+            "[webhooks]\nshopify = [\"new\", \"old\"]\n[apis]\ncallbell = \"t\"\n",
+        )
+        .unwrap();
+        let files = Files::read(&path).unwrap();
+        assert_eq!(files.webhooks.get("shopify").len(), 2);
+        assert_eq!(files.apis.get(CALLBELL).len(), 1);
+    }
+}

@@ -1,0 +1,10 @@
+//! The command `callbell`: develop, check, try, deploy and operate an installation of
+//! callbell-serverless.
+
+pub mod args;
+pub mod commands;
+pub mod dev;
+pub mod error;
+pub mod net;
+pub mod span;
+pub mod standin;

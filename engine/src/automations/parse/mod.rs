@@ -1,0 +1,195 @@
+//! From the text of a file to its types, with every mistake at once.
+
+mod at;
+mod automation;
+mod hours;
+pub(crate) mod kinds;
+mod message;
+pub(crate) mod places;
+mod reader;
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Severity, nearest};
+use super::model::{AUTOMATIONS_MAX, Automations};
+use super::spec;
+use reader::{Ctx, Node, Value, name_problem};
+
+pub(crate) use reader::Sites;
+
+/// What reading a file gives: as much of it as could be understood, and what could not.
+pub(crate) struct Parsed {
+    pub(crate) automations: Automations,
+    pub(crate) sites: Sites,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Tables that something names: kind and name.
+    pub(crate) used: BTreeSet<(&'static str, String)>,
+}
+
+/// Reads a file that has passed `callbell check` before it was pushed.
+///
+/// # Errors
+/// Every mistake of the file's grammar. Expressions are not tried here, see [`super::check`].
+pub fn parse(text: &str) -> Result<Automations, Vec<Diagnostic>> {
+    let parsed = read(text);
+    let wrong = parsed.diagnostics.iter().any(|one| one.severity == Severity::Error);
+    if wrong { Err(parsed.diagnostics) } else { Ok(parsed.automations) }
+}
+
+pub(crate) fn read(text: &str) -> Parsed {
+    let mut ctx = Ctx::new(text);
+    let (document, problems) = DeTable::parse_recoverable(text);
+    for problem in problems {
+        let span = problem.span().unwrap_or(0..0);
+        ctx.error(&span, format!("this is no TOML: {}", problem.message()));
+    }
+    let broken: BTreeSet<usize> = ctx.diagnostics.iter().map(|one| one.line).collect();
+    let document = document.get_ref();
+    let kinds = top_level(&mut ctx, document);
+    let automations = Automations {
+        defaults: tables::defaults(&mut ctx, document.get("defaults")),
+        channels: each(&mut ctx, &kinds, &spec::CHANNEL, tables::channel),
+        sources: each(&mut ctx, &kinds, &spec::SOURCE, tables::source),
+        hours: each(&mut ctx, &kinds, &spec::HOURS, hours::hours),
+        messages: each(&mut ctx, &kinds, &spec::MESSAGE, message::message),
+        automations: BTreeMap::new(),
+    };
+    let automations = Automations {
+        automations: each(&mut ctx, &kinds, &spec::AUTOMATION, |ctx, node| {
+            automation::automation(ctx, node, &automations)
+        }),
+        ..automations
+    };
+    tables::channel_for_each(&mut ctx, document, &automations);
+    // A line that is no TOML is read as something that nobody wrote: one report is enough.
+    let count = broken.len();
+    let mut diagnostics: Vec<Diagnostic> = ctx.diagnostics;
+    let syntax: Vec<Diagnostic> = diagnostics.drain(..count.min(diagnostics.len())).collect();
+    diagnostics.retain(|one| !broken.contains(&one.line));
+    diagnostics.splice(0..0, syntax);
+    Parsed { automations, sites: ctx.sites, diagnostics, used: ctx.used }
+}
+
+type Kinds<'a, 't> = BTreeMap<&'static str, &'a Spanned<DeValue<'t>>>;
+
+/// Checks the first parts of all headers, and gathers the names of all tables.
+fn top_level<'a, 't>(ctx: &mut Ctx<'t>, document: &'a DeTable<'t>) -> Kinds<'a, 't> {
+    let mut kinds = Kinds::new();
+    for (key, value) in document {
+        let name: &str = key.get_ref();
+        let Some(table) = spec::TABLES.iter().find(|table| table.kind == name) else {
+            unknown_table(ctx, key, value);
+            continue;
+        };
+        if !table.named {
+            continue;
+        }
+        kinds.insert(table.kind, value);
+        if let DeValue::Table(tables) = value.get_ref() {
+            let names = tables.keys().map(|key| key.get_ref().to_string()).collect();
+            ctx.names.insert(table.kind, names);
+        }
+    }
+    kinds
+}
+
+fn unknown_table<'t>(ctx: &mut Ctx<'t>, key: &Spanned<std::borrow::Cow<'t, str>>, value: &Value<'t>) {
+    let name: &str = key.get_ref();
+    let span = key.span();
+    if spec::LATER_ACTIONS.contains(&name) || spec::LATER_TABLES.contains(&name) {
+        ctx.error(&span, format!("[{name}] is not known yet in this version"));
+        return;
+    }
+    let known = spec::TABLES.iter().map(|table| table.kind);
+    if let Some(near) = nearest(name, known) {
+        ctx.error(&span, format!("unknown table [{name}]; did you mean [{near}]?"));
+        return;
+    }
+    let is_table = matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_));
+    let message = if !is_table && spec::DEFAULTS.key(name).is_some() {
+        format!("{name} stands outside of every table: put it under [defaults]")
+    } else if is_table {
+        let known: Vec<String> = spec::TABLES.iter().map(|table| table.header()).collect();
+        format!("unknown table [{name}]; there are {}", known.join(", "))
+    } else {
+        format!("{name} stands outside of every table")
+    };
+    ctx.error(&span, message);
+}
+
+/// Reads every `[kind.x]`.
+fn each<'a, 't, T>(
+    ctx: &mut Ctx<'t>,
+    kinds: &Kinds<'a, 't>,
+    table: &'static spec::Table,
+    mut read: impl FnMut(&mut Ctx<'t>, &Node<'a, 't>) -> T,
+) -> BTreeMap<String, T> {
+    let mut found = BTreeMap::new();
+    let kind = table.kind;
+    let tables = match kinds.get(kind).map(|value| (value.span(), value.get_ref())) {
+        None => return found,
+        Some((_, DeValue::Table(tables))) => tables,
+        Some((span, DeValue::Array(_))) => {
+            ctx.error(&span, format!("no [[{kind}]]: lists of tables do not exist here, write [{kind}.NAME]"));
+            return found;
+        }
+        Some((span, _)) => {
+            ctx.error(&span, format!("{kind} is a table with a name: [{kind}.NAME]"));
+            return found;
+        }
+    };
+    for (index, (key, value)) in tables.iter().enumerate() {
+        let name: &str = key.get_ref();
+        let header = ctx.header(&key.span());
+        let inner = match value.get_ref() {
+            DeValue::Table(inner) => inner,
+            DeValue::Array(list) if list.iter().any(|one| one.get_ref().is_table()) => {
+                let message = format!("no [[{kind}.{name}]]: lists of tables do not exist here, write [{kind}.{name}]");
+                ctx.error(&header, message);
+                continue;
+            }
+            _ if table.key(name).is_some() => {
+                ctx.error(&key.span(), format!("[{kind}] needs a name: write [{kind}.NAME] above {name}"));
+                continue;
+            }
+            _ => {
+                ctx.error(&key.span(), format!("{kind}.{name} is a table: write [{kind}.{name}]"));
+                continue;
+            }
+        };
+        if let Some(problem) = name_problem(kind, name) {
+            ctx.error(&header, problem);
+        }
+        if kind == spec::AUTOMATION.kind && index == AUTOMATIONS_MAX {
+            ctx.error(&header, format!("more than {AUTOMATIONS_MAX} automations"));
+        }
+        let path = format!("{kind}.{name}");
+        ctx.site(&path, &header);
+        let node = Node { spec: table, path, header, table: inner };
+        let one = read(ctx, &node);
+        found.insert(name.to_owned(), one);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shop_is_read() {
+        let text = include_str!("../../../../examples/shop.toml");
+        let file = parse(text).unwrap_or_else(|wrong| panic!("{}", super::super::render("shop.toml", &wrong)));
+        assert_eq!(file.defaults.channel.as_deref(), Some("shop"));
+        assert_eq!(file.automations.len(), 4);
+        assert_eq!(file.automations["abandoned-cart"].steps.len(), 2);
+        assert_eq!(file.messages["order-shipped"].values.as_ref().map(|values| match values {
+            super::super::model::ByLocale::Each(each) => each.len(),
+            super::super::model::ByLocale::All(_) => 0,
+        }), Some(2));
+    }
+}

@@ -1,0 +1,508 @@
+//! Every table and key of the language, once. The parser takes its messages from here, the JSON schema
+//! and the language's reference are written from here. A key that is not here cannot be read.
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number in these bounds, both inside.
+    Int {
+        /// Least.
+        min: u32,
+        /// Most.
+        max: u32,
+    },
+    /// Any plain text.
+    Plain,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// The name of a table of this kind.
+    Name(&'static str),
+    /// The name of a table of this kind, or this word.
+    NameOr(&'static str, &'static str),
+    /// `15m`, `2h`, `3d`, `1w`.
+    Duration,
+    /// An expression: Jinja without braces.
+    Expr,
+    /// An expression, or `true`.
+    ExprOrTrue,
+    /// A Jinja text.
+    Text,
+    /// `at`: the grammar of times.
+    Time,
+    /// BCP 47.
+    Locale,
+    /// Country → locale.
+    LocaleByCountry,
+    /// ISO 3166 alpha-2.
+    Country,
+    /// IANA name.
+    Zone,
+    /// 32 hex digits, dashed or not.
+    Uuid,
+    /// An e-mail address.
+    Email,
+    /// A list of E.164 numbers.
+    Phones,
+    /// A list of paths in the provider's words.
+    Paths,
+    /// An event, or a list of events.
+    Events,
+    /// A connection or kind, or a list of them.
+    Sources,
+    /// A kind of source.
+    SourceKind,
+    /// `event`, a subject, `customer`, with `every DUR`.
+    Once,
+    /// One text, or one a locale.
+    LocText,
+    /// One uuid, or one a locale.
+    LocUuid,
+    /// A list of texts, or one a locale.
+    LocTexts,
+    /// A list of `"HH:MM-HH:MM"`.
+    Spans,
+    /// A list of dates.
+    Dates,
+    /// Date → list of `"HH:MM-HH:MM"`.
+    SpansByDate,
+    /// A list of steps.
+    Steps,
+}
+
+impl Type {
+    /// The type in words, as messages and the reference use it: `a whole number`.
+    pub fn words(self) -> String {
+        match self {
+            Type::Bool => "true or false".into(),
+            Type::Int { min, max } => format!("a whole number from {min} to {max}"),
+            Type::Plain => "a plain text in quotes".into(),
+            Type::Words(words) => format!("one of {}", quoted(words)),
+            Type::Name(kind) => format!("the name of a [{kind}.x]"),
+            Type::NameOr(kind, word) => format!("the name of a [{kind}.x], or \"{word}\""),
+            Type::Duration => "a duration like \"15m\", \"2h\" or \"3d\"".into(),
+            Type::Expr => "an expression in quotes, without braces".into(),
+            Type::ExprOrTrue => "an expression in quotes, without braces, or true".into(),
+            Type::Text => "a text in quotes".into(),
+            Type::Time => "a time in quotes, like \"+1h\"".into(),
+            Type::Locale => "a locale like \"pt-BR\"".into(),
+            Type::LocaleByCountry => "a table of country and locale".into(),
+            Type::Country => "a country code like \"BR\"".into(),
+            Type::Zone => "a time zone like \"America/Sao_Paulo\"".into(),
+            Type::Uuid => "32 hex digits in quotes".into(),
+            Type::Email => "an e-mail address in quotes".into(),
+            Type::Phones => "a list of phone numbers in quotes".into(),
+            Type::Paths => "a list of paths in quotes".into(),
+            Type::Events => "an event in quotes, or a list of events".into(),
+            Type::Sources => "the name or kind of a source, or a list of them".into(),
+            Type::SourceKind => "a kind of source in quotes".into(),
+            Type::Once => "\"event\", the event's subject or \"customer\", with or without \"every 7d\"".into(),
+            Type::LocText => "a text in quotes, or one a locale".into(),
+            Type::LocUuid => "32 hex digits in quotes, or one a locale".into(),
+            Type::LocTexts => "a list of texts in quotes, or one list a locale".into(),
+            Type::Spans => "a list of spans like \"09:00-13:00\"".into(),
+            Type::Dates => "a list of dates like \"2026-12-25\"".into(),
+            Type::SpansByDate => "a table of date and list of spans".into(),
+            Type::Steps => "a list of { … }, one an action".into(),
+        }
+    }
+}
+
+fn quoted(words: &[&str]) -> String {
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// One key of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// As the file writes it.
+    pub name: &'static str,
+    /// What its value may be.
+    pub value: Type,
+    /// What holds where the key is absent, as the reference prints it; empty: nothing.
+    pub default: &'static str,
+    /// The key must be there.
+    pub required: bool,
+    /// What it does, in one or two sentences.
+    pub meaning: &'static str,
+    /// A right value, in TOML.
+    pub example: &'static str,
+}
+
+/// One kind of table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The first part of the header: `channel` of `[channel.x]`.
+    pub kind: &'static str,
+    /// Whether the header has a name; all but `[defaults]` and a step have one.
+    pub named: bool,
+    /// What it is.
+    pub meaning: &'static str,
+    /// Its keys, in the order of the reference.
+    pub keys: &'static [Key],
+    /// Keys of later versions, which are not typing mistakes.
+    pub later: &'static [&'static str],
+}
+
+impl Table {
+    /// The key called `name`.
+    pub fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The header as a user writes it: `[channel.NAME]`.
+    pub fn header(&self) -> String {
+        if self.named { format!("[{}.NAME]", self.kind) } else { format!("[{}]", self.kind) }
+    }
+}
+
+/// Most characters of a table's name.
+pub const NAME_CHARS_MAX: usize = 40;
+/// Most messages a second to Callbell.
+pub const RATE_MAX: u32 = 250;
+/// Longest lateness, in hours.
+pub const GIVE_UP_HOURS_MAX: i64 = 72;
+/// Most characters of a free text at WhatsApp.
+pub const TEXT_CHARS_MAX: usize = 4_096;
+/// Most characters of a template once filled in.
+pub const TEMPLATE_CHARS_MAX: usize = 1_024;
+
+const COUNTRY: Key = Key {
+    name: "country",
+    value: Type::Country,
+    default: "",
+    required: false,
+    meaning: "For phone numbers without a country code, after the country that the event gives.",
+    example: "\"BR\"",
+};
+const LOCALE: Key = Key {
+    name: "locale",
+    value: Type::Locale,
+    default: "",
+    required: false,
+    meaning: "Language of what it sends, where the event carries none.",
+    example: "\"pt-BR\"",
+};
+const TIMEZONE: Key = Key {
+    name: "timezone",
+    value: Type::Zone,
+    default: "",
+    required: false,
+    meaning: "The zone in which times are read and printed.",
+    example: "\"America/Sao_Paulo\"",
+};
+
+const fn optional(
+    name: &'static str,
+    value: Type,
+    default: &'static str,
+    meaning: &'static str,
+    example: &'static str,
+) -> Key {
+    Key { name, value, default, required: false, meaning, example }
+}
+
+const fn required(name: &'static str, value: Type, meaning: &'static str, example: &'static str) -> Key {
+    Key { name, value, default: "", required: true, meaning, example }
+}
+
+/// `[defaults]`.
+pub const DEFAULTS: Table = Table {
+    kind: "defaults",
+    named: false,
+    meaning: "What holds where nothing nearer says otherwise. Every key is optional.",
+    keys: &[
+        optional("locale", Type::Locale, "\"en\"", "Language when the event carries none.", "\"pt-BR\""),
+        optional(
+            "locale_by_country",
+            Type::LocaleByCountry,
+            "{}",
+            "Language from the phone's country, where the event has none (WooCommerce never has one).",
+            "{ BR = \"pt-BR\", IT = \"it\" }",
+        ),
+        COUNTRY,
+        optional("timezone", Type::Zone, "\"UTC\"", "The business's zone.", "\"America/Sao_Paulo\""),
+        optional("channel", Type::Name("channel"), "the only channel", "Which `[channel.x]` sends.", "\"shop\""),
+        optional(
+            "send_hours",
+            Type::Name("hours"),
+            "any hour",
+            "Hours for messages with `purpose = \"marketing\"`.",
+            "\"daytime\"",
+        ),
+        optional(
+            "give_up_after",
+            Type::Duration,
+            "24h for messages",
+            "Latest start after a job's own time, shifted into `send_hours`; at most 72h.",
+            "\"24h\"",
+        ),
+        optional(
+            "if_unknown",
+            Type::Words(&["hold", "resend"]),
+            "\"hold\"",
+            "What to do where an answer was lost and Callbell cannot say whether the message exists: leave it to a person, or send again and risk a double.",
+            "\"hold\"",
+        ),
+        optional(
+            "only_to",
+            Type::Phones,
+            "everybody",
+            "Safety catch: only these numbers get messages, everyone else's job is `skipped: not in only_to`. Test orders and sample events make jobs that pass only through here.",
+            "[\"+5511987654321\"]",
+        ),
+        optional("rate", Type::Int { min: 1, max: RATE_MAX }, "20", "Messages a second to Callbell.", "20"),
+        optional("paused", Type::Bool, "false", "Jobs are made and wait; nothing goes out.", "true"),
+    ],
+    later: &[],
+};
+
+/// `[channel.NAME]`.
+pub const CHANNEL: Table = Table {
+    kind: "channel",
+    named: true,
+    meaning: "A Callbell channel that sends.",
+    keys: &[
+        required("uuid", Type::Uuid, "From `callbell channels`.", "\"35f6f8ccb5504278a2ea099f3a4e0730\""),
+        optional(
+            "kind",
+            Type::Words(&["whatsapp", "instagram", "facebook", "telegram"]),
+            "\"whatsapp\"",
+            "Sent to Callbell as `from`. Templates exist on WhatsApp only.",
+            "\"whatsapp\"",
+        ),
+        COUNTRY,
+        LOCALE,
+        TIMEZONE,
+    ],
+    later: &[],
+};
+
+/// `[source.NAME]`.
+pub const SOURCE: Table = Table {
+    kind: "source",
+    named: true,
+    meaning: "A connected system, where its name alone is not enough: a second store, another channel. A system that is connected once needs no table, its name is its kind. The last part of the webhook's path, the secret and `event.source` follow the name.",
+    keys: &[
+        optional("kind", Type::SourceKind, "the name", "Which provider.", "\"shopify\""),
+        optional("channel", Type::Name("channel"), "defaults", "Sender of what it causes.", "\"it\""),
+        COUNTRY,
+        LOCALE,
+        TIMEZONE,
+        optional(
+            "phone_from",
+            Type::Paths,
+            "the provider's order",
+            "Which places hold the phone number, in order: `[\"shipping.phone\", \"phone\"]` messages the receiver instead of the buyer.",
+            "[\"shipping.phone\", \"phone\"]",
+        ),
+    ],
+    later: &["phone_question", "auth", "hmac", "key", "phone", "name", "email", "at", "each"],
+};
+
+/// `[hours.NAME]`. Besides these keys, weekdays `mon` … `sun` or ranges of them, see [`WEEKDAYS`].
+pub const HOURS: Table = Table {
+    kind: "hours",
+    named: true,
+    meaning: "Opening hours and sending hours, one grammar for both. A day that is not named is closed. Spans over midnight are written as two days.",
+    keys: &[
+        optional("timezone", Type::Zone, "the business's", "The hours' own zone.", "\"Europe/Rome\""),
+        optional("closed", Type::Dates, "[]", "Dates on which it stays closed.", "[\"2026-12-25\"]"),
+        optional(
+            "open",
+            Type::SpansByDate,
+            "{}",
+            "Other hours on single dates.",
+            "{ \"2026-12-24\" = [\"09:00-12:00\"] }",
+        ),
+    ],
+    later: &[],
+};
+
+/// The keys of `[hours.x]` that are days; a range is `mon-fri`.
+pub const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// What the reference says of the weekday keys.
+pub const WEEKDAY_KEY: Key = optional(
+    "mon … sun, mon-fri",
+    Type::Spans,
+    "closed",
+    "When it is open on a day, or on each day of a range.",
+    "[\"09:00-13:00\", \"14:30-19:00\"]",
+);
+
+/// `[message.NAME]`.
+pub const MESSAGE: Table = Table {
+    kind: "message",
+    named: true,
+    meaning: "What is said, in every language. With `text` and `template`, inside the 24 hours after the person's last message `text` is sent, outside or where nobody knows, `template`.",
+    keys: &[
+        optional("text", Type::LocText, "", "Free text: only inside 24 hours of the person's last message.", "\"Olá {{ customer.first_name | default('cliente') }}!\""),
+        optional("template", Type::LocUuid, "", "Approved template, by its uuid from `callbell templates`.", "\"d980fb66fd5043d3ace1aa06ba044342\""),
+        optional(
+            "values",
+            Type::LocTexts,
+            "[]",
+            "One a placeholder, in order. A plain list serves every locale; give `values.it` where a translation has another order.",
+            "[\"{{ order.number }}\", \"{{ order.total | money }}\"]",
+        ),
+        optional("image", Type::LocText, "", "An https address; with `text` its caption, with `template` the header.", "\"https://minhaloja.com.br/foto.jpg\""),
+        optional("document", Type::LocText, "", "An https address, as `image`.", "\"https://minhaloja.com.br/nota.pdf\""),
+        optional("audio", Type::LocText, "", "An https address, as `image`; not with `template`.", "\"https://minhaloja.com.br/oi.mp3\""),
+        optional("video", Type::LocText, "", "An https address, as `image`.", "\"https://minhaloja.com.br/oi.mp4\""),
+        optional(
+            "purpose",
+            Type::Words(&["service", "marketing"]),
+            "\"service\"",
+            "`marketing` needs the consent `customer.accepts_marketing` and keeps to `defaults.send_hours`.",
+            "\"marketing\"",
+        ),
+        optional("assign", Type::Email, "", "The conversation's assigned user.", "\"ana@minhaloja.com.br\""),
+        optional("team", Type::Plain, "", "The conversation's team, by name.", "\"Comercial\""),
+        optional("bot", Type::Words(&["start", "end"]), "", "Starts or ends Callbell's own bot.", "\"end\""),
+    ],
+    later: &[],
+};
+
+const MESSAGE_REF: Key = optional(
+    "message",
+    Type::Name("message"),
+    "",
+    "The action: send this message.",
+    "\"order-confirmed\"",
+);
+
+/// `[automation.NAME]`.
+pub const AUTOMATION: Table = Table {
+    kind: "automation",
+    named: true,
+    meaning: "When it is said: on which event, when, at what time, which action. Either one action key, or `steps`.",
+    keys: &[
+        required("on", Type::Events, "What starts it. With a list, only fields common to all may be used unconditionally.", "\"order.paid\""),
+        optional("source", Type::Sources, "any", "Only events of these sources.", "\"shopify\""),
+        optional(
+            "when",
+            Type::Expr,
+            "true",
+            "Asked once, when the event arrives, over the event's own fields. What must be true at sending time goes on the step.",
+            "\"order.total >= 50\"",
+        ),
+        optional("enabled", Type::Bool, "true", "false: no new jobs; its waiting jobs wait.", "false"),
+        optional(
+            "consent",
+            Type::ExprOrTrue,
+            "by the message's purpose",
+            "Must come out true, or its messages are `skipped: no consent`. `true`: consent is held elsewhere.",
+            "\"customer.accepts_marketing\"",
+        ),
+        optional(
+            "stop_on",
+            Type::Events,
+            "[]",
+            "The remaining steps end when this person does one of these.",
+            "[\"order.paid\"]",
+        ),
+        optional(
+            "once",
+            Type::Once,
+            "\"event\", \"shipment\" on order.shipped",
+            "How often: once an event, a subject or a customer, for ever or `every` so long.",
+            "\"customer every 7d\"",
+        ),
+        optional(
+            "send_hours",
+            Type::NameOr("hours", "any"),
+            "\"any\"; marketing: defaults'",
+            "Times that fall outside move into these hours.",
+            "\"daytime\"",
+        ),
+        optional("give_up_after", Type::Duration, "defaults", "Latest start after a job's own time.", "\"6h\""),
+        optional("if_unknown", Type::Words(&["hold", "resend"]), "defaults", "What to do where an answer was lost.", "\"resend\""),
+        optional("channel", Type::Name("channel"), "source, defaults", "Which `[channel.x]` sends.", "\"it\""),
+        optional("locale", Type::Text, "customer.locale", "The language, as a text.", "\"{{ order.attributes.lang }}\""),
+        optional("to", Type::Text, "customer.phone", "Another recipient, e.g. the owner.", "\"+5511987654321\""),
+        optional("at", Type::Time, "at once", "When; only with a single action.", "\"+1h\""),
+        MESSAGE_REF,
+        optional(
+            "steps",
+            Type::Steps,
+            "",
+            "Several actions, one line each.",
+            "[ { message = \"cart-1\", at = \"+1h\" }, { message = \"cart-2\", at = \"+24h\" } ]",
+        ),
+    ],
+    later: LATER_ACTIONS,
+};
+
+/// One element of `steps`.
+pub const STEP: Table = Table {
+    kind: "step",
+    named: false,
+    meaning: "One action of an automation, a job of its own: its own key, retries and end.",
+    keys: &[
+        MESSAGE_REF,
+        optional("at", Type::Time, "at once", "When.", "\"+24h\""),
+        optional(
+            "when",
+            Type::Expr,
+            "true",
+            "Asked immediately before it acts, over the event and `now`.",
+            "\"order.payment_status == 'pending'\"",
+        ),
+        optional("to", Type::Text, "the automation's", "Another recipient.", "\"+5511987654321\""),
+        optional("channel", Type::Name("channel"), "the automation's", "Which `[channel.x]` sends.", "\"it\""),
+    ],
+    later: LATER_ACTIONS,
+};
+
+/// Every kind of table that a file may hold, in the order of the reference.
+pub const TABLES: &[&Table] = &[&DEFAULTS, &CHANNEL, &SOURCE, &HOURS, &MESSAGE, &AUTOMATION];
+
+/// Actions and tables of later versions: known to be no typing mistake.
+pub const LATER_ACTIONS: &[&str] = &[
+    "reply", "contact", "slack", "sheet", "webhook", "hubspot", "pipedrive", "salesforce", "mailchimp",
+    "zendesk", "intercom",
+];
+
+/// Tables of later versions that are no action.
+pub const LATER_TABLES: &[&str] = &["opt_out"];
+
+/// Events of later versions.
+pub const LATER_EVENTS: &[&str] = &[
+    "appointment.requested",
+    "appointment.booked",
+    "appointment.rescheduled",
+    "appointment.cancelled",
+    "appointment.no_show",
+    "form.submitted",
+    "lead.created",
+    "lead.updated",
+    "deal.updated",
+    "deal.won",
+    "deal.lost",
+    "email.received",
+    "contact.created",
+    "contact.updated",
+    "contact.deleted",
+    "conversation.opened",
+    "conversation.closed",
+    "message.received",
+    "message.sent",
+    "message.delivered",
+    "message.read",
+    "message.failed",
+    "custom.received",
+    "job.dead",
+];
+
+/// Kinds of sources of later versions.
+pub const LATER_KINDS: &[&str] = &[
+    "calendly", "cal-com", "google-calendar", "hubspot", "pipedrive", "salesforce", "mailchimp", "zendesk",
+    "intercom", "typeform", "google-forms", "gmail", "callbell", "webhook",
+];
+
+/// First parts of fields of later versions.
+pub const LATER_FIELDS: &[&str] = &[
+    "appointment", "form", "lead", "deal", "email", "contact", "conversation", "message", "job", "data",
+];

@@ -1,0 +1,367 @@
+//! The Callbell API client: one request, one timeout, no hidden retry.
+//!
+//! Callbell has no idempotency key, so a repeated `POST /messages/send` is a second message. Nothing
+//! here repeats a request, follows a redirect, or reuses an idle connection: a reset on a connection
+//! that went stale while a Lambda environment was frozen could not be told from a lost answer. What a
+//! request came to is an [`Outcome`]; deciding what happens next is the job's business.
+//!
+//! **Surely not sent, or unknown?** The time for connecting (name, TCP, TLS) is limited by itself and
+//! below the whole limit, so every failure before the connection stands is reported as a connection
+//! failure, and not one byte of the request has left. After that nothing is certain: the system
+//! accepts bytes for a peer that is already gone, and a peer that closes at once may have read all of
+//! it. So every other failure is unknown.
+//!
+//! **Roots.** Certificates are checked against Mozilla's list, compiled in: reading the system's
+//! bundle would double the cold start of a Lambda function, and provided.al2023 has another path than
+//! other systems. Updating the crate `webpki-root-certs` updates the list.
+
+mod outcome;
+mod types;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::{Certificate, Method, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use shared::secrets::Secret;
+
+pub use outcome::{CallError, Hold, Outcome};
+pub use types::{
+    ChannelInfo, Contact, Content, HistoryMessage, Me, MessageStatus, Page, SendMessage, Team,
+    TemplateInfo,
+};
+
+use outcome::{Answer, Lost};
+
+/// Where Callbell is.
+pub const BASE_URL: &str = "https://api.callbell.eu/v1";
+/// Longest that one request may take, connecting included.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that finding the name, connecting and TLS may take together. Below [`REQUEST_TIMEOUT`], so
+/// that a timeout of the whole request means that the connection stood.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Longest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Most pages of one list.
+const PAGES_MAX: u32 = 50;
+/// Longest `Retry-After` that is believed.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
+/// Why no client can be made of the given settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Neither https nor loopback.
+    #[error("the address of Callbell's API must be https, or http on this machine")]
+    Address,
+    /// The token holds what no header may.
+    #[error("the Callbell token holds characters that no token has")]
+    Token,
+    /// TLS could not be set up.
+    #[error("the HTTP client cannot be made")]
+    Client,
+}
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Name, TCP and TLS together. Has to be below `request`.
+    pub connect: Duration,
+    /// Everything.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connect: CONNECT_TIMEOUT,
+            request: REQUEST_TIMEOUT,
+        }
+    }
+}
+
+/// The client of one Callbell account. Cheap to clone.
+#[derive(Clone)]
+pub struct Callbell {
+    http: reqwest::Client,
+    base: Url,
+    authorization: reqwest::header::HeaderValue,
+}
+
+impl fmt::Debug for Callbell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callbell")
+            .field("base", &self.base.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Callbell {
+    /// A client for the API at `base_url` (see [`BASE_URL`]). Plain http is for loopback alone.
+    pub fn new(base_url: &str, token: &Secret) -> Result<Callbell, SetupError> {
+        Callbell::with_limits(base_url, token, Limits::default())
+    }
+
+    /// [`Callbell::new`] with other time limits.
+    pub fn with_limits(
+        base_url: &str,
+        token: &Secret,
+        limits: Limits,
+    ) -> Result<Callbell, SetupError> {
+        let base = Url::parse(base_url).map_err(|_| SetupError::Address)?;
+        if base.scheme() != "https" && !(base.scheme() == "http" && is_loopback(&base)) {
+            return Err(SetupError::Address);
+        }
+        let mut authorization =
+            reqwest::header::HeaderValue::try_from(format!("Bearer {}", token.expose()))
+                .map_err(|_| SetupError::Token)?;
+        authorization.set_sensitive(true);
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+            .iter()
+            .map(|der| Certificate::from_der(der))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| SetupError::Client)?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only(roots)
+            .connect_timeout(limits.connect.min(limits.request / 2))
+            .timeout(limits.request)
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .user_agent(concat!("callbell-serverless/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|_| SetupError::Client)?;
+        Ok(Callbell {
+            http,
+            base,
+            authorization,
+        })
+    }
+
+    /// `POST /messages/send`, once.
+    pub async fn send(&self, message: &SendMessage) -> Outcome {
+        let answer = self
+            .call(Method::POST, &["messages", "send"], &[], Some(message))
+            .await;
+        outcome::of_send(answer, &message.echoes())
+    }
+
+    /// `GET /contacts/:uuid/messages`: one page, the first is 1, newest first.
+    pub async fn messages(
+        &self,
+        contact: &str,
+        page: u32,
+    ) -> Result<Page<HistoryMessage>, CallError> {
+        self.page(&["contacts", contact, "messages"], "messages", page)
+            .await
+    }
+
+    /// `GET /contacts/phone/:number`, on the given channel. `None`: Callbell does not know the number.
+    pub async fn contact_by_phone(
+        &self,
+        phone: &str,
+        channel: Option<&str>,
+    ) -> Result<Option<Contact>, CallError> {
+        let query: Vec<(&str, String)> = channel
+            .map(|uuid| ("channel_uuid", uuid.to_owned()))
+            .into_iter()
+            .collect();
+        let echoes = [phone, phone.trim_start_matches('+')];
+        let answer = self
+            .call(
+                Method::GET,
+                &["contacts", "phone", phone],
+                &query,
+                None::<&()>,
+            )
+            .await;
+        match outcome::of_question(answer, &echoes)? {
+            Some(json) => {
+                let contact = json.get("contact").unwrap_or(&json);
+                types::one(contact).map_err(|_| unreadable("contact"))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// `GET /teams`.
+    pub async fn teams(&self) -> Result<Vec<Team>, CallError> {
+        self.all(&["teams"], "teams").await
+    }
+
+    /// `GET /channels`.
+    pub async fn channels(&self) -> Result<Vec<ChannelInfo>, CallError> {
+        self.all(&["channels"], "channels").await
+    }
+
+    /// `GET /templates`.
+    pub async fn templates(&self) -> Result<Vec<TemplateInfo>, CallError> {
+        self.all(&["templates"], "templates").await
+    }
+
+    /// `GET /auth/me`: whether the token is good, and whose it is.
+    pub async fn me(&self) -> Result<Me, CallError> {
+        let json = self
+            .get(&["auth", "me"], &[])
+            .await?
+            .ok_or_else(|| unreadable("auth/me"))?;
+        serde_json::from_value(json).map_err(|_| unreadable("auth/me"))
+    }
+
+    /// `GET /messages/status/:uuid`. `None`: no such message.
+    pub async fn message_status(&self, uuid: &str) -> Result<Option<MessageStatus>, CallError> {
+        match self.get(&["messages", "status", uuid], &[]).await? {
+            Some(json) => {
+                let message = json.get("message").unwrap_or(&json);
+                types::one(message).map_err(|_| unreadable("message"))
+            }
+            None => Ok(None),
+        }
+    }
+
+    async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<Option<Value>, CallError> {
+        outcome::of_question(self.call(Method::GET, path, query, None::<&()>).await, &[])
+    }
+
+    async fn all<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        key: &str,
+    ) -> Result<Vec<T>, CallError> {
+        let mut items = Vec::new();
+        for number in 1..=PAGES_MAX {
+            let page = self.page(path, key, number).await?;
+            let empty = page.items.is_empty();
+            items.extend(page.items);
+            if empty || !page.more {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    async fn page<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        key: &str,
+        page: u32,
+    ) -> Result<Page<T>, CallError> {
+        let query = [("page", page.to_string())];
+        let json = self
+            .get(path, &query)
+            .await?
+            .ok_or_else(|| unreadable(key))?;
+        let list = json.get(key).unwrap_or(&json);
+        let items = Vec::<T>::deserialize(list).map_err(|_| unreadable(key))?;
+        let pages = json
+            .get("meta")
+            .and_then(|meta| meta.get("pages"))
+            .and_then(Value::as_u64);
+        // Some lists come whole and without a count.
+        let more = pages.is_some_and(|pages| pages > u64::from(page));
+        Ok(Page { items, more })
+    }
+
+    /// The one place where a request leaves.
+    async fn call<B: Serialize>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&B>,
+    ) -> Result<Answer, Lost> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self
+            .http
+            .request(method, url)
+            .header(reqwest::header::AUTHORIZATION, self.authorization.clone())
+            .header(reqwest::header::ACCEPT, "application/json");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let mut response = request.send().await.map_err(|error| lost(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => {
+                    body.extend_from_slice(&chunk)
+                }
+                Ok(None) => {
+                    return Ok(Answer {
+                        status,
+                        retry_after,
+                        body,
+                    });
+                }
+                Ok(Some(_)) | Err(_) => {
+                    return Err(Lost::Truncated {
+                        status,
+                        retry_after,
+                    });
+                }
+            }
+        }
+    }
+}
+
+use serde::Deserialize as _;
+
+fn unreadable(what: &str) -> CallError {
+    CallError::Unreadable(what.to_owned())
+}
+
+/// See the module's page: only what reqwest reports as a connection failure surely left nothing.
+fn lost(error: &reqwest::Error) -> Lost {
+    if error.is_builder() {
+        return Lost::NotConnected("the request could not be made".to_owned());
+    }
+    if error.is_connect() {
+        let reason = if error.is_timeout() {
+            "no connection to Callbell in time"
+        } else {
+            "no connection to Callbell"
+        };
+        return Lost::NotConnected(reason.to_owned());
+    }
+    let reason = if error.is_timeout() {
+        "no answer from Callbell in time"
+    } else {
+        "Callbell's answer was lost"
+    };
+    Lost::AfterConnect(reason.to_owned())
+}
+
+fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
+    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+    let seconds = text.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let Some(host) = url.host_str() else {
+        return false;
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Callbell's JSON, as far as it is used here. Everything that comes in is read leniently: Callbell
+//! adds fields, leaves some out, and answers some objects as one-element arrays.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The body of `POST /messages/send`.
+/// <https://github.com/callbellchat/callbell-public-docs>
+#[derive(Clone, PartialEq, Serialize)]
+pub struct SendMessage {
+    /// E.164.
+    pub to: String,
+    /// The kind of channel: `whatsapp`.
+    pub from: &'static str,
+    /// `text`, `image`, `document`, or, of templates alone, `video`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Text, caption, or the value of a template's only placeholder.
+    pub content: Content,
+    /// The sending channel, 32 hex digits.
+    pub channel_uuid: String,
+    /// The approved template, 32 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_uuid: Option<String>,
+    /// One a placeholder, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub template_values: Vec<String>,
+    /// Required, and true, beside `template_uuid`.
+    #[serde(skip_serializing_if = "is_false")]
+    pub optin_contact: bool,
+    /// An existing user's e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned_user: Option<String>,
+    /// An existing team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team_uuid: Option<String>,
+    /// `bot_start` or `bot_end`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bot_status: Option<&'static str>,
+    /// Comes back in the webhooks of this message: at most 10 pairs, keys of 50, values of 500
+    /// characters, nothing personal.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// `content` of a message.
+#[derive(Clone, Default, PartialEq, Serialize)]
+pub struct Content {
+    /// The text, the caption, or the only placeholder's value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The picture or file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl SendMessage {
+    /// The texts that an error of Callbell's might repeat, and that no reason may.
+    pub(super) fn echoes(&self) -> Vec<&str> {
+        let optional = [&self.content.text, &self.content.url, &self.assigned_user];
+        let mut echoes = vec![self.to.as_str(), self.to.trim_start_matches('+')];
+        echoes.extend(optional.into_iter().flatten().map(String::as_str));
+        echoes.extend(self.template_values.iter().map(String::as_str));
+        // Longest first, so that a part does not break up the whole.
+        echoes.sort_by_key(|echo| std::cmp::Reverse(echo.len()));
+        echoes
+    }
+}
+
+impl fmt::Debug for SendMessage {
+    /// Its kind and template alone: everything else is personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendMessage")
+            .field("type", &self.kind)
+            .field("template_uuid", &self.template_uuid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One line of a contact's history.
+#[derive(Clone, Deserialize)]
+pub struct HistoryMessage {
+    /// Callbell's number of the message.
+    #[serde(default)]
+    pub uuid: String,
+    /// `sent`, `received` or `note`.
+    #[serde(default)]
+    pub status: String,
+    /// The text as it was sent, templates filled in.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// When it was made.
+    #[serde(rename = "createdAt", deserialize_with = "timestamp")]
+    pub created_at: Timestamp,
+}
+
+impl fmt::Debug for HistoryMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HistoryMessage")
+            .field("uuid", &self.uuid)
+            .field("created_at", &self.created_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One page of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// What stands on it.
+    pub items: Vec<T>,
+    /// There is a next page.
+    pub more: bool,
+}
+
+/// A person in Callbell.
+#[derive(Clone, Deserialize)]
+pub struct Contact {
+    /// Callbell's number of the person.
+    pub uuid: String,
+    /// The name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The page in the inbox.
+    #[serde(default)]
+    pub href: Option<String>,
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contact")
+            .field("uuid", &self.uuid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A team.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Team {
+    /// Its number.
+    pub uuid: String,
+    /// Its name, as automations write it.
+    #[serde(default)]
+    pub name: String,
+    /// The standard team of the account.
+    #[serde(default)]
+    pub default: bool,
+}
+
+/// A connected number or page.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ChannelInfo {
+    /// Its number.
+    pub uuid: String,
+    /// Its name in Callbell.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// `whatsapp`, `facebook`, …
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
+    /// The main one of its kind.
+    #[serde(default)]
+    pub main: bool,
+    /// When it was disconnected.
+    #[serde(rename = "discardedAt", default)]
+    pub discarded_at: Option<String>,
+}
+
+/// A message template.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateInfo {
+    /// Its number.
+    pub uuid: String,
+    /// Its name in Callbell.
+    #[serde(default)]
+    pub title: String,
+    /// With `{{1}}`, `{{2}}` where the values go.
+    #[serde(default)]
+    pub text: String,
+    /// `text`, `image`, `video`, `document`.
+    #[serde(default)]
+    pub template_type: Option<String>,
+    /// `MARKETING`, `UTILITY`, `AUTHENTICATION`.
+    #[serde(default)]
+    pub category: Option<String>,
+    /// `approved`, `pending`, `rejected`, `paused`, `disabled`, …
+    #[serde(default)]
+    pub status: Option<String>,
+}
+
+/// Who a token belongs to: `GET /auth/me`.
+#[derive(Clone, Deserialize)]
+pub struct Me {
+    /// The user's e-mail address.
+    #[serde(default)]
+    pub user_email: Option<String>,
+    /// The user's name.
+    #[serde(default)]
+    pub user_name: Option<String>,
+}
+
+impl fmt::Debug for Me {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Me").finish_non_exhaustive()
+    }
+}
+
+/// What Callbell says of a message now: `GET /messages/status/:uuid`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MessageStatus {
+    /// Its number.
+    pub uuid: String,
+    /// `enqueued`, `sent`, `delivered`, `read`, `failed`, `mismatch`, `deleted`.
+    pub status: String,
+}
+
+/// Accepts an object or a one-element array of it; `None` where there is neither.
+pub(super) fn one<T: serde::de::DeserializeOwned>(
+    value: &serde_json::Value,
+) -> Result<Option<T>, serde_json::Error> {
+    let object = match value {
+        serde_json::Value::Array(list) => list.first(),
+        serde_json::Value::Null => None,
+        other => Some(other),
+    };
+    match object {
+        Some(object) if object.as_object().is_some_and(serde_json::Map::is_empty) => Ok(None),
+        Some(object) => T::deserialize(object).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn timestamp<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|_| serde::de::Error::custom("createdAt is no time"))
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}

@@ -1,0 +1,3 @@
+//! The worker.
+mod backoff;
+pub use backoff::Random;

@@ -1,0 +1,252 @@
+//! Entity rows: where an order or checkout stands, as far as waiting jobs are concerned.
+//!
+//! Webhooks come late, twice and in any order. So a row is a set of registers that only move one way, and
+//! recording the same changes in any order, any number of times, leaves the same row:
+//!
+//! - the state, by (final, `as_of`, rank): something newer, or equally old with a higher rank; a final
+//!   state gives way to another final one alone,
+//! - the newest event's key, by (`as_of`, key),
+//! - when each fact was first seen, which is never overwritten,
+//! - when the row may go, which is only raised.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::digests::DIGESTS;
+use super::event::AFTER_JOB_KEEP_MS;
+use super::request::{Item, Update, Written};
+use super::rows::{Reader, SCHEMA_VERSION, expiry, later, number, text, time};
+use super::table::TTL;
+use super::{Digests, Store, StoreError, keys};
+use crate::event::{Event, Fact, State, entity_key};
+
+/// Every fact, for reading rows back.
+const FACTS: [Fact; 8] = [
+    Fact::Unpaid,
+    Fact::Paid,
+    Fact::Unfulfilled,
+    Fact::Fulfilled,
+    Fact::Uncancelled,
+    Fact::Cancelled,
+    Fact::Unrefunded,
+    Fact::Refunded,
+];
+const STATES: [State; 5] = [State::Open, State::Emptied, State::Ordered, State::Refunded, State::Cancelled];
+
+/// What one event says about one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntityChange {
+    /// `{connection}/{subject}/{id}`.
+    pub key: String,
+    /// Where it stands.
+    pub state: State,
+    /// The provider's version of it.
+    pub as_of: Timestamp,
+    /// The event's key; `None` where another subject's event says it (an order ends its checkout).
+    pub event: Option<String>,
+    /// When it came into being, where the event says so.
+    pub created_at: Option<Timestamp>,
+    /// What is true of it at `as_of`.
+    pub facts: Vec<Fact>,
+    /// When we saw that.
+    pub seen_at: Timestamp,
+    /// The subject's last instant, or that of its last job: the row stays for 30 days after it.
+    pub keep_until: Timestamp,
+    /// Whose it is.
+    pub digests: Digests,
+}
+
+impl EntityChange {
+    /// All that an event says: of its own subject first, then of those that it ends.
+    pub fn all(event: &Event, seen_at: Timestamp, keep_until: Timestamp, digests: &Digests) -> Vec<EntityChange> {
+        let subject = &event.subject;
+        let own = EntityChange {
+            key: event.entity_key(),
+            state: subject.state,
+            as_of: subject.as_of,
+            event: Some(event.event.id.clone()),
+            created_at: Some(subject.created_at),
+            facts: subject.facts.clone(),
+            seen_at,
+            keep_until,
+            digests: digests.clone(),
+        };
+        let ended = subject.ends.iter().map(|link| EntityChange {
+            key: entity_key(&event.event.source, link.kind, &link.id),
+            state: State::Ordered,
+            event: None,
+            created_at: None,
+            facts: Vec::new(),
+            ..own.clone()
+        });
+        let ended: Vec<EntityChange> = ended.collect();
+        std::iter::once(own).chain(ended).collect()
+    }
+
+    /// Sorts states: the greater one holds.
+    fn precedence(&self) -> String {
+        let rank = STATES.iter().position(|state| *state == self.state).unwrap_or_default();
+        format!("{} {} {rank}", u8::from(self.state.is_final()), sortable(self.as_of))
+    }
+
+    /// Sorts events: the greater one is the newest.
+    fn newest(&self) -> Option<String> {
+        self.event.as_ref().map(|event| format!("{} {event}", sortable(self.as_of)))
+    }
+
+    fn expires_at(&self) -> aws_sdk_dynamodb::types::AttributeValue {
+        expiry(later(self.keep_until.max(self.seen_at), AFTER_JOB_KEEP_MS))
+    }
+
+    /// The state register; `when` guards it.
+    fn set_state(&self, update: Update) -> Update {
+        update
+            .set("state", text(self.state.as_str()))
+            .set("as_of", time(self.as_of))
+            .set("precedence", text(self.precedence()))
+            .when("attribute_not_exists(#precedence) OR #precedence < :precedence")
+    }
+
+    /// The register of the newest event.
+    fn set_newest(&self, update: Update) -> Update {
+        match (&self.event, self.newest()) {
+            (Some(event), Some(newest)) => update
+                .set("event", text(event))
+                .set("newest", text(newest))
+                .when("attribute_not_exists(#newest) OR #newest < :newest"),
+            _ => update,
+        }
+    }
+
+    fn set_expiry(&self, update: Update) -> Update {
+        update.set(TTL, self.expires_at()).when("attribute_not_exists(#expires_at) OR #expires_at <= :expires_at")
+    }
+
+    /// What merges without a condition.
+    fn set_seen(&self, mut update: Update) -> Update {
+        for fact in &self.facts {
+            update = update.set_once(&format!("seen_{}", fact.as_str()), time(self.seen_at));
+        }
+        if let Some(created_at) = self.created_at {
+            update = update.set_once("created_at", time(created_at));
+        }
+        match self.digests.attribute() {
+            Some(digests) => update.add(DIGESTS, digests),
+            None => update,
+        }
+    }
+}
+
+/// Milliseconds that sort as text; everything before 1970 is equally old.
+pub(super) fn sortable(at: Timestamp) -> String {
+    format!("{:015}", at.as_millisecond().max(0))
+}
+
+/// An entity row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EntityRow {
+    /// `{connection}/{subject}/{id}`.
+    pub key: String,
+    /// Where it stands.
+    pub state: State,
+    /// The provider's version of that.
+    pub as_of: Timestamp,
+    /// The newest event's key; `None` where only other subjects' events spoke of it.
+    pub event: Option<String>,
+    /// When it came into being, where an event said so.
+    pub created_at: Option<Timestamp>,
+    /// When each fact was first seen.
+    pub seen: BTreeMap<Fact, Timestamp>,
+    /// When the row may go.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Merges a change and returns the row after it. One write where the change is news; none beyond the
+    /// first, refused one where the row holds all of it already.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the row was deleted meanwhile; what DynamoDB reports. Repeating it is
+    /// always safe.
+    pub async fn record_entity(&self, change: &EntityChange) -> Result<EntityRow, StoreError> {
+        let pk = keys::entity(&change.key);
+        let all = change.set_expiry(change.set_newest(change.set_state(change.set_seen(versioned()))));
+        let old = match self.update(&pk, all).await? {
+            Written::Done(item) => return decode(&item),
+            Written::Refused(old) => old.ok_or(StoreError::Conflict("an entity"))?,
+        };
+        let mut item = old.clone();
+        for update in missing(change, &old)? {
+            item = match self.update(&pk, update.when("attribute_exists(#pk)")).await? {
+                Written::Done(item) | Written::Refused(Some(item)) => item,
+                Written::Refused(None) => return Err(StoreError::Conflict("an entity")),
+            };
+        }
+        decode(&item)
+    }
+
+    /// The entity, read strongly. One that is past its time and not deleted yet is still true.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where it cannot be read; what DynamoDB reports.
+    pub async fn entity(&self, key: &str) -> Result<Option<EntityRow>, StoreError> {
+        self.get(&keys::entity(key)).await?.as_ref().map(decode).transpose()
+    }
+}
+
+fn versioned() -> Update {
+    Update::new().set("v", number(SCHEMA_VERSION))
+}
+
+/// The registers of `change` that `old` does not hold yet, each with its own condition.
+fn missing(change: &EntityChange, old: &Item) -> Result<Vec<Update>, StoreError> {
+    let reader = Reader::new(old, "entity")?;
+    let below = |name: &str, new: &str| -> Result<bool, StoreError> {
+        Ok(reader.text_opt(name)?.is_none_or(|old| old.as_str() < new))
+    };
+    let mut updates = Vec::new();
+    if below("precedence", &change.precedence())? {
+        updates.push(change.set_state(versioned()));
+    }
+    if let Some(newest) = change.newest() {
+        if below("newest", &newest)? {
+            updates.push(change.set_newest(versioned()));
+        }
+    }
+    let expires: Option<i64> = reader.number_opt(TTL)?;
+    if expires.is_none_or(|seconds| change.expires_at() != number(seconds)) {
+        updates.push(change.set_expiry(versioned()));
+    }
+    let unseen = |fact: &Fact| !old.contains_key(&format!("seen_{}", fact.as_str()));
+    let digests = reader.set(DIGESTS)?;
+    if change.facts.iter().any(unseen)
+        || (change.created_at.is_some() && !old.contains_key("created_at"))
+        || !change.digests.0.is_subset(&digests)
+    {
+        updates.push(change.set_seen(versioned()));
+    }
+    Ok(updates)
+}
+
+pub(super) fn decode(item: &Item) -> Result<EntityRow, StoreError> {
+    let reader = Reader::new(item, "entity")?;
+    let word = reader.text("state")?;
+    let state = STATES.into_iter().find(|state| state.as_str() == word);
+    let mut seen = BTreeMap::new();
+    for fact in FACTS {
+        if let Some(at) = reader.time_opt(&format!("seen_{}", fact.as_str()))? {
+            seen.insert(fact, at);
+        }
+    }
+    let expires_at: Option<i64> = reader.number_opt(TTL)?;
+    Ok(EntityRow {
+        key: reader.key("entity#")?,
+        state: state.ok_or_else(|| reader.corrupt("state is unknown"))?,
+        as_of: reader.time("as_of")?,
+        event: reader.text_opt("event")?,
+        created_at: reader.time_opt("created_at")?,
+        seen,
+        expires_at: expires_at.and_then(|seconds| Timestamp::from_second(seconds).ok()),
+    })
+}

@@ -1,0 +1,66 @@
+//! Which row is which: the prefixes of the partition key, and the shard of the sweep's index.
+
+use sha2::{Digest, Sha256};
+
+use super::SHARDS;
+
+pub(super) const EVENT: &str = "event#";
+pub(super) const JOB: &str = "job#";
+pub(super) const HOLD: &str = "hold#callbell#";
+pub(super) const PAUSED: &str = "paused";
+pub(super) const CONFIG: &str = "config";
+pub(super) const CONNECTIONS: &str = "connections";
+
+pub(super) fn event(key: &str) -> String {
+    format!("{EVENT}{key}")
+}
+
+pub(super) fn job(id: &str) -> String {
+    format!("{JOB}{id}")
+}
+
+pub(super) fn entity(key: &str) -> String {
+    format!("entity#{key}")
+}
+
+pub(super) fn person(digest: &str) -> String {
+    format!("person#{digest}")
+}
+
+pub(super) fn once(automation: &str, scope: &str, id: &str) -> String {
+    format!("once#{automation}#{scope}#{id}")
+}
+
+pub(super) fn rate(second: i64) -> String {
+    format!("rate#callbell#{second}")
+}
+
+pub(super) fn hold(channel: &str) -> String {
+    format!("{HOLD}{channel}")
+}
+
+pub(super) fn config_version(version: u64) -> String {
+    format!("{CONFIG}#{version}")
+}
+
+/// The job that a message at Callbell belongs to.
+pub(super) fn message(uuid: &str) -> String {
+    format!("map#callbell/message/{uuid}")
+}
+
+/// How far an erasure has come.
+pub(super) fn erasure(id: &str) -> String {
+    format!("cursor#erase/{id}")
+}
+
+/// The shard of the sweep's index that a row is in, from its partition key.
+pub(super) fn shard(pk: &str) -> String {
+    let first = Sha256::digest(pk.as_bytes()).first().copied().unwrap_or_default();
+    (first % SHARDS).to_string()
+}
+
+/// The first 128 bits of a SHA-256, as 32 hex digits.
+pub(super) fn hash128(text: &str) -> String {
+    let digest = hex::encode(Sha256::digest(text.as_bytes()));
+    digest.chars().take(32).collect()
+}

@@ -1,0 +1,76 @@
+//! The sweep's index: rows with work left, by the time when somebody has to look at them.
+
+use jiff::Timestamp;
+
+use super::list::Page;
+use super::request::{Item, aliases};
+use super::rows::{text, time};
+use super::table::{INDEX, KEY};
+use super::{JobId, Store, StoreError, failed, keys};
+
+/// How many shards the index has, so that no single partition takes all writes.
+pub const SHARDS: u8 = 16;
+/// Rows of one page.
+const SWEEP_PAGE_ROWS: i32 = 100;
+
+/// A row with work left.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RowKey {
+    /// An event that is not planned, by its key.
+    Event(String),
+    /// A job that has not ended.
+    Job(JobId),
+}
+
+impl RowKey {
+    /// The row with this partition key, as stream records and the index have it; `None` for other kinds.
+    pub fn parse(pk: &str) -> Option<RowKey> {
+        if let Some(key) = pk.strip_prefix(keys::EVENT) {
+            return Some(RowKey::Event(key.to_owned()));
+        }
+        JobId::parse(pk.strip_prefix(keys::JOB)?).map(RowKey::Job)
+    }
+
+    /// The partition key.
+    pub fn pk(&self) -> String {
+        match self {
+            RowKey::Event(key) => keys::event(key),
+            RowKey::Job(id) => keys::job(id.as_str()),
+        }
+    }
+}
+
+impl Store {
+    /// One page of a shard's rows that want to be looked at by `until`, the longest waiting first. The index
+    /// follows the table by a moment: read the row before acting on it.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn sweep(
+        &self,
+        shard: u8,
+        until: Timestamp,
+        page: Option<Page>,
+    ) -> Result<(Vec<RowKey>, Option<Page>), StoreError> {
+        let condition = "#due_shard = :shard AND #sweep_at <= :until";
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(INDEX)
+            .key_condition_expression(condition)
+            .set_expression_attribute_names(Some(aliases(&[condition])))
+            .set_expression_attribute_values(Some(Item::from([
+                (":shard".to_owned(), text(shard.to_string())),
+                (":until".to_owned(), time(until)),
+            ])))
+            .set_exclusive_start_key(page.map(|page| page.0))
+            .limit(SWEEP_PAGE_ROWS)
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
+        let pk = |item: &Item| item.get(KEY).and_then(|pk| pk.as_s().ok()).and_then(|pk| RowKey::parse(pk));
+        let rows = answer.items.unwrap_or_default().iter().filter_map(pk).collect();
+        Ok((rows, answer.last_evaluated_key.map(Page)))
+    }
+}
