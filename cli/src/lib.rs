@@ -6,5 +6,6 @@ pub mod commands;
 pub mod dev;
 pub mod error;
 pub mod net;
+pub mod project;
 pub mod span;
 pub mod standin;

@@ -5,8 +5,11 @@
 
 pub mod clock;
 pub mod connections;
+pub mod door;
+pub mod env;
 pub mod event;
 pub mod raw;
 pub mod secrets;
 pub mod sources;
 pub mod store;
+pub mod telemetry;

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Region, SharedHttpClient};
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use serde::{Deserialize, Deserializer};
+
+use crate::store::client::{ClientSettings, retries, timeouts};
 
 /// One secret value. Its `Debug` shows the fingerprint alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,6 +53,14 @@ impl Secrets {
         self.0.iter().filter(|(_, values)| !values.is_empty()).map(|(name, _)| name.as_str())
     }
 
+    /// Reads `{"shopify": "…", "loja-it": ["new", "old"]}`.
+    ///
+    /// # Errors
+    /// [`SecretsError::Malformed`], which quotes nothing.
+    pub fn from_json(json: &str) -> Result<Secrets, SecretsError> {
+        serde_json::from_str(json).map_err(|_| SecretsError::Malformed)
+    }
+
     /// Adds a value to a name.
     pub fn insert(&mut self, name: impl Into<String>, value: Secret) {
         self.0.entry(name.into()).or_default().push(value);
@@ -72,5 +84,110 @@ impl<'de> Deserialize<'de> for Secrets {
             list.into_iter().filter(|value| !value.is_empty()).map(Secret).collect()
         };
         Ok(Secrets(raw.into_iter().map(|(name, list)| (name, wrap(values(list)))).collect()))
+    }
+}
+
+/// Where secrets come from.
+#[derive(Clone)]
+pub enum SecretsProvider {
+    /// These: the development server and tests.
+    Fixed(Secrets),
+    /// One secret of AWS Secrets Manager, whose text is JSON, name → a value or a list of values.
+    Manager {
+        /// Who asks.
+        client: aws_sdk_secretsmanager::Client,
+        /// `{stack}/webhooks`.
+        name: String,
+    },
+}
+
+/// Why there are no secrets. Quotes none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretsError {
+    /// Secrets Manager did not answer, or refused.
+    #[error("Secrets Manager: {0}")]
+    Unavailable(String),
+    /// The secret's text is no JSON of names and values.
+    #[error("the secret is no JSON of names and values")]
+    Malformed,
+}
+
+impl SecretsProvider {
+    /// Reads them. A secret that was never made is one without names.
+    ///
+    /// # Errors
+    /// What Secrets Manager reports, or a text that is no JSON.
+    pub async fn load(&self) -> Result<Secrets, SecretsError> {
+        let (client, name) = match self {
+            SecretsProvider::Fixed(secrets) => return Ok(secrets.clone()),
+            SecretsProvider::Manager { client, name } => (client, name),
+        };
+        match client.get_secret_value().secret_id(name).send().await {
+            Ok(answer) => Secrets::from_json(answer.secret_string().unwrap_or_default()),
+            Err(error) if is_missing(&error) => Ok(Secrets::default()),
+            Err(error) => Err(SecretsError::Unavailable(reason(&error))),
+        }
+    }
+}
+
+impl fmt::Debug for SecretsProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretsProvider::Fixed(secrets) => f.debug_tuple("Fixed").field(secrets).finish(),
+            SecretsProvider::Manager { name, .. } => {
+                f.debug_struct("Manager").field("name", name).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    let service = error.as_service_error();
+    service.and_then(ProvideErrorMetadata::code) == Some("ResourceNotFoundException")
+}
+
+/// The error's code alone.
+fn reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    match error {
+        SdkError::ServiceError(service) => service.err().code().unwrap_or("no code").to_owned(),
+        SdkError::TimeoutError(_) => "timeout".to_owned(),
+        SdkError::DispatchFailure(_) => "no connection".to_owned(),
+        _ => "no readable answer".to_owned(),
+    }
+}
+
+/// A client of Secrets Manager, with the time limits of the table's.
+pub fn client(settings: &ClientSettings, http: SharedHttpClient) -> aws_sdk_secretsmanager::Client {
+    let mut config = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(settings.region.clone()))
+        .credentials_provider(settings.credentials.provider())
+        .http_client(http)
+        .timeout_config(timeouts(settings.attempt_timeout_ms))
+        .retry_config(retries());
+    config.set_endpoint_url(settings.endpoint.clone());
+    aws_sdk_secretsmanager::Client::from_conf(config.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_a_value_or_a_list() {
+        let secrets = Secrets::from_json(r#"{"shopify": "a", "loja-it": ["b", "", "c"], "none": ""}"#);
+        let secrets = secrets.expect("readable");
+        assert_eq!(secrets.get("shopify"), [Secret::new("a")]);
+        assert_eq!(secrets.get("loja-it"), [Secret::new("b"), Secret::new("c")]);
+        assert_eq!((secrets.get("none"), secrets.get("absent")), (&[][..], &[][..]));
+        assert_eq!(secrets.names().collect::<Vec<_>>(), ["loja-it", "shopify"]);
+        assert_eq!(Secrets::from_json(r#"{"shopify": 5}"#), Err(SecretsError::Malformed));
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let secrets = Secrets::from_json(r#"{"shopify": "shpss_value"}"#).expect("readable");
+        let provider = SecretsProvider::Fixed(secrets);
+        assert!(!format!("{provider:?}").contains("shpss"));
     }
 }

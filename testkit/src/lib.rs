@@ -1,6 +1,12 @@
 //! For tests alone: the real store over an embedded DynamoDB-compatible engine, with a clock that stands
 //! still. There is no second store: tests speak HTTP to the engine as functions speak to DynamoDB.
-#![expect(clippy::expect_used, reason = "a test whose table cannot start has failed")]
+#![expect(
+    clippy::expect_used,
+    reason = "a test whose table cannot start has failed"
+)]
+
+pub mod events;
+mod proxy;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -15,6 +21,8 @@ use shared::clock::Clock;
 use shared::store::client::{ClientSettings, dynamodb, http_client};
 use shared::store::{KEY, LANE, LANE_SEND, RowKey, Store};
 use tokio::sync::oneshot;
+
+pub use proxy::Proxy;
 
 /// When every test begins: 2026-03-09 12:00 UTC, a Monday.
 pub const START: &str = "2026-03-09T12:00:00Z";
@@ -46,13 +54,22 @@ impl Engine {
     }
 
     fn start(database: Database) -> Engine {
-        let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
-        listener.set_nonblocking(true).expect("a listener that does not block");
-        let endpoint = format!("http://{}", listener.local_addr().expect("the listener's address"));
+        let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .expect("a free port");
+        listener
+            .set_nonblocking(true)
+            .expect("a listener that does not block");
+        let endpoint = format!(
+            "http://{}",
+            listener.local_addr().expect("the listener's address")
+        );
         let (stop, stopped) = oneshot::channel::<()>();
         let served = database.clone();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build();
             runtime.expect("a runtime").block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("the listener");
                 let serving = dynoxide::server::serve_on(listener, served);
@@ -63,7 +80,12 @@ impl Engine {
                 }
             });
         });
-        Engine { endpoint, database, stop: Some(stop), thread: Some(thread) }
+        Engine {
+            endpoint,
+            database,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 
     /// `http://127.0.0.1:port`.
@@ -73,7 +95,7 @@ impl Engine {
 
     /// A client with connections of its own. Not to be shared between runtimes.
     pub fn client(&self) -> aws_sdk_dynamodb::Client {
-        dynamodb(&ClientSettings::local(self.endpoint()), http_client().expect("the root certificates"))
+        client_at(self.endpoint())
     }
 
     /// Deletes what has expired by the machine's clock, as DynamoDB does within days.
@@ -93,17 +115,34 @@ impl Drop for Engine {
     }
 }
 
+fn client_at(endpoint: &str) -> aws_sdk_dynamodb::Client {
+    dynamodb(
+        &ClientSettings::local(endpoint),
+        http_client().expect("the root certificates"),
+    )
+}
+
+/// [`START`] as an instant.
+pub fn start() -> Timestamp {
+    START.parse().expect("an instant")
+}
+
 /// A store over a new table of the process's engine, and the clock that it reads, at [`START`].
 pub async fn store() -> (Store, Clock) {
-    let clock = Clock::manual(START.parse::<Timestamp>().expect("an instant"));
+    let clock = Clock::manual(start());
     (store_with(Engine::shared(), clock.clone()).await, clock)
 }
 
 /// A store over a new table of an engine.
 pub async fn store_with(engine: &Engine, clock: Clock) -> Store {
+    store_at(engine.endpoint(), clock).await
+}
+
+/// A store over a new table behind an endpoint: an engine's, or that of a [`Proxy`].
+pub async fn store_at(endpoint: &str, clock: Clock) -> Store {
     static TABLES: AtomicU64 = AtomicU64::new(0);
     let table = format!("test-{}", TABLES.fetch_add(1, Ordering::SeqCst));
-    let store = Store::new(engine.client(), table, clock);
+    let store = Store::new(client_at(endpoint), table, clock);
     store.create_table().await.expect("a table");
     store
 }
@@ -122,7 +161,9 @@ pub async fn lane(engine: &Engine, store: &Store) -> Vec<RowKey> {
         .await
         .expect("a scan");
     let pk = |item: &std::collections::HashMap<String, AttributeValue>| {
-        item.get(KEY).and_then(|pk| pk.as_s().ok()).and_then(|pk| RowKey::parse(pk))
+        item.get(KEY)
+            .and_then(|pk| pk.as_s().ok())
+            .and_then(|pk| RowKey::parse(pk))
     };
     answer.items().iter().filter_map(pk).collect()
 }

@@ -1,25 +1,35 @@
 //! What the development server answers: the routes of template.yaml, the stand-in Callbell, and
 //! `/_dev/…` for tests of any language.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use shared::store::{Delivery, EventFilter, EventRow, JobFilter, JobRow, PersonId};
+
 use super::envelope::{self, Parts};
-use super::{CALLBELL_PATH, World};
+use super::table::TABLE;
+use super::{CALLBELL_PATH, World, life};
 use crate::span;
 use crate::standin::faults;
 
 /// Largest request that API Gateway passes on, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// How long an idle question waits unless told, in seconds.
+const IDLE_SECONDS: u64 = 60;
+/// How long an idle question waits at most, in seconds.
+const IDLE_SECONDS_MAX: u64 = 600;
 
 type Shared = State<Arc<World>>;
 
@@ -30,6 +40,12 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .route("/_dev/requests", get(requests))
         .route("/_dev/clock", get(clock).post(move_clock))
         .route("/_dev/faults", get(faults_left).post(set_faults))
+        .route("/_dev/jobs", get(jobs))
+        .route("/_dev/events", get(events))
+        .route("/_dev/window", post(window))
+        .route("/_dev/idle", get(idle))
+        .route("/_dev/info", get(info))
+        .route("/_dev/reload", post(reload))
         .with_state(world.clone())
         .nest(CALLBELL_PATH, world.stand_in.router())
         .layer(middleware::from_fn(only_this_machine));
@@ -82,11 +98,10 @@ async fn move_clock(State(world): Shared, body: Bytes) -> Response {
     };
     match span::parse(&request.advance) {
         Ok(by) if by.is_negative() => problem(400, "the clock only goes forward"),
-        Ok(by) => {
-            let _guard = world.moving.lock().await;
-            world.shift(by);
-            axum::Json(json!({ "now": world.clock.now() })).into_response()
-        }
+        Ok(by) => match world.advance(by).await {
+            Ok(()) => axum::Json(json!({ "now": world.clock.now() })).into_response(),
+            Err(error) => problem(503, &error.to_string()),
+        },
         Err(message) => problem(400, &message),
     }
 }
@@ -114,6 +129,114 @@ async fn set_faults(State(world): Shared, body: Bytes) -> Response {
         }
         Err(message) => problem(400, &message),
     }
+}
+
+/// A job as tests of any language read it.
+fn job(job: &JobRow) -> Value {
+    json!({
+        "id": job.id.as_str(), "key": job.key, "automation": job.automation, "action": job.action,
+        "event": job.event, "status": job.status.as_str(), "reason": job.reason,
+        "attempts": job.attempts, "due_at": job.due_at, "next_at": job.next_at,
+        "delivery": job.delivery.map(Delivery::as_str), "message_uuid": job.message_uuid,
+    })
+}
+
+async fn jobs(State(world): Shared) -> Response {
+    match life::all_jobs(&world.store, &JobFilter::default()).await {
+        Ok(jobs) => axum::Json(jobs.iter().map(job).collect::<Vec<_>>()).into_response(),
+        Err(error) => problem(503, &error.to_string()),
+    }
+}
+
+/// Events that matched nothing, with one line an automation that says why; `?all=1`: every event.
+async fn events(State(world): Shared, uri: Uri) -> Response {
+    let all = uri
+        .query()
+        .is_some_and(|query| query.split('&').any(|pair| pair == "all=1"));
+    let events = match life::all_events(&world.store, &EventFilter::default()).await {
+        Ok(events) => events,
+        Err(error) => return problem(503, &error.to_string()),
+    };
+    let nothing = |event: &&EventRow| all || !event.lines.iter().any(|line| line.matched);
+    let list = events.iter().filter(nothing).map(|event| {
+        json!({
+            "id": event.key, "name": event.name.map(|name| name.as_str()), "source": event.source,
+            "at": event.event.as_ref().map(|event| event.event.at), "received_at": event.received_at,
+            "status": event.status.as_str(), "reason": event.problem,
+            "notes": event.event.as_ref().map(|event| event.event.notes.clone()).unwrap_or_default(),
+            "automations": event.lines,
+        })
+    });
+    axum::Json(list.collect::<Vec<_>>()).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Window {
+    phone: String,
+    open: bool,
+}
+
+/// Opens or closes a person's 24-hour window, in the stand-in and for us.
+async fn window(State(world): Shared, body: Bytes) -> Response {
+    let request: Window = match serde_json::from_slice(&body) {
+        Ok(request) => request,
+        Err(_) => return problem(400, "write {\"phone\": \"+55…\", \"open\": true}"),
+    };
+    if engine::phone::read(&request.phone, None).is_err() {
+        return problem(
+            400,
+            "phone is a number in international form: +5511987654321",
+        );
+    }
+    let until = match world.stand_in.set_window(&request.phone, request.open) {
+        Ok(until) => until,
+        Err(error) => return problem(500, &error.to_string()),
+    };
+    let person = PersonId::phone(&engine::phone::identity(&request.phone));
+    match world.store.set_window(&person, until).await {
+        Ok(()) => axum::Json(json!({ "open": request.open, "until": until })).into_response(),
+        Err(error) => problem(503, &error.to_string()),
+    }
+}
+
+/// Answers when no job is due; 503 where that takes longer than `?timeout=60` seconds.
+async fn idle(State(world): Shared, uri: Uri) -> Response {
+    let query = uri.query().unwrap_or_default();
+    let seconds = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("timeout=")?.parse().ok());
+    let limit = Duration::from_secs(seconds.unwrap_or(IDLE_SECONDS).min(IDLE_SECONDS_MAX));
+    match world.idle(limit).await {
+        Ok(true) => axum::Json(json!({ "idle": true, "now": world.clock.now() })).into_response(),
+        Ok(false) => problem(503, "jobs are still due: see /_dev/jobs"),
+        Err(error) => problem(503, &error.to_string()),
+    }
+}
+
+/// What the other commands need to know to work on this server.
+async fn info(State(world): Shared) -> Response {
+    axum::Json(json!({
+        "now": world.clock.now(), "table": TABLE, "dynamodb": world.engine.endpoint(),
+        "callbell": format!("{}{CALLBELL_PATH}", world.url()),
+        "secrets": world.settings.secrets.as_ref().map(absolute),
+        "automations": world.settings.automations.as_ref().map(absolute),
+        "routes": world.routes.iter().map(|route| route.path.clone()).collect::<Vec<_>>(),
+    }))
+    .into_response()
+}
+
+fn absolute(path: &PathBuf) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.clone())
+        .display()
+        .to_string()
+}
+
+/// Takes over what another command pushed.
+async fn reload(State(world): Shared) -> Response {
+    world.reload().await;
+    axum::Json(json!({ "now": world.clock.now() })).into_response()
 }
 
 /// A route of template.yaml, or what API Gateway answers where there is none.

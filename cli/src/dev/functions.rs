@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::Value;
+use shared::store::Store;
+
+use super::DevError;
+use super::secrets::Files;
 
 /// The functions that template.yaml deploys, ready to be called.
 pub(super) struct Functions {
@@ -17,10 +22,10 @@ pub(super) struct Answer {
 }
 
 impl Functions {
-    pub(super) fn new() -> Functions {
-        Functions {
+    pub(super) fn new(_store: &Store, _secrets: &Files, _url: &str) -> Result<Functions, DevError> {
+        Ok(Functions {
             doors: BTreeMap::from([("orders", ())]),
-        }
+        })
     }
 
     pub(super) fn hosts(&self, function: &str) -> bool {
@@ -35,4 +40,10 @@ impl Functions {
             body: Vec::new(),
         }
     }
+
+    /// Hands records of the stream to `deliver`.
+    pub(super) async fn batch(&self, _records: Vec<Value>) {}
+
+    /// Wakes `deliver` for the minute.
+    pub(super) async fn minute(&self, _now: Timestamp) {}
 }

@@ -5,6 +5,8 @@
 mod endpoints;
 pub mod envelope;
 mod functions;
+pub mod life;
+mod push;
 pub mod routes;
 pub mod secrets;
 pub mod table;
@@ -12,9 +14,12 @@ pub mod table;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
+use shared::store::client::{self, ClientSettings};
+use shared::store::{Store, StoreError};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -23,6 +28,7 @@ use self::routes::Route;
 use self::secrets::Files;
 use self::table::Engine;
 use crate::net::{Cut, Loopback};
+use crate::project;
 use crate::standin::{AccountData, StandIn};
 
 /// The port where nothing else is asked for.
@@ -58,6 +64,12 @@ pub enum DevError {
     /// The secrets file is wrong.
     #[error(transparent)]
     Secrets(#[from] secrets::SecretsError),
+    /// The table cannot be made or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A part of the server cannot be set up.
+    #[error("{0}")]
+    Setup(String),
     /// The template has no usable routes.
     #[error(transparent)]
     Template(#[from] routes::TemplateError),
@@ -72,28 +84,36 @@ pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 /// The running server. Dropping it stops everything.
 pub struct Dev {
     world: Arc<World>,
-    port: u16,
     stop: Option<oneshot::Sender<()>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// What the parts of the server share.
 struct World {
+    port: u16,
+    settings: Settings,
+    notice: Notice,
     clock: Clock,
     /// Where the clock's offset is kept.
     clock_file: Option<PathBuf>,
     offset: Mutex<SignedDuration>,
+    secrets: Files,
     stand_in: StandIn,
     routes: Vec<Route>,
     functions: RwLock<Arc<Functions>>,
     engine: Engine,
+    store: Store,
+    /// How often the stream was read to its end and everything in it dealt with.
+    rounds: watch::Sender<u64>,
+    /// One sweep at a time.
+    sweeping: tokio::sync::Mutex<()>,
     /// One clock move at a time.
     moving: tokio::sync::Mutex<()>,
-    stopping: watch::Receiver<bool>,
+    stopping: watch::Sender<bool>,
 }
 
 impl Dev {
-    /// Starts everything and returns once requests are answered.
+    /// Starts everything and returns once requests are answered and the automations are pushed.
     ///
     /// # Errors
     /// See [`DevError`].
@@ -102,75 +122,48 @@ impl Dev {
             Some(path) => Files::read(path)?,
             None => Files::demo(),
         };
-        if let Some(folder) = &settings.data {
-            let failed = |error| DevError::Data(folder.display().to_string(), error);
-            std::fs::create_dir_all(folder).map_err(failed)?;
+        let port_error = |error| DevError::Port(settings.port, error);
+        let listener = Loopback::bind(settings.port).await.map_err(port_error)?;
+        let port = listener.port().map_err(port_error)?;
+        let world = Arc::new(World::new(settings, secrets, port, notice)?);
+        world.store.create_table().await?;
+        world.reload().await;
+        let pushed = match &settings.automations {
+            Some(path) => project::Files::read(path).ok(),
+            None => None,
+        };
+        if let Some(files) = &pushed {
+            world.push(files).await;
         }
-        let file = |name: &str| settings.data.as_ref().map(|folder| folder.join(name));
-        let listener = Loopback::bind(settings.port)
-            .await
-            .map_err(|error| DevError::Port(settings.port, error))?;
-        let port = listener
-            .port()
-            .map_err(|error| DevError::Port(settings.port, error))?;
-        let clock = Clock::shifted();
-        let clock_file = file("clock");
-        let offset = clock_file.as_deref().map(read_offset).unwrap_or_default();
-        clock.advance(offset);
-        let journal = file("callbell.jsonl");
-        let stand_in = StandIn::new(clock.clone(), identity, journal.as_deref())
-            .map_err(|error| DevError::Data("callbell.jsonl".to_owned(), error))?;
-        let tokens = secrets.apis.get(secrets::CALLBELL);
-        stand_in.set_account(AccountData {
-            tokens: tokens
-                .iter()
-                .map(|token| token.expose().to_owned())
-                .collect(),
-            ..AccountData::default()
-        });
-        let engine = Engine::start(file("table.sqlite").as_deref())?;
-        let routes = routes::read(routes::TEMPLATE)?;
-        let functions = Functions::new();
-        if let Some(route) = routes
-            .iter()
-            .find(|route| !functions.hosts(&route.function))
-        {
-            return Err(DevError::Unhosted(route.function.clone()));
-        }
-        let (stop_sender, stopping) = watch::channel(false);
-        let world = Arc::new(World {
-            clock,
-            clock_file,
-            offset: Mutex::new(offset),
-            stand_in,
-            routes,
-            functions: RwLock::new(Arc::new(functions)),
-            engine,
-            moving: tokio::sync::Mutex::default(),
-            stopping,
-        });
         let (stop, stopped) = oneshot::channel::<()>();
         let app = endpoints::router(&world).into_make_service_with_connect_info::<Cut>();
-        let serving = tokio::spawn(async move {
-            let serving = axum::serve(listener, app);
-            tokio::select! {
-                _ = async { serving.await } => {}
-                _ = stopped => {}
-            }
-            let _ = stop_sender.send(true);
-        });
-        notice(&format!("listening on http://127.0.0.1:{port}"));
+        let mut tasks = vec![
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = async { axum::serve(listener, app).await } => {}
+                    _ = stopped => {}
+                }
+            }),
+            tokio::spawn(life::stream(world.clone())),
+            tokio::spawn(life::minutes(world.clone())),
+        ];
+        if let Some(path) = &settings.automations {
+            tasks.push(tokio::spawn(push::watch(
+                world.clone(),
+                path.clone(),
+                pushed,
+            )));
+        }
         Ok(Dev {
             world,
-            port,
             stop: Some(stop),
-            tasks: vec![serving],
+            tasks,
         })
     }
 
     /// `http://127.0.0.1:8787`.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.world.url()
     }
 
     /// The stand-in Callbell.
@@ -182,10 +175,37 @@ impl Dev {
     pub fn clock(&self) -> &Clock {
         &self.world.clock
     }
+
+    /// The table.
+    pub fn store(&self) -> &Store {
+        &self.world.store
+    }
+
+    /// Moves the clock, following what comes due on the way.
+    ///
+    /// # Errors
+    /// What the store reports; the clock has moved all the same.
+    pub async fn advance(&self, by: SignedDuration) -> Result<(), StoreError> {
+        self.world.advance(by).await
+    }
+
+    /// Puts the clock to an instant, back as well, and lets nothing happen on the way.
+    pub fn set_clock(&self, at: Timestamp) {
+        self.world.shift(at.duration_since(self.world.clock.now()));
+    }
+
+    /// Waits until nothing is due any more; `false` where that took too long.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn idle(&self, limit: Duration) -> Result<bool, StoreError> {
+        self.world.idle(limit).await
+    }
 }
 
 impl Drop for Dev {
     fn drop(&mut self) {
+        let _ = self.world.stopping.send(true);
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
@@ -196,6 +216,81 @@ impl Drop for Dev {
 }
 
 impl World {
+    fn new(
+        settings: &Settings,
+        secrets: Files,
+        port: u16,
+        notice: Notice,
+    ) -> Result<World, DevError> {
+        if let Some(folder) = &settings.data {
+            let failed = |error| DevError::Data(folder.display().to_string(), error);
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let file = |name: &str| settings.data.as_ref().map(|folder| folder.join(name));
+        let clock = Clock::shifted();
+        let clock_file = file("clock");
+        let offset = clock_file.as_deref().map(read_offset).unwrap_or_default();
+        clock.advance(offset);
+        let journal = file("callbell.jsonl");
+        let stand_in = StandIn::new(clock.clone(), engine::phone::identity, journal.as_deref())
+            .map_err(|error| DevError::Data("callbell.jsonl".to_owned(), error))?;
+        let tokens = secrets.apis.get(secrets::CALLBELL);
+        stand_in.set_account(AccountData {
+            tokens: tokens
+                .iter()
+                .map(|token| token.expose().to_owned())
+                .collect(),
+            ..AccountData::default()
+        });
+        let engine = Engine::start(file("table.sqlite").as_deref())?;
+        let store = store(engine.endpoint(), clock.clone())?;
+        let base = format!("http://127.0.0.1:{port}");
+        let functions = Functions::new(&store, &secrets, &base)?;
+        let routes = routes::read(routes::TEMPLATE)?;
+        if let Some(route) = routes
+            .iter()
+            .find(|route| !functions.hosts(&route.function))
+        {
+            return Err(DevError::Unhosted(route.function.clone()));
+        }
+        Ok(World {
+            port,
+            settings: settings.clone(),
+            notice,
+            clock,
+            clock_file,
+            offset: Mutex::new(offset),
+            secrets,
+            stand_in,
+            routes,
+            functions: RwLock::new(Arc::new(functions)),
+            engine,
+            store,
+            rounds: watch::Sender::new(0),
+            sweeping: tokio::sync::Mutex::default(),
+            moving: tokio::sync::Mutex::default(),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Functions as a new start would make them: nothing that they remember is older than now.
+    fn renew_functions(&self) {
+        match Functions::new(&self.store, &self.secrets, &self.url()) {
+            Ok(functions) => {
+                let mut held = self
+                    .functions
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner);
+                *held = Arc::new(functions);
+            }
+            Err(error) => (self.notice)(&error.to_string()),
+        }
+    }
+
     fn functions(&self) -> Arc<Functions> {
         self.functions
             .read()
@@ -223,7 +318,12 @@ fn read_offset(path: &Path) -> SignedDuration {
     SignedDuration::from_millis(text.trim().parse().unwrap_or(0))
 }
 
-/// What folds the forms of one number into one.
-fn identity(phone: &str) -> String {
-    engine::phone::identity(phone)
+/// The store over the table of a development server.
+///
+/// # Errors
+/// The HTTP client cannot be made.
+pub fn store(endpoint: &str, clock: Clock) -> Result<Store, DevError> {
+    let http = client::http_client().map_err(|error| DevError::Setup(error.to_string()))?;
+    let client = client::dynamodb(&ClientSettings::local(endpoint), http);
+    Ok(Store::new(client, table::TABLE, clock))
 }

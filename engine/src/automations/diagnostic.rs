@@ -43,8 +43,18 @@ pub struct Diagnostic {
     pub instead: Option<String>,
 }
 
+impl Diagnostic {
+    /// The line of the file with a mark under the column.
+    pub fn excerpt(&self) -> String {
+        let before: String = self.source_line.chars().take(self.column.saturating_sub(1)).collect();
+        // A tab stays one, so that the mark stands where the terminal puts the character.
+        let indent: String = before.chars().map(|c| if c == '\t' { c } else { ' ' }).collect();
+        format!("    {}\n    {indent}^\n", self.source_line)
+    }
+}
+
 /// Several mistakes as the listing of `callbell check`: position, severity, message, a line each.
-pub fn render(file: &str, diagnostics: &[Diagnostic]) -> String {
+pub fn listing(file: &str, diagnostics: &[Diagnostic]) -> String {
     let positions: Vec<String> =
         diagnostics.iter().map(|one| format!("{file}:{}:{}", one.line, one.column)).collect();
     let width = positions.iter().map(|position| position.chars().count()).max().unwrap_or(0);

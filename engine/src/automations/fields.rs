@@ -280,8 +280,20 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
         .collect();
     Some(match nearest_field(path, &here) {
         Some(near) => format!("unknown field {path}; did you mean {near}?"),
-        None => format!("unknown field {path}"),
+        None => match path.rsplit_once('.').filter(|(group, _)| here.contains(group)) {
+            Some((group, _)) => format!("unknown field {path}; {group} has {}", below(group, &here).join(", ")),
+            None => format!("unknown field {path}"),
+        },
     })
+}
+
+/// The last parts of the fields right below a group.
+fn below<'f>(group: &str, fields: &[&'f str]) -> Vec<&'f str> {
+    let part = |field: &&'f str| {
+        let rest = field.strip_prefix(group)?.strip_prefix('.')?;
+        (!rest.contains(['.', '['])).then_some(rest)
+    };
+    fields.iter().filter_map(part).collect()
 }
 
 /// The field that was meant: of the same group first, then by its last part alone.
@@ -319,5 +331,152 @@ pub(crate) fn time_problem(path: &str, events: &[Name]) -> Option<String> {
                 .collect();
             Some(format!("{path} is no time; there are: {}", times.join(", ")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use jiff::Timestamp;
+    use serde_json::Value;
+
+    use super::super::context::Scope;
+    use super::super::locale::Home;
+    use super::super::samples::{Kind, sample};
+    use super::*;
+
+    /// What events carry for the planner and automations do not see.
+    const HIDDEN: [&str; 5] = ["subject", "event.test", "event.depth", "event.notes", "customer.phones"];
+
+    fn flatten(path: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
+        if HIDDEN.contains(&path) {
+            return;
+        }
+        if !path.is_empty() {
+            found.insert(path.to_owned(), value.clone());
+        }
+        let free = matches!(lookup(path), Lookup::Field(field) if field.kind == FreeMap);
+        match value {
+            Value::Object(map) if !free => {
+                for (key, inner) in map {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    flatten(&path, inner, found);
+                }
+            }
+            Value::Array(list) => {
+                for inner in list.iter().filter(|inner| inner.is_object()) {
+                    flatten(&format!("{path}[]"), inner, found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn written(event: Name, kind: Kind) -> BTreeMap<String, Value> {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
+        let event = serde_json::to_value(sample(event, kind, now, [])).expect("JSON");
+        let mut found = BTreeMap::new();
+        flatten("", &event, &mut found);
+        found.remove("event");
+        found.retain(|path, _| !path.ends_with("[]"));
+        found
+    }
+
+    fn events() -> impl Iterator<Item = Name> {
+        Name::ALL.iter().copied().filter(|name| !name.is_internal())
+    }
+
+    #[test]
+    fn the_catalogue_has_what_events_write_and_nothing_else() {
+        for event in events() {
+            let catalogue: BTreeSet<String> = of(event).map(|field| field.path.to_owned()).filter(|path| path != "now").collect();
+            let full: BTreeSet<String> = written(event, Kind::Full).into_keys().collect();
+            assert_eq!(catalogue, full, "{event}");
+            let required: BTreeSet<String> = written(event, Kind::Required).into_keys().collect();
+            let promised: BTreeSet<String> = of(event)
+                .filter(|field| !field.optional && field.path != "now")
+                .map(|field| field.path.to_owned())
+                .collect();
+            assert_eq!(promised, required, "{event}, required only");
+        }
+    }
+
+    #[test]
+    fn types_are_those_of_what_events_write() {
+        for event in events() {
+            let full = written(event, Kind::Full);
+            for field in of(event).filter(|field| field.path != "now") {
+                let value = full.get(field.path).expect(field.path);
+                let right = match field.kind {
+                    Text => value.is_string(),
+                    Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+                    Url => value.as_str().is_some_and(|url| url.starts_with("https://")),
+                    Time => value.as_str().is_some_and(|time| time.parse::<Timestamp>().is_ok()),
+                    Money => value.as_str().is_some_and(|money| shared::event::Money::parse(money).is_some()),
+                    Number => value.is_u64(),
+                    Bool => value.is_boolean(),
+                    List => value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string)),
+                    Items => value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object)),
+                    FreeMap | Group => value.is_object(),
+                };
+                assert!(right, "{event}: {} is {value}", field.path);
+            }
+        }
+    }
+
+    /// Every word that a type can write is in the catalogue, and no other.
+    #[test]
+    fn words_are_those_of_the_types() {
+        fn reads<T: serde::de::DeserializeOwned>(path: &str) {
+            let Lookup::Field(Field { kind: Word(words), .. }) = lookup(path) else { panic!("{path}") };
+            for word in *words {
+                serde_json::from_value::<T>(Value::from(*word)).unwrap_or_else(|why| panic!("{path}: {why}"));
+            }
+            let refused = serde_json::from_value::<T>(Value::from("?")).err().expect("a refusal").to_string();
+            // The refusal of an unknown word names all that there are.
+            assert_eq!(refused.matches('`').count() / 2, words.len() + 1, "{path}: {refused}");
+        }
+        reads::<shared::event::PaymentStatus>("order.payment_status");
+        reads::<shared::event::FulfillmentStatus>("order.fulfillment_status");
+        reads::<shared::event::SalesChannel>("order.channel");
+        reads::<shared::event::ShipmentStatus>("shipment.status");
+    }
+
+    /// What the engine sees is the same again.
+    #[test]
+    fn the_engine_sees_every_field() {
+        let file = super::super::parse::read("").automations;
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
+        for event in events() {
+            for kind in [Kind::Full, Kind::Required] {
+                let sample = sample(event, kind, now, []);
+                let scope = Scope::new(&file, &Home::of(&file, &sample, None), &sample).at(now);
+                for field in of(event).filter(|field| !field.path.contains('[')) {
+                    let seen = !scope.field(field.path).is_undefined();
+                    assert_eq!(seen, kind == Kind::Full || !field.optional, "{event}, {kind:?}: {}", field.path);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn paths_are_found() {
+        assert!(matches!(lookup("order.attributes.a.b"), Lookup::Free(_)));
+        assert!(matches!(lookup("order.items[].title"), Lookup::Field(_)));
+        assert!(matches!(lookup("order.tags[]"), Lookup::Field(_)));
+        assert_eq!(lookup("order.attributesx"), Lookup::Unknown);
+        assert_eq!(lookup("order.items.title"), Lookup::Unknown);
+    }
+
+    #[test]
+    fn the_nearest_field_is_named() {
+        let said = |path: &str| problem(path, &[Name::OrderCreated], false).unwrap_or_default();
+        assert_eq!(said("order.totl"), "unknown field order.totl; did you mean order.total?");
+        assert_eq!(said("ordr.total"), "unknown field ordr.total; did you mean order.total?");
+        assert_eq!(said("phone"), "unknown field phone; did you mean customer.phone?");
+        assert_eq!(said("order.items.title"), "unknown field order.items.title; did you mean order.items[].title?");
+        assert!(said("customer.shoe_size").starts_with("unknown field customer.shoe_size; customer has name, first_name"));
+        assert_eq!(said("checkout.total"), "order.created has no checkout.*; it has event, customer, order");
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct FieldUse {
     pub(crate) span: Range<usize>,
     /// Goes into the text itself, with no `default` behind it and no `if` about it around it.
     pub(crate) printed: bool,
+    /// An `if` around it asks about it, or about its first part.
+    pub(crate) guarded: bool,
     /// Goes into the text itself, and these filters stand between, first one first. `None`: it is
     /// only asked or reckoned with.
     pub(crate) filters: Option<Vec<String>>,
@@ -255,9 +257,10 @@ impl Walk {
             Place::Asked => None,
         };
         let defaulted = filters.iter().flatten().any(|name| name == "default" || name == "d");
-        let guarded = self.guards.iter().any(|guard| guard.contains(&path));
-        let printed = filters.is_some() && !defaulted && !guarded;
-        self.found.fields.push(FieldUse { path, span, printed, filters });
+        let asked = |name: &str| self.guards.iter().any(|guard| guard.contains(name));
+        let printed = filters.is_some() && !defaulted && !asked(&path);
+        let guarded = asked(&path) || asked(super::fields::root(&path));
+        self.found.fields.push(FieldUse { path, span, printed, guarded, filters });
     }
 
     fn expr(&mut self, expr: &Expr<'_>, place: &Place) {

@@ -1,1 +1,32 @@
-//! Under construction.
+//! Webhooks of shops: `ANY /orders/{source}`.
+
+use lambda_http::{Body, Request, Response};
+use shared::door::Door;
+use shared::secrets::SecretsProvider;
+use shared::sources::Source;
+use shared::sources::shopify::Shopify;
+use shared::sources::woocommerce::WooCommerce;
+use shared::store::Store;
+
+/// The systems that this function takes webhooks of.
+pub const SOURCES: &[&dyn Source] = &[&Shopify, &WooCommerce];
+
+/// The function's handler.
+pub struct App {
+    door: Door,
+}
+
+impl App {
+    /// A handler over a table and its webhook secrets, warmed: what it needs of AWS is read and its
+    /// connections are open.
+    pub async fn start(store: Store, secrets: SecretsProvider) -> App {
+        let door = Door::new(SOURCES, store, secrets);
+        door.warm().await;
+        App { door }
+    }
+
+    /// Answers one webhook.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        self.door.handle(request).await
+    }
+}

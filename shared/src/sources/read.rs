@@ -456,7 +456,7 @@ mod tests {
         assert_eq!(read(json!({"lines": "Maria"})), Err("lines: expected a list".into()));
         assert_eq!(
             read(json!({"lines": [{"parts": []}, {"parts": {"a": 1, "b": "Maria"}}]})),
-            Err("lines[1].parts: expected u8".into())
+            Err("lines[1].parts.b: expected u8".into())
         );
         assert_eq!(read(json!({})), Err("body: missing field `lines`".into()));
         assert!(!json(b"{\"Maria").unwrap_err().to_string().contains("Maria"));

@@ -1,8 +1,18 @@
 //! WooCommerce: orders.
+//!
+//! There are two topics, `order.created` and `order.updated`, and the payload is built when it is
+//! delivered, minutes later and after other changes: it shows the order as it is then. So the body alone
+//! decides what happened, and every event has a key of its own; the delivery's id is of no use, it is
+//! made of the webhook's number and the second. A delivery that fails is never repeated, and after a few
+//! failures the webhook is switched off without a word: nothing that is signed gets a 4xx.
+//! <https://woocommerce.github.io/woocommerce-rest-api-docs/#webhooks>
+
+mod order;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, sign};
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};
@@ -10,6 +20,10 @@ use crate::secrets::Secret;
 
 /// The signature's header.
 const SIGNATURE: &str = "x-wc-webhook-signature";
+/// The shop's address, unsigned.
+const SHOP: &str = "x-wc-webhook-source";
+/// Most digits of a webhook's number in a ping.
+const PING_DIGITS_MAX: usize = 20;
 
 /// The source.
 pub struct WooCommerce;
@@ -35,11 +49,11 @@ impl Source for WooCommerce {
     }
 
     fn phone_paths(&self) -> &'static [&'static str] {
-        &["billing.phone", "shipping.phone"]
+        order::PHONE_PATHS
     }
 
     fn phone_prefixes(&self) -> &'static [&'static str] {
-        &["meta."]
+        &[order::META]
     }
 
     /// Saving a webhook posts `webhook_id=N`, unsigned, and insists on exactly 200:
@@ -53,6 +67,7 @@ impl Source for WooCommerce {
         ping.then(|| Answer { status: 200, body: r#"{"status":"pong"}"#.to_owned() })
     }
 
+    /// Base64 of the HMAC-SHA256 of the raw body under the webhook's secret.
     fn verify<'a>(
         &self,
         raw: &'a Raw,
@@ -75,13 +90,19 @@ impl Source for WooCommerce {
 
     fn read(
         &self,
-        _verified: &Verified<'_>,
-        _connection: &Connection,
+        verified: &Verified<'_>,
+        connection: &Connection,
         _now: Timestamp,
     ) -> Result<Reading, Unreadable> {
-        Ok(Reading::Nothing("foreign topic"))
+        let value = read::json(verified.body())?;
+        if let Some(reason) = no_order(&value) {
+            return Ok(Reading::Nothing(reason));
+        }
+        let shop = verified.header(SHOP).and_then(read::host).map(str::to_ascii_lowercase);
+        order::read(&value, shop, connection).map(Reading::Events)
     }
 
+    /// WooCommerce switches a webhook off after a few failures in a row, and never repeats a delivery.
     fn on_unreadable(&self) -> OnUnreadable {
         OnUnreadable::Record
     }
@@ -91,8 +112,33 @@ impl Source for WooCommerce {
     }
 }
 
-/// Most digits of a webhook's number in a ping.
-const PING_DIGITS_MAX: usize = 20;
+/// Why a body is no order that anybody placed; `None`: it is one.
+fn no_order(value: &Value) -> Option<&'static str> {
+    let Some(body) = value.as_object() else { return Some("foreign topic") };
+    let has = |key: &str| body.contains_key(key);
+    if has("code") && has("message") && !has("id") {
+        // The payload is built with the rights of the webhook's owner.
+        return Some("an error instead of an order: the webhook's user may no longer read orders");
+    }
+    if body.len() == 1 && has("id") {
+        return Some("deleted");
+    }
+    if has("action") && has("arg") {
+        return Some("custom action topic");
+    }
+    if body.get("order").is_some_and(Value::is_object) {
+        return Some("legacy payload: set the webhook's API version to 3");
+    }
+    // Subscriptions are built like orders, and have a period.
+    if !(has("status") && has("line_items") && has("currency")) || has("billing_period") {
+        return Some("foreign topic");
+    }
+    match body.get("status").and_then(Value::as_str) {
+        // The block checkout writes drafts while a buyer types: https://github.com/woocommerce/woocommerce/issues/66995
+        Some("checkout-draft" | "auto-draft" | "draft" | "trash") => Some("draft or trash"),
+        _ => None,
+    }
+}
 
 /// What WooCommerce signs with: the entities of `wp_specialchars_decode(…, ENT_QUOTES)` are decoded first,
 /// so a secret copied from its page may stand there in either form. `&amp;` comes last: an entity that was
@@ -112,4 +158,33 @@ fn signing_key(secret: &str) -> String {
         ("&amp;", "&"),
     ];
     entities.iter().fold(secret.to_owned(), |key, (entity, character)| key.replace(entity, character))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_counts_as_given_and_decoded() {
+        let source = WooCommerce;
+        let now = Timestamp::UNIX_EPOCH;
+        let raw = |key: &str| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert(SIGNATURE, sign::hmac_base64(key, b"{}").parse().unwrap());
+            Raw {
+                method: http::Method::POST,
+                connection: "woocommerce".into(),
+                headers,
+                query: String::new(),
+                body: b"{}".to_vec(),
+            }
+        };
+        let written = Secret::new("a&amp;b&quot;c&#039;d&lt;e&gt;f");
+        for key in ["a&b\"c'd<e>f", "a&amp;b&quot;c&#039;d&lt;e&gt;f"] {
+            assert!(source.verify(&raw(key), std::slice::from_ref(&written), now).is_ok(), "{key}");
+        }
+        assert!(source.verify(&raw("a&b"), std::slice::from_ref(&written), now).is_err());
+        assert!(source.verify(&raw(""), &[Secret::new("")], now).is_err());
+        assert_eq!(signing_key("&amp;lt;"), "&lt;");
+    }
 }

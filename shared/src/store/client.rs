@@ -75,8 +75,17 @@ pub struct ClientSettings {
 
 impl ClientSettings {
     /// Settings for AWS itself.
-    pub fn new(region: impl Into<String>, endpoint: Option<String>, credentials: AwsCredentials) -> ClientSettings {
-        ClientSettings { region: region.into(), endpoint, credentials, attempt_timeout_ms: ATTEMPT_TIMEOUT_MS }
+    pub fn new(
+        region: impl Into<String>,
+        endpoint: Option<String>,
+        credentials: AwsCredentials,
+    ) -> ClientSettings {
+        ClientSettings {
+            region: region.into(),
+            endpoint,
+            credentials,
+            attempt_timeout_ms: ATTEMPT_TIMEOUT_MS,
+        }
     }
 
     /// Settings for an engine on this machine, which looks at no credential and may have to share the
@@ -107,16 +116,22 @@ pub fn http_client() -> Result<SharedHttpClient, ClientError> {
         .build()
         .map_err(|_| ClientError("the root certificates cannot be read"))?;
     Ok(aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .tls_provider(tls::Provider::Rustls(
+            tls::rustls_provider::CryptoMode::AwsLc,
+        ))
         .tls_context(context)
         .build_https())
 }
 
 /// The time limits of an AWS client, from the longest wait for one attempt.
 pub fn timeouts(attempt_timeout_ms: u64) -> TimeoutConfig {
-    let all_ms = attempt_timeout_ms.saturating_mul(ATTEMPTS_MAX.into()).saturating_add(BETWEEN_ATTEMPTS_MS);
+    let all_ms = attempt_timeout_ms
+        .saturating_mul(ATTEMPTS_MAX.into())
+        .saturating_add(BETWEEN_ATTEMPTS_MS);
     TimeoutConfig::builder()
-        .connect_timeout(Duration::from_millis(CONNECT_TIMEOUT_MS.max(attempt_timeout_ms / 2)))
+        .connect_timeout(Duration::from_millis(
+            CONNECT_TIMEOUT_MS.max(attempt_timeout_ms / 2),
+        ))
         .operation_attempt_timeout(Duration::from_millis(attempt_timeout_ms))
         .operation_timeout(Duration::from_millis(all_ms))
         .build()

@@ -37,7 +37,9 @@ pub struct ConfigRow {
 impl fmt::Debug for ConfigRow {
     /// The number alone: `only_to` holds phone numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConfigRow").field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("ConfigRow")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,7 +68,10 @@ impl Store {
             next.last = next.last.saturating_add(1);
             next.version = next.last;
             let item = encode(&keys::config_version(next.version), &next)?;
-            if let Written::Done(_) = self.put(item, "attribute_not_exists(#pk)", Item::new()).await? {
+            if self
+                .put_or_ours(item, "attribute_not_exists(#pk)", Item::new(), &next)
+                .await?
+            {
                 self.make_current(&next, current.as_ref()).await?;
                 self.drop_version(next.version).await?;
                 return Ok(next.version);
@@ -81,10 +86,14 @@ impl Store {
     /// [`StoreError::Missing`] where it is no longer kept; as [`Store::push_config`].
     pub async fn rollback_config(&self, to: Option<u64>) -> Result<u64, StoreError> {
         let missing = |what: String| StoreError::Missing(what);
-        let current = self.config().await?.ok_or_else(|| missing("configuration".to_owned()))?;
+        let current = self
+            .config()
+            .await?
+            .ok_or_else(|| missing("configuration".to_owned()))?;
         let to = to.unwrap_or_else(|| current.version.saturating_sub(1));
         let version = self.config_version(to).await?;
-        let mut version = version.ok_or_else(|| missing(format!("version {to} of the configuration")))?;
+        let mut version =
+            version.ok_or_else(|| missing(format!("version {to} of the configuration")))?;
         version.last = current.last;
         self.make_current(&version, Some(&current)).await?;
         Ok(version.version)
@@ -95,7 +104,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] where it cannot be read; what DynamoDB reports.
     pub async fn config(&self) -> Result<Option<ConfigRow>, StoreError> {
-        self.get(keys::CONFIG).await?.as_ref().map(decode).transpose()
+        self.get(keys::CONFIG)
+            .await?
+            .as_ref()
+            .map(decode)
+            .transpose()
     }
 
     /// One version.
@@ -103,7 +116,11 @@ impl Store {
     /// # Errors
     /// As [`Store::config`].
     pub async fn config_version(&self, version: u64) -> Result<Option<ConfigRow>, StoreError> {
-        self.get(&keys::config_version(version)).await?.as_ref().map(decode).transpose()
+        self.get(&keys::config_version(version))
+            .await?
+            .as_ref()
+            .map(decode)
+            .transpose()
     }
 
     /// The connected systems, as doors read them; `None`: nothing was pushed yet.
@@ -111,31 +128,59 @@ impl Store {
     /// # Errors
     /// As [`Store::config`].
     pub async fn connections(&self) -> Result<Option<Connections>, StoreError> {
-        self.get(keys::CONNECTIONS).await?.as_ref().map(decode_connections).transpose()
+        self.get(keys::CONNECTIONS)
+            .await?
+            .as_ref()
+            .map(decode_connections)
+            .transpose()
     }
 
-    async fn make_current(&self, next: &ConfigRow, seen: Option<&ConfigRow>) -> Result<(), StoreError> {
+    async fn make_current(
+        &self,
+        next: &ConfigRow,
+        seen: Option<&ConfigRow>,
+    ) -> Result<(), StoreError> {
         let item = encode(keys::CONFIG, next)?;
         let written = match seen {
-            None => self.put(item, "attribute_not_exists(#pk)", Item::new()).await?,
+            None => {
+                self.put_or_ours(item, "attribute_not_exists(#pk)", Item::new(), next)
+                    .await?
+            }
             Some(seen) => {
                 let values = Item::from([
                     (":seen".to_owned(), number(seen.version)),
                     (":last".to_owned(), number(seen.last)),
                 ]);
-                self.put(item, "#version = :seen AND #last = :last", values).await?
+                self.put_or_ours(item, "#version = :seen AND #last = :last", values, next)
+                    .await?
             }
         };
-        if let Written::Refused(old) = written {
-            // The SDK repeats a request whose answer was lost; the row then is the one that we wrote.
-            let ours = old.as_ref().map(decode).transpose()?.is_some_and(|old| old == *next);
-            if !ours {
-                return Err(StoreError::Conflict("the configuration"));
-            }
+        if !written {
+            return Err(StoreError::Conflict("the configuration"));
         }
         let mut item = row(keys::CONNECTIONS);
-        item.insert("json".to_owned(), text(connections_json(&next.connections)?));
+        item.insert(
+            "json".to_owned(),
+            text(connections_json(&next.connections)?),
+        );
         self.put(item, "", Item::new()).await.map(|_| ())
+    }
+
+    /// Puts a row under a condition; also `true` where the row that stands there is the one to be put: the
+    /// SDK repeats a request whose answer was lost.
+    async fn put_or_ours(
+        &self,
+        item: Item,
+        condition: &str,
+        values: Item,
+        config: &ConfigRow,
+    ) -> Result<bool, StoreError> {
+        match self.put(item, condition, values).await? {
+            Written::Done(_) => Ok(true),
+            Written::Refused(old) => {
+                Ok(old.as_ref().map(decode).transpose()?.as_ref() == Some(config))
+            }
+        }
     }
 
     async fn drop_version(&self, newest: u64) -> Result<(), StoreError> {
@@ -147,12 +192,17 @@ impl Store {
 }
 
 fn connections_json(connections: &Connections) -> Result<String, StoreError> {
-    serde_json::to_string(connections)
-        .map_err(|_| StoreError::Corrupt { kind: "config", problem: "connections are no JSON".to_owned() })
+    serde_json::to_string(connections).map_err(|_| StoreError::Corrupt {
+        kind: "config",
+        problem: "connections are no JSON".to_owned(),
+    })
 }
 
 fn encode(pk: &str, config: &ConfigRow) -> Result<Item, StoreError> {
-    let (file, templates) = (pack(config.file.as_bytes()), pack(config.templates.as_bytes()));
+    let (file, templates) = (
+        pack(config.file.as_bytes()),
+        pack(config.templates.as_bytes()),
+    );
     let size = file.len() + templates.len();
     if size > CONFIG_BYTES_MAX {
         return Err(StoreError::TooLarge {
@@ -167,14 +217,19 @@ fn encode(pk: &str, config: &ConfigRow) -> Result<Item, StoreError> {
     item.insert("pushed_at".to_owned(), time(config.pushed_at));
     item.insert("file".to_owned(), bytes(file));
     item.insert("templates".to_owned(), bytes(templates));
-    item.insert("connections".to_owned(), text(connections_json(&config.connections)?));
+    item.insert(
+        "connections".to_owned(),
+        text(connections_json(&config.connections)?),
+    );
     Ok(item)
 }
 
 pub(super) fn decode(item: &Item) -> Result<ConfigRow, StoreError> {
     let reader = Reader::new(item, "config")?;
     let unpacked = |name: &str| -> Result<String, StoreError> {
-        let plain = reader.packed_opt(name)?.ok_or_else(|| reader.corrupt(format!("{name} is absent")))?;
+        let plain = reader
+            .packed_opt(name)?
+            .ok_or_else(|| reader.corrupt(format!("{name} is absent")))?;
         String::from_utf8(plain).map_err(|_| reader.corrupt(format!("{name} is no text")))
     };
     Ok(ConfigRow {

@@ -64,7 +64,8 @@ impl Digests {
 
     fn with(mut self, kind: &str, value: &str) -> Digests {
         if !value.is_empty() && !value.ends_with('/') {
-            self.0.insert(format!("{kind}:{}", hash128(&format!("{kind}:{value}"))));
+            self.0
+                .insert(format!("{kind}:{}", hash128(&format!("{kind}:{value}"))));
         }
         self
     }

@@ -9,7 +9,7 @@
 //! - when each fact was first seen, which is never overwritten,
 //! - when the row may go, which is only raised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -32,7 +32,13 @@ const FACTS: [Fact; 8] = [
     Fact::Unrefunded,
     Fact::Refunded,
 ];
-const STATES: [State; 5] = [State::Open, State::Emptied, State::Ordered, State::Refunded, State::Cancelled];
+const STATES: [State; 5] = [
+    State::Open,
+    State::Emptied,
+    State::Ordered,
+    State::Refunded,
+    State::Cancelled,
+];
 
 /// What one event says about one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +65,12 @@ pub struct EntityChange {
 
 impl EntityChange {
     /// All that an event says: of its own subject first, then of those that it ends.
-    pub fn all(event: &Event, seen_at: Timestamp, keep_until: Timestamp, digests: &Digests) -> Vec<EntityChange> {
+    pub fn all(
+        event: &Event,
+        seen_at: Timestamp,
+        keep_until: Timestamp,
+        digests: &Digests,
+    ) -> Vec<EntityChange> {
         let subject = &event.subject;
         let own = EntityChange {
             key: event.entity_key(),
@@ -86,13 +97,22 @@ impl EntityChange {
 
     /// Sorts states: the greater one holds.
     fn precedence(&self) -> String {
-        let rank = STATES.iter().position(|state| *state == self.state).unwrap_or_default();
-        format!("{} {} {rank}", u8::from(self.state.is_final()), sortable(self.as_of))
+        let rank = STATES
+            .iter()
+            .position(|state| *state == self.state)
+            .unwrap_or_default();
+        format!(
+            "{} {} {rank}",
+            u8::from(self.state.is_final()),
+            sortable(self.as_of)
+        )
     }
 
     /// Sorts events: the greater one is the newest.
     fn newest(&self) -> Option<String> {
-        self.event.as_ref().map(|event| format!("{} {event}", sortable(self.as_of)))
+        self.event
+            .as_ref()
+            .map(|event| format!("{} {event}", sortable(self.as_of)))
     }
 
     fn expires_at(&self) -> aws_sdk_dynamodb::types::AttributeValue {
@@ -120,12 +140,15 @@ impl EntityChange {
     }
 
     fn set_expiry(&self, update: Update) -> Update {
-        update.set(TTL, self.expires_at()).when("attribute_not_exists(#expires_at) OR #expires_at <= :expires_at")
+        update
+            .set(TTL, self.expires_at())
+            .when("attribute_not_exists(#expires_at) OR #expires_at <= :expires_at")
     }
 
     /// What merges without a condition.
     fn set_seen(&self, mut update: Update) -> Update {
-        for fact in &self.facts {
+        // DynamoDB refuses an update that names an attribute twice.
+        for fact in BTreeSet::from_iter(&self.facts) {
             update = update.set_once(&format!("seen_{}", fact.as_str()), time(self.seen_at));
         }
         if let Some(created_at) = self.created_at {
@@ -171,14 +194,18 @@ impl Store {
     /// always safe.
     pub async fn record_entity(&self, change: &EntityChange) -> Result<EntityRow, StoreError> {
         let pk = keys::entity(&change.key);
-        let all = change.set_expiry(change.set_newest(change.set_state(change.set_seen(versioned()))));
+        let all =
+            change.set_expiry(change.set_newest(change.set_state(change.set_seen(versioned()))));
         let old = match self.update(&pk, all).await? {
             Written::Done(item) => return decode(&item),
             Written::Refused(old) => old.ok_or(StoreError::Conflict("an entity"))?,
         };
         let mut item = old.clone();
         for update in missing(change, &old)? {
-            item = match self.update(&pk, update.when("attribute_exists(#pk)")).await? {
+            item = match self
+                .update(&pk, update.when("attribute_exists(#pk)"))
+                .await?
+            {
                 Written::Done(item) | Written::Refused(Some(item)) => item,
                 Written::Refused(None) => return Err(StoreError::Conflict("an entity")),
             };
@@ -191,7 +218,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] where it cannot be read; what DynamoDB reports.
     pub async fn entity(&self, key: &str) -> Result<Option<EntityRow>, StoreError> {
-        self.get(&keys::entity(key)).await?.as_ref().map(decode).transpose()
+        self.get(&keys::entity(key))
+            .await?
+            .as_ref()
+            .map(decode)
+            .transpose()
     }
 }
 
@@ -209,10 +240,10 @@ fn missing(change: &EntityChange, old: &Item) -> Result<Vec<Update>, StoreError>
     if below("precedence", &change.precedence())? {
         updates.push(change.set_state(versioned()));
     }
-    if let Some(newest) = change.newest() {
-        if below("newest", &newest)? {
-            updates.push(change.set_newest(versioned()));
-        }
+    if let Some(newest) = change.newest()
+        && below("newest", &newest)?
+    {
+        updates.push(change.set_newest(versioned()));
     }
     let expires: Option<i64> = reader.number_opt(TTL)?;
     if expires.is_none_or(|seconds| change.expires_at() != number(seconds)) {

@@ -50,19 +50,31 @@ impl Store {
         let mut next = None;
         if !erasure.digests.is_empty() {
             let items;
-            (items, next) = self.scan(Filter::all().any_of(&erasure.digests), page).await?;
-            for pk in items.iter().filter_map(|item| item.get(KEY)).filter_map(|pk| pk.as_s().ok()) {
+            (items, next) = self
+                .scan(Filter::all().any_of(&erasure.digests), page)
+                .await?;
+            for pk in items
+                .iter()
+                .filter_map(|item| item.get(KEY))
+                .filter_map(|pk| pk.as_s().ok())
+            {
                 self.delete_pk(pk).await?;
                 rows = rows.saturating_add(1);
             }
         }
-        let erased = Erased { rows, done: next.is_none() };
+        let erased = Erased {
+            rows,
+            done: next.is_none(),
+        };
         let mut item = row(&pk);
         item.insert("rows".to_owned(), number(rows));
         if let Some(next) = next {
             item.insert("page".to_owned(), text(next.to_text()));
         }
-        item.insert(TTL.to_owned(), expiry(later(self.clock.now(), ERASURE_KEEP_MS)));
+        item.insert(
+            TTL.to_owned(),
+            expiry(later(self.clock.now(), ERASURE_KEEP_MS)),
+        );
         self.put(item, "", Item::new()).await?;
         Ok(erased)
     }
@@ -86,8 +98,16 @@ impl Store {
 pub(super) fn decode(item: &Item) -> Result<(Erased, Option<Page>), StoreError> {
     let reader = Reader::new(item, "cursor")?;
     let page = match reader.text_opt("page")? {
-        Some(page) => Some(Page::parse(&page).ok_or_else(|| reader.corrupt("page cannot be read"))?),
+        Some(page) => {
+            Some(Page::parse(&page).ok_or_else(|| reader.corrupt("page cannot be read"))?)
+        }
         None => None,
     };
-    Ok((Erased { rows: reader.number("rows")?, done: page.is_none() }, page))
+    Ok((
+        Erased {
+            rows: reader.number("rows")?,
+            done: page.is_none(),
+        },
+        page,
+    ))
 }

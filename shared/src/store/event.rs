@@ -53,7 +53,13 @@ impl EventStatus {
     }
 
     pub(super) fn parse(word: &str) -> Option<EventStatus> {
-        [EventStatus::New, EventStatus::Planned, EventStatus::Unreadable].into_iter().find(|s| s.as_str() == word)
+        [
+            EventStatus::New,
+            EventStatus::Planned,
+            EventStatus::Unreadable,
+        ]
+        .into_iter()
+        .find(|s| s.as_str() == word)
     }
 }
 
@@ -123,13 +129,21 @@ impl Store {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn put_unreadable(&self, connection: &str, digest: &str, problem: &str) -> Result<Put, StoreError> {
+    pub async fn put_unreadable(
+        &self,
+        connection: &str,
+        digest: &str,
+        problem: &str,
+    ) -> Result<Put, StoreError> {
         let now = self.clock.now();
         let mut item = row(&keys::event(&unreadable_key(connection, digest)));
         item.insert("status".to_owned(), text(EventStatus::Unreadable.as_str()));
         item.insert("source".to_owned(), text(connection));
         item.insert("received_at".to_owned(), time(now));
-        item.insert("problem".to_owned(), text(problem.chars().take(PROBLEM_CHARS_MAX).collect::<String>()));
+        item.insert(
+            "problem".to_owned(),
+            text(problem.chars().take(PROBLEM_CHARS_MAX).collect::<String>()),
+        );
         item.insert(TTL.to_owned(), expiry(later(now, EVENT_KEEP_MS)));
         self.put_new(item, now).await
     }
@@ -149,7 +163,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] where it cannot be read; what DynamoDB reports.
     pub async fn event(&self, key: &str) -> Result<Option<EventRow>, StoreError> {
-        self.get(&keys::event(key)).await?.as_ref().map(decode).transpose()
+        self.get(&keys::event(key))
+            .await?
+            .as_ref()
+            .map(decode)
+            .transpose()
     }
 
     /// `new` → `planned`: the last write of planning, after all of its jobs are stored. Somebody else's
@@ -160,7 +178,9 @@ impl Store {
     pub async fn finish_planning(&self, key: &str, planned: &Planned) -> Result<(), StoreError> {
         let now = self.clock.now();
         let keep = later(now, EVENT_KEEP_MS);
-        let keep = planned.last_job_at.map_or(keep, |last| keep.max(later(last, AFTER_JOB_KEEP_MS)));
+        let keep = planned
+            .last_job_at
+            .map_or(keep, |last| keep.max(later(last, AFTER_JOB_KEEP_MS)));
         let lines = serde_json::to_vec(&planned.lines).unwrap_or_default();
         let mut update = Update::new()
             .set("status", text(EventStatus::Planned.as_str()))
@@ -184,7 +204,12 @@ impl Store {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn defer_event(&self, key: &str, until: Timestamp, problem: &str) -> Result<(), StoreError> {
+    pub async fn defer_event(
+        &self,
+        key: &str,
+        until: Timestamp,
+        problem: &str,
+    ) -> Result<(), StoreError> {
         let update = Update::new()
             .set(INDEX_HASH, text(keys::shard(&keys::event(key))))
             .set(INDEX_RANGE, time(until))
@@ -210,7 +235,10 @@ impl Store {
             .when("#status = :planned AND #expires_at > :now")
             .value("planned", text(EventStatus::Planned.as_str()))
             .value("now", expired_by(now));
-        Ok(matches!(self.update(&keys::event(key), update).await?, Written::Done(_)))
+        Ok(matches!(
+            self.update(&keys::event(key), update).await?,
+            Written::Done(_)
+        ))
     }
 }
 
@@ -227,14 +255,20 @@ fn fit(mut event: Event) -> Result<(Event, Vec<u8>), StoreError> {
         packed = pack_event(&event)?;
     }
     if packed.len() > EVENT_BYTES_MAX {
-        return Err(StoreError::TooLarge { what: "the event", bytes: packed.len(), bytes_max: EVENT_BYTES_MAX });
+        return Err(StoreError::TooLarge {
+            what: "the event",
+            bytes: packed.len(),
+            bytes_max: EVENT_BYTES_MAX,
+        });
     }
     Ok((event, packed))
 }
 
 fn pack_event(event: &Event) -> Result<Vec<u8>, StoreError> {
-    let json = serde_json::to_vec(event)
-        .map_err(|_| StoreError::Corrupt { kind: "event", problem: "it cannot be written as JSON".to_owned() })?;
+    let json = serde_json::to_vec(event).map_err(|_| StoreError::Corrupt {
+        kind: "event",
+        problem: "it cannot be written as JSON".to_owned(),
+    })?;
     Ok(pack(&json))
 }
 
@@ -267,7 +301,10 @@ fn encode(event: &Event, packed: Vec<u8>, now: Timestamp) -> Item {
     item.insert("body".to_owned(), bytes(packed));
     item.insert(LANE.to_owned(), text(LANE_SEND));
     item.insert(INDEX_HASH.to_owned(), text(keys::shard(&pk)));
-    item.insert(INDEX_RANGE.to_owned(), time(later(now, STREAM_HEADSTART_MS)));
+    item.insert(
+        INDEX_RANGE.to_owned(),
+        time(later(now, STREAM_HEADSTART_MS)),
+    );
     item.insert(TTL.to_owned(), expiry(later(now, EVENT_KEEP_MS)));
     if let Some(digests) = digests(event).attribute() {
         item.insert(DIGESTS.to_owned(), digests);
@@ -277,16 +314,20 @@ fn encode(event: &Event, packed: Vec<u8>, now: Timestamp) -> Item {
 
 pub(super) fn decode(item: &Item) -> Result<EventRow, StoreError> {
     let reader = Reader::new(item, "event")?;
-    let status = EventStatus::parse(&reader.text("status")?).ok_or_else(|| reader.corrupt("status is unknown"))?;
+    let status = EventStatus::parse(&reader.text("status")?)
+        .ok_or_else(|| reader.corrupt("status is unknown"))?;
     let event: Option<Event> = match reader.packed_opt("body")? {
-        Some(json) => Some(serde_json::from_slice(&json).map_err(|_| reader.corrupt("body is no event"))?),
+        Some(json) => {
+            Some(serde_json::from_slice(&json).map_err(|_| reader.corrupt("body is no event"))?)
+        }
         None => None,
     };
     if event.is_none() && status != EventStatus::Unreadable {
         return Err(reader.corrupt("body is absent"));
     }
     let lines = match reader.packed_opt("lines")? {
-        Some(json) => serde_json::from_slice(&json).map_err(|_| reader.corrupt("lines are no list of lines"))?,
+        Some(json) => serde_json::from_slice(&json)
+            .map_err(|_| reader.corrupt("lines are no list of lines"))?,
         None => Vec::new(),
     };
     let expires_at: Option<i64> = reader.number_opt(TTL)?;

@@ -33,17 +33,28 @@ impl Store {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn hold(&self, channel: &str, reason: &str, probe_at: Timestamp) -> Result<bool, StoreError> {
+    pub async fn hold(
+        &self,
+        channel: &str,
+        reason: &str,
+        probe_at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let fresh = |update: Update| {
-            update.set("v", number(SCHEMA_VERSION)).set("reason", text(reason)).set("probe_at", time(probe_at))
+            update
+                .set("v", number(SCHEMA_VERSION))
+                .set("reason", text(reason))
+                .set("probe_at", time(probe_at))
         };
-        let first = fresh(Update::new()).set("since", time(now)).when("attribute_not_exists(#since)");
+        let first = fresh(Update::new())
+            .set("since", time(now))
+            .when("attribute_not_exists(#since)");
         let pk = keys::hold(channel);
         if let Written::Done(_) = self.update(&pk, first).await? {
             return Ok(true);
         }
-        self.update(&pk, fresh(Update::new()).set_once("since", time(now))).await?;
+        self.update(&pk, fresh(Update::new()).set_once("since", time(now)))
+            .await?;
         Ok(false)
     }
 
@@ -52,7 +63,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] where it cannot be read; what DynamoDB reports.
     pub async fn held(&self, channel: &str) -> Result<Option<HoldRow>, StoreError> {
-        self.get(&keys::hold(channel)).await?.as_ref().map(decode).transpose()
+        self.get(&keys::hold(channel))
+            .await?
+            .as_ref()
+            .map(decode)
+            .transpose()
     }
 
     /// Lets one of the channel's jobs through: `true` for whoever asks first after the probe's time, which
@@ -66,7 +81,10 @@ impl Store {
             .set("probe_at", time(later(now, every_ms)))
             .when("attribute_exists(#since) AND #probe_at <= :now")
             .value("now", time(now));
-        Ok(matches!(self.update(&keys::hold(channel), update).await?, Written::Done(_)))
+        Ok(matches!(
+            self.update(&keys::hold(channel), update).await?,
+            Written::Done(_)
+        ))
     }
 
     /// Ends a channel's hold: its probe went through.
@@ -85,7 +103,9 @@ impl Store {
         let mut item = row(keys::PAUSED);
         item.insert("since".to_owned(), time(self.clock.now()));
         // Pressing it twice leaves the first time.
-        self.put(item, "attribute_not_exists(#pk)", Item::new()).await.map(|_| ())
+        self.put(item, "attribute_not_exists(#pk)", Item::new())
+            .await
+            .map(|_| ())
     }
 
     /// Releases the red button.
@@ -103,7 +123,9 @@ impl Store {
     pub async fn paused(&self) -> Result<Option<Pause>, StoreError> {
         match self.get(keys::PAUSED).await? {
             None => Ok(None),
-            Some(item) => Ok(Some(Pause { since: Reader::new(&item, "paused")?.time("since")? })),
+            Some(item) => Ok(Some(Pause {
+                since: Reader::new(&item, "paused")?.time("since")?,
+            })),
         }
     }
 }

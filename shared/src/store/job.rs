@@ -146,7 +146,9 @@ impl Status {
 
     /// The status with this word.
     pub fn parse(word: &str) -> Option<Status> {
-        Status::ALL.into_iter().find(|status| status.as_str() == word)
+        Status::ALL
+            .into_iter()
+            .find(|status| status.as_str() == word)
     }
 
     /// Nothing happens to it any more by itself.
@@ -179,8 +181,13 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    const ALL: [Delivery; 5] =
-        [Delivery::Enqueued, Delivery::Sent, Delivery::Failed, Delivery::Delivered, Delivery::Read];
+    const ALL: [Delivery; 5] = [
+        Delivery::Enqueued,
+        Delivery::Sent,
+        Delivery::Failed,
+        Delivery::Delivered,
+        Delivery::Read,
+    ];
 
     /// The word that Callbell and rows use.
     pub fn as_str(self) -> &'static str {
@@ -195,7 +202,9 @@ impl Delivery {
 
     /// The delivery with this word; `None` for words that say nothing of it (`mismatch`, `deleted`).
     pub fn parse(word: &str) -> Option<Delivery> {
-        Delivery::ALL.into_iter().find(|delivery| delivery.as_str() == word)
+        Delivery::ALL
+            .into_iter()
+            .find(|delivery| delivery.as_str() == word)
     }
 
     fn rank(self) -> u8 {
@@ -345,7 +354,9 @@ pub struct ClaimRequest {
 
 impl fmt::Debug for ClaimRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClaimRequest").field("channel", &self.channel).finish_non_exhaustive()
+        f.debug_struct("ClaimRequest")
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
     }
 }
 
@@ -507,13 +518,25 @@ impl Store {
     ///
     /// # Errors
     /// What DynamoDB reports; the lease lapses and the job is reconciled.
-    pub async fn finish(&self, id: &JobId, owner: &Owner, version: u64, end: &End) -> Result<Finished, StoreError> {
-        let uuid = if let End::Sent { uuid } = end { uuid.as_deref() } else { None };
+    pub async fn finish(
+        &self,
+        id: &JobId,
+        owner: &Owner,
+        version: u64,
+        end: &End,
+    ) -> Result<Finished, StoreError> {
+        let uuid = if let End::Sent { uuid } = end {
+            uuid.as_deref()
+        } else {
+            None
+        };
         if let Some(uuid) = uuid {
             self.take_message(uuid, id).await?;
         }
         let update = self.ending(id, end, step(&[Status::Running], version, end_status(end)));
-        let update = update.when("#owner = :owner").value("owner", text(&owner.0));
+        let update = update
+            .when("#owner = :owner")
+            .value("owner", text(&owner.0));
         let row = match self.change(id, update, &token()?).await? {
             Changed::Done(row) => return Ok(Finished::Done(row)),
             Changed::Lost(None) => return Ok(Finished::Lost(None)),
@@ -523,15 +546,23 @@ impl Store {
             return Ok(Finished::Lost(Some(row)));
         }
         match row.status {
-            Status::Cancelled => self.reached(id, owner, row, matches!(end, End::Sent { .. }), uuid).await,
+            Status::Cancelled => {
+                self.reached(id, owner, row, matches!(end, End::Sent { .. }), uuid)
+                    .await
+            }
             Status::Uncertain | Status::Due | Status::Held if matches!(end, End::Sent { .. }) => {
                 let update = step(&[row.status], row.version, Status::Sent)
                     .when("#owner = :owner")
                     .value("owner", text(&owner.0));
-                Ok(match self.change(id, self.ending(id, end, update), &token()?).await? {
-                    Changed::Done(row) => Finished::Done(row),
-                    Changed::Lost(row) => Finished::Lost(row),
-                })
+                Ok(
+                    match self
+                        .change(id, self.ending(id, end, update), &token()?)
+                        .await?
+                    {
+                        Changed::Done(row) => Finished::Done(row),
+                        Changed::Lost(row) => Finished::Lost(row),
+                    },
+                )
             }
             _ => Ok(Finished::Lost(Some(row))),
         }
@@ -550,7 +581,10 @@ impl Store {
             return Ok(Finished::Cancelled(row));
         }
         let mut update = Update::new()
-            .set("reached", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
+            .set(
+                "reached",
+                aws_sdk_dynamodb::types::AttributeValue::Bool(true),
+            )
             .when("#status = :cancelled AND #owner = :owner")
             .value("cancelled", text(Status::Cancelled.as_str()))
             .value("owner", text(&owner.0));
@@ -587,7 +621,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Refused`] where `from` names another state; what DynamoDB reports.
-    pub async fn end(&self, id: &JobId, version: u64, from: &[Status], end: &Ended) -> Result<Changed, StoreError> {
+    pub async fn end(
+        &self,
+        id: &JobId,
+        version: u64,
+        from: &[Status],
+        end: &Ended,
+    ) -> Result<Changed, StoreError> {
         let (to, reason) = end.parts();
         let allowed = |status: &Status| match status {
             Status::Due | Status::Uncertain | Status::Held => true,
@@ -595,9 +635,13 @@ impl Store {
             Status::Sent | Status::Skipped | Status::Dead | Status::Cancelled => false,
         };
         if from.is_empty() || !from.iter().all(allowed) {
-            return Err(StoreError::Refused(format!("no job goes from {from:?} to {to}")));
+            return Err(StoreError::Refused(format!(
+                "no job goes from {from:?} to {to}"
+            )));
         }
-        let update = self.ended(step(from, version, to)).set("reason", text(clip(reason)));
+        let update = self
+            .ended(step(from, version, to))
+            .set("reason", text(clip(reason)));
         self.change(id, update, &token()?).await
     }
 
@@ -605,34 +649,44 @@ impl Store {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn settle(&self, id: &JobId, version: u64, settle: &Settle) -> Result<Changed, StoreError> {
-        if let Settle::Sent { uuid: Some(uuid) } = settle {
-            if !self.take_message(uuid, id).await? {
-                return Ok(Changed::Lost(self.job(id).await?));
-            }
+    pub async fn settle(
+        &self,
+        id: &JobId,
+        version: u64,
+        settle: &Settle,
+    ) -> Result<Changed, StoreError> {
+        if let Settle::Sent { uuid: Some(uuid) } = settle
+            && !self.take_message(uuid, id).await?
+        {
+            return Ok(Changed::Lost(self.job(id).await?));
         }
         let update = match settle {
             Settle::Lapsed { at, reason } => {
                 let update = step(&[Status::Running], version, Status::Uncertain)
                     .when("#lease_until <= :now")
                     .value("now", time(self.clock.now()))
-                    .add("uncertainties", number(1))
-                    .remove("lease_until");
+                    .add("uncertainties", number(1));
                 waiting(id, update, *at, None).set("reason", text(clip(reason)))
             }
-            Settle::Wait { at, reason } => {
-                waiting(id, step(&[Status::Uncertain], version, Status::Uncertain), *at, None)
-                    .set("reason", text(clip(reason)))
-            }
+            Settle::Wait { at, reason } => waiting(
+                id,
+                step(&[Status::Uncertain], version, Status::Uncertain),
+                *at,
+                None,
+            )
+            .set("reason", text(clip(reason))),
             Settle::Sent { uuid } => self.ending(
                 id,
                 &End::Sent { uuid: uuid.clone() },
                 step(&[Status::Uncertain], version, Status::Sent),
             ),
-            Settle::Due { at, reason } => {
-                waiting(id, step(&[Status::Uncertain], version, Status::Due), *at, None)
-                    .set("reason", text(clip(reason)))
-            }
+            Settle::Due { at, reason } => waiting(
+                id,
+                step(&[Status::Uncertain], version, Status::Due),
+                *at,
+                None,
+            )
+            .set("reason", text(clip(reason))),
             Settle::Held(reason) => self
                 .ended(step(&[Status::Uncertain], version, Status::Held))
                 .set("reason", text(clip(reason))),
@@ -654,22 +708,26 @@ impl Store {
         digests: &Digests,
     ) -> Result<Changed, StoreError> {
         let now = self.clock.now();
-        let mut update = step(&[Status::Dead, Status::Skipped, Status::Held], version, Status::Due)
-            .when("#expires_at > :now")
-            .value("now", expired_by(now))
-            .set(LANE, text(LANE_SEND))
-            .set("next_at", time(now))
-            .set(INDEX_HASH, text(keys::shard(&id.pk())))
-            .set(INDEX_RANGE, time(later(now, STREAM_HEADSTART_MS)))
-            .set("attempts", number(0))
-            .set("uncertainties", number(0))
-            .remove("reason")
-            .remove("ended_at")
-            .remove("message_uuid")
-            .remove("delivery")
-            .remove("delivery_rank")
-            .remove("delivery_at")
-            .remove(TTL);
+        let mut update = step(
+            &[Status::Dead, Status::Skipped, Status::Held],
+            version,
+            Status::Due,
+        )
+        .when("#expires_at > :now")
+        .value("now", expired_by(now))
+        .set(LANE, text(LANE_SEND))
+        .set("next_at", time(now))
+        .set(INDEX_HASH, text(keys::shard(&id.pk())))
+        .set(INDEX_RANGE, time(later(now, STREAM_HEADSTART_MS)))
+        .set("attempts", number(0))
+        .set("uncertainties", number(0))
+        .remove("reason")
+        .remove("ended_at")
+        .remove("message_uuid")
+        .remove("delivery")
+        .remove("delivery_rank")
+        .remove("delivery_at")
+        .remove(TTL);
         if let Some(to) = to {
             update = update.set("to", text(to));
         }
@@ -687,7 +745,12 @@ impl Store {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn set_delivery(&self, id: &JobId, delivery: Delivery, uuid: &str) -> Result<bool, StoreError> {
+    pub async fn set_delivery(
+        &self,
+        id: &JobId,
+        delivery: Delivery,
+        uuid: &str,
+    ) -> Result<bool, StoreError> {
         let update = Update::new()
             .set("delivery", text(delivery.as_str()))
             .set("delivery_rank", number(delivery.rank()))
@@ -697,7 +760,10 @@ impl Store {
             .when("attribute_not_exists(#message_uuid) OR #message_uuid = :message_uuid")
             .when("attribute_not_exists(#delivery_rank) OR #delivery_rank < :delivery_rank")
             .value("due", text(Status::Due.as_str()));
-        Ok(matches!(self.update(&id.pk(), update).await?, Written::Done(_)))
+        Ok(matches!(
+            self.update(&id.pk(), update).await?,
+            Written::Done(_)
+        ))
     }
 
     /// The job that a message at Callbell belongs to, where one is known.
@@ -718,27 +784,39 @@ impl Store {
         let mut item = row(&keys::message(uuid));
         item.insert("job".to_owned(), text(id.as_str()));
         item.insert(TTL.to_owned(), expiry(later(now, AFTER_JOB_KEEP_MS)));
-        let values = Item::from([(":job".to_owned(), text(id.as_str())), (":now".to_owned(), expired_by(now))]);
+        let values = Item::from([
+            (":job".to_owned(), text(id.as_str())),
+            (":now".to_owned(), expired_by(now)),
+        ]);
         let condition = "attribute_not_exists(#pk) OR #job = :job OR #expires_at <= :now";
-        Ok(matches!(self.put(item, condition, values).await?, Written::Done(_)))
+        Ok(matches!(
+            self.put(item, condition, values).await?,
+            Written::Done(_)
+        ))
     }
 
     /// One change of status, recognising our own repetition.
     async fn change(&self, id: &JobId, update: Update, token: &str) -> Result<Changed, StoreError> {
-        match self.update(&id.pk(), update.set("change", text(token))).await? {
+        match self
+            .update(&id.pk(), update.set("change", text(token)))
+            .await?
+        {
             Written::Done(item) => Ok(Changed::Done(decode(&item)?)),
             Written::Refused(None) => Ok(Changed::Lost(None)),
             Written::Refused(Some(item)) => {
                 let ours = Reader::new(&item, "job")?.text_opt("change")?.as_deref() == Some(token);
                 let row = decode(&item)?;
-                Ok(if ours { Changed::Done(row) } else { Changed::Lost(Some(row)) })
+                Ok(if ours {
+                    Changed::Done(row)
+                } else {
+                    Changed::Lost(Some(row))
+                })
             }
         }
     }
 
     /// The rest of an update that ends an attempt.
     fn ending(&self, id: &JobId, end: &End, update: Update) -> Update {
-        let update = update.remove("lease_until");
         match end {
             End::Sent { uuid } => {
                 let update = self.ended(update).remove("reason");
@@ -747,16 +825,26 @@ impl Store {
                     None => update,
                 }
             }
-            End::Due { at, reason, attempt_spent, due_at } => {
+            End::Due {
+                at,
+                reason,
+                attempt_spent,
+                due_at,
+            } => {
                 let update = waiting(id, update, *at, *due_at).set("reason", text(clip(reason)));
-                if *attempt_spent { update } else { update.add("attempts", number(-1)) }
+                if *attempt_spent {
+                    update
+                } else {
+                    update.add("attempts", number(-1))
+                }
             }
             End::Uncertain { at, reason } => waiting(id, update, *at, None)
                 .set("reason", text(clip(reason)))
                 .add("uncertainties", number(1)),
-            End::Held(reason) | End::Skipped(reason) | End::Dead(reason) | End::Cancelled(reason) => {
-                self.ended(update).set("reason", text(clip(reason)))
-            }
+            End::Held(reason)
+            | End::Skipped(reason)
+            | End::Dead(reason)
+            | End::Cancelled(reason) => self.ended(update).set("reason", text(clip(reason))),
         }
     }
 
@@ -766,6 +854,7 @@ impl Store {
         update
             .set("ended_at", time(now))
             .set(TTL, expiry(later(now, AFTER_JOB_KEEP_MS)))
+            .remove("lease_until")
             .remove(LANE)
             .remove(INDEX_HASH)
             .remove(INDEX_RANGE)
@@ -792,7 +881,8 @@ fn waiting(id: &JobId, update: Update, at: Timestamp, due_at: Option<Timestamp>)
     let update = update
         .set("next_at", time(at))
         .set(INDEX_HASH, text(keys::shard(&id.pk())))
-        .set(INDEX_RANGE, time(at));
+        .set(INDEX_RANGE, time(at))
+        .remove("lease_until");
     match due_at {
         Some(due_at) => update.set("due_at", time(due_at)),
         None => update,
@@ -855,18 +945,22 @@ fn encode(job: &NewJob, now: Timestamp) -> Item {
 pub(super) fn decode(item: &Item) -> Result<JobRow, StoreError> {
     let reader = Reader::new(item, "job")?;
     let delivery = match reader.text_opt("delivery")? {
-        Some(word) => Some(Delivery::parse(&word).ok_or_else(|| reader.corrupt("delivery is unknown"))?),
+        Some(word) => {
+            Some(Delivery::parse(&word).ok_or_else(|| reader.corrupt("delivery is unknown"))?)
+        }
         None => None,
     };
     Ok(JobRow {
-        id: JobId::parse(&reader.key(keys::JOB)?).ok_or_else(|| reader.corrupt("pk is no job's"))?,
+        id: JobId::parse(&reader.key(keys::JOB)?)
+            .ok_or_else(|| reader.corrupt("pk is no job's"))?,
         key: reader.text("key")?,
         automation: reader.text("automation")?,
         action: reader.text("action")?,
         event: reader.text("event")?,
         event_at: reader.time("event_at")?,
         created_at: reader.time("created_at")?,
-        status: Status::parse(&reader.text("status")?).ok_or_else(|| reader.corrupt("status is unknown"))?,
+        status: Status::parse(&reader.text("status")?)
+            .ok_or_else(|| reader.corrupt("status is unknown"))?,
         reason: reader.text_opt("reason")?,
         version: reader.number("version")?,
         attempts: reader.number("attempts")?,

@@ -55,7 +55,10 @@ pub(super) fn erasure(id: &str) -> String {
 
 /// The shard of the sweep's index that a row is in, from its partition key.
 pub(super) fn shard(pk: &str) -> String {
-    let first = Sha256::digest(pk.as_bytes()).first().copied().unwrap_or_default();
+    let first = Sha256::digest(pk.as_bytes())
+        .first()
+        .copied()
+        .unwrap_or_default();
     (first % SHARDS).to_string()
 }
 

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 
 use super::digests::DIGESTS;
 use super::request::{Item, aliases};
-use super::rows::{number, text, time};
+use super::rows::{text, time};
 use super::{
-    Digests, EventRow, EventStatus, HoldRow, JobRow, RowKey, Status, Store, StoreError, event, failed, hold, job, keys,
+    Digests, EventRow, EventStatus, HoldRow, JobRow, RowKey, Status, Store, StoreError, event,
+    failed, hold, job, keys,
 };
 
 /// Rows that one page of a scan reads, matching or not.
@@ -42,11 +43,13 @@ impl Page {
         let plain: BTreeMap<String, (char, String)> = serde_json::from_slice(&json).ok()?;
         let value = |(kind, value)| match kind {
             's' => Some(AttributeValue::S(value)),
-            'n' => Some(number(value)),
+            'n' => Some(AttributeValue::N(value)),
             _ => None,
         };
-        let item: Option<Item> =
-            plain.into_iter().map(|(name, plain)| value(plain).map(|value| (name, value))).collect();
+        let item: Option<Item> = plain
+            .into_iter()
+            .map(|(name, plain)| value(plain).map(|value| (name, value)))
+            .collect();
         item.map(Page)
     }
 }
@@ -87,7 +90,10 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn all() -> Filter {
-        Filter { parts: Vec::new(), values: Item::new() }
+        Filter {
+            parts: Vec::new(),
+            values: Item::new(),
+        }
     }
 
     pub(super) fn prefix(prefix: &str) -> Filter {
@@ -117,6 +123,16 @@ impl Filter {
     }
 }
 
+/// The rows that can be read. One that cannot must not hide the others; it is logged.
+fn readable<T>(items: &[Item], decode: fn(&Item) -> Result<T, StoreError>) -> Vec<T> {
+    let row = |item| {
+        decode(item)
+            .inspect_err(|error| tracing::warn!(%error, "a row is left out of the list"))
+            .ok()
+    };
+    items.iter().filter_map(row).collect()
+}
+
 impl Store {
     /// One page of jobs, in no order. A page can be empty and not the last.
     ///
@@ -128,13 +144,25 @@ impl Store {
         page: Option<Page>,
     ) -> Result<(Vec<JobRow>, Option<Page>), StoreError> {
         let scan = Filter::prefix(keys::JOB)
-            .and("#status = :status", "status", filter.status.map(|status| text(status.as_str())))
-            .and("#automation = :automation", "automation", filter.automation.as_deref().map(text))
-            .and("#event = :event", "event", filter.event.as_deref().map(text))
+            .and(
+                "#status = :status",
+                "status",
+                filter.status.map(|status| text(status.as_str())),
+            )
+            .and(
+                "#automation = :automation",
+                "automation",
+                filter.automation.as_deref().map(text),
+            )
+            .and(
+                "#event = :event",
+                "event",
+                filter.event.as_deref().map(text),
+            )
             .and("#created_at >= :since", "since", filter.since.map(time))
             .any_of(&filter.digests);
         let (items, next) = self.scan(scan, page).await?;
-        Ok((items.iter().map(job::decode).collect::<Result<_, _>>()?, next))
+        Ok((readable(&items, job::decode), next))
     }
 
     /// One page of events, in no order. A page can be empty and not the last.
@@ -147,12 +175,20 @@ impl Store {
         page: Option<Page>,
     ) -> Result<(Vec<EventRow>, Option<Page>), StoreError> {
         let scan = Filter::prefix(keys::EVENT)
-            .and("#status = :status", "status", filter.status.map(|status| text(status.as_str())))
-            .and("#source = :source", "source", filter.source.as_deref().map(text))
+            .and(
+                "#status = :status",
+                "status",
+                filter.status.map(|status| text(status.as_str())),
+            )
+            .and(
+                "#source = :source",
+                "source",
+                filter.source.as_deref().map(text),
+            )
             .and("#received_at >= :since", "since", filter.since.map(time))
             .any_of(&filter.digests);
         let (items, next) = self.scan(scan, page).await?;
-        Ok((items.iter().map(event::decode).collect::<Result<_, _>>()?, next))
+        Ok((readable(&items, event::decode), next))
     }
 
     /// Every channel that is held, for the command line; a worker asks for the channels that it knows.
@@ -201,6 +237,9 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed(&error))?;
-        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.map(Page)))
+        Ok((
+            answer.items.unwrap_or_default(),
+            answer.last_evaluated_key.map(Page),
+        ))
     }
 }

@@ -36,8 +36,8 @@ pub use erase::{Erased, Erasure};
 pub use event::{EVENT_BYTES_MAX, EventRow, EventStatus, Line, Planned, Put};
 pub use hold::{HoldRow, Pause};
 pub use job::{
-    Changed, Claim, ClaimRequest, Delivery, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob, Owner, Settle,
-    Status,
+    Changed, Claim, ClaimRequest, Delivery, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob,
+    Owner, Settle, Status,
 };
 pub use list::{EventFilter, JobFilter, Page};
 pub use once::{Once, OnceKey};
@@ -57,7 +57,11 @@ pub struct Store {
 impl Store {
     /// The store over one table. Every `now` in it comes from `clock`.
     pub fn new(client: aws_sdk_dynamodb::Client, table: impl Into<String>, clock: Clock) -> Store {
-        Store { client, table: table.into(), clock }
+        Store {
+            client,
+            table: table.into(),
+            clock,
+        }
     }
 
     /// Where `now` comes from.
@@ -78,7 +82,9 @@ impl Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("table", &self.table).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("table", &self.table)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,9 +147,15 @@ fn failed<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError {
     match error {
         SdkError::ServiceError(service) => {
             let code = service.err().code().unwrap_or("no code").to_owned();
-            if LASTING.contains(&code.as_str()) { StoreError::Refused(code) } else { StoreError::Unavailable(code) }
+            if LASTING.contains(&code.as_str()) {
+                StoreError::Refused(code)
+            } else {
+                StoreError::Unavailable(code)
+            }
         }
-        SdkError::ConstructionFailure(_) => StoreError::Refused("the request could not be built".to_owned()),
+        SdkError::ConstructionFailure(_) => {
+            StoreError::Refused("the request could not be built".to_owned())
+        }
         SdkError::TimeoutError(_) => StoreError::Unavailable("timeout".to_owned()),
         SdkError::DispatchFailure(_) => StoreError::Unavailable("no connection".to_owned()),
         _ => StoreError::Unavailable("no readable answer".to_owned()),

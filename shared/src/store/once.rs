@@ -19,7 +19,10 @@ pub struct OnceKey {
 impl OnceKey {
     /// `once = "order"`: by the entity's key.
     pub fn subject(automation: &str, kind: SubjectKind, entity_key: &str) -> OnceKey {
-        OnceKey { pk: keys::once(automation, kind.as_str(), entity_key), digests: Digests::new() }
+        OnceKey {
+            pk: keys::once(automation, kind.as_str(), entity_key),
+            digests: Digests::new(),
+        }
     }
 
     /// `once = "customer"`: by the digest of one identity.
@@ -71,12 +74,19 @@ impl Store {
             item.insert(DIGESTS.to_owned(), digests);
         }
         let values = Item::from([(":now".to_owned(), time(now))]);
-        match self.put(item, "attribute_not_exists(#pk) OR #until <= :now", values).await? {
+        match self
+            .put(item, "attribute_not_exists(#pk) OR #until <= :now", values)
+            .await?
+        {
             Written::Done(_) => Ok(Once::Taken),
             Written::Refused(None) => Err(StoreError::Conflict("a once mark")),
             Written::Refused(Some(old)) => {
                 let (event, at) = decode(&old)?;
-                Ok(if event == holder_event { Once::HeldByUs } else { Once::HeldBy { event, at } })
+                Ok(if event == holder_event {
+                    Once::HeldByUs
+                } else {
+                    Once::HeldBy { event, at }
+                })
             }
         }
     }

@@ -103,10 +103,18 @@ impl Store {
     /// What DynamoDB reports.
     pub async fn record_person(&self, id: &PersonId, mark: &PersonMark) -> Result<(), StoreError> {
         for (name, stop) in &mark.stops {
-            self.raise(id, &stop_attribute(*name), stop.at, &stop.event, &mark.digests).await?;
+            self.raise(
+                id,
+                &stop_attribute(*name),
+                stop.at,
+                &stop.event,
+                &mark.digests,
+            )
+            .await?;
         }
         if let Some(sent) = &mark.sent {
-            self.raise(id, "sent", sent.at, &sent.automation, &mark.digests).await?;
+            self.raise(id, "sent", sent.at, &sent.automation, &mark.digests)
+                .await?;
         }
         Ok(())
     }
@@ -122,7 +130,9 @@ impl Store {
         let update = self
             .person_update()
             .set(attribute, text(format!("{} {what}", sortable(at))))
-            .when(format!("attribute_not_exists(#{attribute}) OR #{attribute} < :{attribute}"));
+            .when(format!(
+                "attribute_not_exists(#{attribute}) OR #{attribute} < :{attribute}"
+            ));
         let update = match digests.attribute() {
             Some(digests) => update.add(DIGESTS, digests),
             None => update,
@@ -134,8 +144,14 @@ impl Store {
     ///
     /// # Errors
     /// What DynamoDB reports.
-    pub async fn set_window(&self, id: &PersonId, until: Option<Timestamp>) -> Result<(), StoreError> {
-        let update = self.person_update().set_or_remove("window_until", until.map(time));
+    pub async fn set_window(
+        &self,
+        id: &PersonId,
+        until: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .person_update()
+            .set_or_remove("window_until", until.map(time));
         self.update(&id.pk(), update).await.map(|_| ())
     }
 
@@ -168,7 +184,10 @@ fn stop_attribute(name: Name) -> String {
 /// `000001732270000000 key` → the time and the key.
 fn register(value: &str) -> Option<(Timestamp, String)> {
     let (at, what) = value.split_once(' ')?;
-    Some((Timestamp::from_millisecond(at.parse().ok()?).ok()?, what.to_owned()))
+    Some((
+        Timestamp::from_millisecond(at.parse().ok()?).ok()?,
+        what.to_owned(),
+    ))
 }
 
 pub(super) fn decode(item: &Item) -> Result<PersonRow, StoreError> {
@@ -176,14 +195,22 @@ pub(super) fn decode(item: &Item) -> Result<PersonRow, StoreError> {
     let mut stops = BTreeMap::new();
     for (attribute, value) in reader.prefixed("stop_") {
         // Marks of events that this version does not know stop nothing.
-        let Some(name) = Name::ALL.iter().find(|name| name.as_str().replace('.', "_") == attribute) else { continue };
-        let AttributeValue::S(value) = value else { return Err(reader.corrupt("a stop is no text")) };
+        let Some(name) = Name::ALL
+            .iter()
+            .find(|name| name.as_str().replace('.', "_") == attribute)
+        else {
+            continue;
+        };
+        let AttributeValue::S(value) = value else {
+            return Err(reader.corrupt("a stop is no text"));
+        };
         let (at, event) = register(value).ok_or_else(|| reader.corrupt("a stop has no time"))?;
         stops.insert(*name, Mark { at, event });
     }
     let sent = match reader.text_opt("sent")? {
         Some(value) => {
-            let (at, automation) = register(&value).ok_or_else(|| reader.corrupt("sent has no time"))?;
+            let (at, automation) =
+                register(&value).ok_or_else(|| reader.corrupt("sent has no time"))?;
             Some(LastSent { at, automation })
         }
         None => None,

@@ -54,7 +54,9 @@ impl Update {
 
     /// Sets the attribute unless it has a value.
     pub(super) fn set_once(mut self, attribute: &str, value: AttributeValue) -> Update {
-        self.set.push(format!("#{attribute} = if_not_exists(#{attribute}, :{attribute})"));
+        self.set.push(format!(
+            "#{attribute} = if_not_exists(#{attribute}, :{attribute})"
+        ));
         self.values.insert(format!(":{attribute}"), value);
         self
     }
@@ -86,7 +88,11 @@ impl Update {
 
     fn expression(&self) -> String {
         let clause = |word: &str, parts: &[String]| {
-            if parts.is_empty() { String::new() } else { format!("{word} {} ", parts.join(", ")) }
+            if parts.is_empty() {
+                String::new()
+            } else {
+                format!("{word} {} ", parts.join(", "))
+            }
         };
         let mut text = clause("SET", &self.set);
         text.push_str(&clause("REMOVE", &self.remove));
@@ -100,7 +106,9 @@ pub(super) fn aliases(expressions: &[&str]) -> HashMap<String, String> {
     let mut names = HashMap::new();
     for expression in expressions {
         for part in expression.split('#').skip(1) {
-            let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(part.len());
+            let end = part
+                .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .unwrap_or(part.len());
             let (name, _) = part.split_at(end);
             names.insert(format!("#{name}"), name.to_owned());
         }
@@ -206,7 +214,10 @@ mod tests {
 
     #[test]
     fn every_name_gets_its_alias() {
-        let names = aliases(&["attribute_not_exists(#pk) OR #expires_at <= :now", "SET #a=:a, #seen_paid = :b"]);
+        let names = aliases(&[
+            "attribute_not_exists(#pk) OR #expires_at <= :now",
+            "SET #a=:a, #seen_paid = :b",
+        ]);
         let mut keys: Vec<_> = names.keys().map(String::as_str).collect();
         keys.sort_unstable();
         assert_eq!(keys, ["#a", "#expires_at", "#pk", "#seen_paid"]);

@@ -29,7 +29,7 @@ pub(super) fn text(value: impl Into<String>) -> AttributeValue {
 }
 
 /// A number.
-pub(super) fn number(value: impl ToString) -> AttributeValue {
+pub(super) fn number(value: impl ToString + Copy) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
@@ -61,12 +61,16 @@ pub(super) fn expired_by(now: Timestamp) -> AttributeValue {
 
 /// `at` moved by milliseconds, kept within what an instant can be.
 pub(super) fn later(at: Timestamp, millis: i64) -> Timestamp {
-    Timestamp::from_millisecond(at.as_millisecond().saturating_add(millis)).unwrap_or(Timestamp::MAX)
+    Timestamp::from_millisecond(at.as_millisecond().saturating_add(millis))
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// A new row: its key and the schema's version.
 pub(super) fn row(pk: &str) -> Item {
-    Item::from([(KEY.to_owned(), text(pk)), ("v".to_owned(), number(SCHEMA_VERSION))])
+    Item::from([
+        (KEY.to_owned(), text(pk)),
+        ("v".to_owned(), number(SCHEMA_VERSION)),
+    ])
 }
 
 /// Compresses.
@@ -102,7 +106,10 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn corrupt(&self, problem: impl Into<String>) -> StoreError {
-        StoreError::Corrupt { kind: self.kind, problem: problem.into() }
+        StoreError::Corrupt {
+            kind: self.kind,
+            problem: problem.into(),
+        }
     }
 
     fn wrong(&self, name: &str) -> StoreError {
@@ -112,7 +119,9 @@ impl<'a> Reader<'a> {
     /// The key behind its prefix.
     pub(super) fn key(&self, prefix: &str) -> Result<String, StoreError> {
         let pk = self.text(KEY)?;
-        pk.strip_prefix(prefix).map(str::to_owned).ok_or_else(|| self.corrupt("pk has another prefix"))
+        pk.strip_prefix(prefix)
+            .map(str::to_owned)
+            .ok_or_else(|| self.corrupt("pk has another prefix"))
     }
 
     pub(super) fn text(&self, name: &str) -> Result<String, StoreError> {
@@ -146,7 +155,9 @@ impl<'a> Reader<'a> {
     pub(super) fn time_opt(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
         match self.number_opt(name)? {
             None => Ok(None),
-            Some(millis) => Timestamp::from_millisecond(millis).map(Some).map_err(|_| self.wrong(name)),
+            Some(millis) => Timestamp::from_millisecond(millis)
+                .map(Some)
+                .map_err(|_| self.wrong(name)),
         }
     }
 
@@ -166,16 +177,21 @@ impl<'a> Reader<'a> {
     pub(super) fn packed_opt(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match self.item.get(name) {
             None => Ok(None),
-            Some(AttributeValue::B(blob)) => {
-                unpack(blob.as_ref()).map(Some).ok_or_else(|| self.corrupt(format!("{name} cannot be unpacked")))
-            }
+            Some(AttributeValue::B(blob)) => unpack(blob.as_ref())
+                .map(Some)
+                .ok_or_else(|| self.corrupt(format!("{name} cannot be unpacked"))),
             Some(_) => Err(self.wrong(name)),
         }
     }
 
     /// Names and texts of all attributes that begin with `prefix`.
-    pub(super) fn prefixed(&self, prefix: &str) -> impl Iterator<Item = (&'a str, &'a AttributeValue)> {
+    pub(super) fn prefixed(
+        &self,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a AttributeValue)> {
         let prefix = prefix.to_owned();
-        self.item.iter().filter_map(move |(name, value)| name.strip_prefix(prefix.as_str()).map(|rest| (rest, value)))
+        self.item.iter().filter_map(move |(name, value)| {
+            name.strip_prefix(prefix.as_str()).map(|rest| (rest, value))
+        })
     }
 }

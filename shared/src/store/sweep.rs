@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::list::Page;
 use super::request::{Item, aliases};
 use super::rows::{text, time};
-use super::table::{INDEX, KEY};
+use super::table::{INDEX, INDEX_RANGE, KEY};
 use super::{JobId, Store, StoreError, failed, keys};
 
 /// How many shards the index has, so that no single partition takes all writes.
@@ -69,8 +69,54 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed(&error))?;
-        let pk = |item: &Item| item.get(KEY).and_then(|pk| pk.as_s().ok()).and_then(|pk| RowKey::parse(pk));
-        let rows = answer.items.unwrap_or_default().iter().filter_map(pk).collect();
+        let pk = |item: &Item| {
+            item.get(KEY)
+                .and_then(|pk| pk.as_s().ok())
+                .and_then(|pk| RowKey::parse(pk))
+        };
+        let rows = answer
+            .items
+            .unwrap_or_default()
+            .iter()
+            .filter_map(pk)
+            .collect();
         Ok((rows, answer.last_evaluated_key.map(Page)))
+    }
+
+    /// The earliest time after `after` at which some row wants to be looked at, for a server that moves its
+    /// clock; `None`: nothing is left to do.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn next_sweep(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let condition = "#due_shard = :shard AND #sweep_at > :after";
+        let mut earliest: Option<Timestamp> = None;
+        for shard in 0..SHARDS {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(INDEX)
+                .key_condition_expression(condition)
+                .set_expression_attribute_names(Some(aliases(&[condition])))
+                .set_expression_attribute_values(Some(Item::from([
+                    (":shard".to_owned(), text(shard.to_string())),
+                    (":after".to_owned(), time(after)),
+                ])))
+                .limit(1)
+                .send()
+                .await
+                .map_err(|error| failed(&error))?;
+            let items = answer.items.unwrap_or_default();
+            let at = items
+                .first()
+                .and_then(|item| item.get(INDEX_RANGE))
+                .and_then(|at| at.as_n().ok());
+            let at = at
+                .and_then(|at| at.parse().ok())
+                .and_then(|at| Timestamp::from_millisecond(at).ok());
+            earliest = earliest.into_iter().chain(at).min();
+        }
+        Ok(earliest)
     }
 }

@@ -2,8 +2,9 @@
 //! tests, from the same names.
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType, StreamSpecification, StreamViewType, TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    TimeToLiveSpecification,
 };
 
 use super::{Store, StoreError, failed};
@@ -51,12 +52,18 @@ impl Store {
             .send()
             .await;
         if let Err(error) = made {
-            if error.as_service_error().is_some_and(|service| service.is_resource_in_use_exception()) {
+            if error
+                .as_service_error()
+                .is_some_and(|service| service.is_resource_in_use_exception())
+            {
                 return Ok(());
             }
             return Err(failed(&error));
         }
-        let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name(TTL).build();
+        let ttl = TimeToLiveSpecification::builder()
+            .enabled(true)
+            .attribute_name(TTL)
+            .build();
         self.client
             .update_time_to_live()
             .table_name(&self.table)
@@ -73,17 +80,29 @@ fn index() -> Result<GlobalSecondaryIndex, StoreError> {
         .index_name(INDEX)
         .key_schema(key(INDEX_HASH, KeyType::Hash)?)
         .key_schema(key(INDEX_RANGE, KeyType::Range)?)
-        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+        .projection(
+            Projection::builder()
+                .projection_type(ProjectionType::KeysOnly)
+                .build(),
+        )
         .build()
         .map_err(|_| unbuildable())
 }
 
 fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition, StoreError> {
-    AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().map_err(|_| unbuildable())
+    AttributeDefinition::builder()
+        .attribute_name(name)
+        .attribute_type(kind)
+        .build()
+        .map_err(|_| unbuildable())
 }
 
 fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement, StoreError> {
-    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().map_err(|_| unbuildable())
+    KeySchemaElement::builder()
+        .attribute_name(name)
+        .key_type(kind)
+        .build()
+        .map_err(|_| unbuildable())
 }
 
 fn unbuildable() -> StoreError {

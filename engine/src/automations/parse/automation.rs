@@ -14,17 +14,18 @@ use super::super::model::{
 use super::super::{fields, spec, syntax};
 use super::message::{expr, text};
 use super::reader::{Ctx, Entry, Node};
-use super::{at, kinds, tables};
+use super::{at, tables};
 
 /// Least wait after an abandoned checkout: without it buyers would be messaged while they type.
 const CHECKOUT_WAIT_MIN: SignedDuration = SignedDuration::from_mins(15);
 
 pub(super) fn automation<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, file: &Automations) -> Automation {
-    node.unknown_keys(ctx, |_| false);
+    node.unknown_keys(ctx, |_| false, &[]);
     let on = events(ctx, node, "on");
     let source = source(ctx, node, &on, file);
     let when = node.get("when").and_then(|entry| expr(ctx, &entry));
-    let steps = steps(ctx, node, &on);
+    let country = file.defaults.country.as_deref();
+    let steps = steps(ctx, node, &on, country);
     let stop_on = stop_on(ctx, node);
     Automation {
         source,
@@ -38,7 +39,7 @@ pub(super) fn automation<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, file: &Auto
         if_unknown: tables::if_unknown(ctx, node),
         channel: ctx.name_of(node, "channel"),
         locale: node.get("locale").and_then(|entry| locale(ctx, &entry)),
-        to: node.get("to").and_then(|entry| recipient(ctx, &entry)),
+        to: node.get("to").and_then(|entry| recipient(ctx, &entry, country)),
         steps,
         on,
     }
@@ -84,8 +85,8 @@ fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], file: &Automa
     let found = tables::sources(ctx, &entry);
     for (name, span) in &found {
         let kind = file.sources.get(name).map_or(name.as_str(), |source| source.kind.as_str());
-        let Some(makes) = kinds::kind(kind) else { continue };
-        for event in on.iter().filter(|event| !makes.events.contains(event)) {
+        let Some(provider) = shared::sources::by_kind(kind) else { continue };
+        for event in on.iter().filter(|event| !provider.events().contains(event)) {
             ctx.error(span, format!("{name} never makes {event}"));
         }
     }
@@ -135,14 +136,17 @@ fn send_hours<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<SendHours> {
 }
 
 /// `to`: a literal number must be valid.
-fn recipient<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<Text> {
+fn recipient<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>, country: Option<&str>) -> Option<Text> {
     let found = text(ctx, entry)?;
-    if syntax::is_literal(&found.0) && tables::phone(&found.0).is_none() {
+    if !syntax::is_literal(&found.0) {
+        return Some(found);
+    }
+    if let Err(said) = tables::phone(&found.0, country) {
         let message = match syntax::expression(&found.0) {
             Ok(uses) if uses.fields.iter().any(|field| field.path.contains('.')) => {
                 format!("to is a text: to = \"{{{{ {} }}}}\"", found.0)
             }
-            _ => format!("\"{}\" is no valid phone number: write it with + and country code, like +5511987654321", found.0),
+            _ => said,
         };
         ctx.error(&entry.span(), message);
         return None;
@@ -209,7 +213,7 @@ fn family(event: Name) -> String {
 }
 
 /// The steps of an automation; a single action is one.
-fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) -> Vec<Step> {
+fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], country: Option<&str>) -> Vec<Step> {
     let later = spec::LATER_ACTIONS.iter().any(|key| node.has(key));
     let Some(entry) = node.get("steps") else {
         if !node.has("message") {
@@ -222,7 +226,7 @@ fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) -> Vec<Step> {
         if later {
             ctx.error(&node.header, format!("{} has two actions: use steps = [ … ] for several actions", node.path));
         }
-        return step(ctx, node, on, None).into_iter().collect();
+        return step(ctx, node, on, false, country).into_iter().collect();
     };
     if node.has("message") || later {
         let message = format!("{} has an action beside steps: use steps = [ … ] for several actions", node.path);
@@ -243,15 +247,17 @@ fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) -> Vec<Step> {
     }
     let mut found: Vec<Step> = Vec::new();
     let mut keys = BTreeSet::new();
-    for (index, value) in list.iter().enumerate() {
+    for value in list.iter() {
         let DeValue::Table(table) = value.get_ref() else {
             ctx.wrong_type(entry.key, value);
             continue;
         };
-        let path = format!("{}.steps[{index}]", node.path);
+        // Numbered as the model has them: a step that cannot be read is not in it.
+        let path = format!("{}.steps[{}]", node.path, found.len());
+        ctx.site(&path, &value.span());
         let inner = Node { spec: &spec::STEP, path, header: value.span(), table };
-        inner.unknown_keys(ctx, |_| false);
-        let Some(one) = step(ctx, &inner, on, Some(index)) else { continue };
+        inner.unknown_keys(ctx, |_| false, &[]);
+        let Some(one) = step(ctx, &inner, on, true, country) else { continue };
         if !keys.insert(one.action.key()) {
             let message = format!("{} twice in {}: a job's key needs each action once", one.action.key(), node.path);
             ctx.error(&value.span(), message);
@@ -261,9 +267,14 @@ fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) -> Vec<Step> {
     found
 }
 
-/// One step; `index` is `None` where the automation itself is the step.
-fn step<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], index: Option<usize>) -> Option<Step> {
-    let in_list = index.is_some();
+/// One step; not `in_list` where the automation itself is the step. `country` reads a literal `to`.
+fn step<'t>(
+    ctx: &mut Ctx<'t>,
+    node: &Node<'_, 't>,
+    on: &[Name],
+    in_list: bool,
+    country: Option<&str>,
+) -> Option<Step> {
     if in_list {
         let later = spec::LATER_ACTIONS.iter().filter(|key| node.has(key)).count();
         match (node.has("message"), later) {
@@ -285,7 +296,7 @@ fn step<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], index: Option<u
     let (when, to, channel) = if in_list {
         (
             node.get("when").and_then(|entry| expr(ctx, &entry)),
-            node.get("to").and_then(|entry| recipient(ctx, &entry)),
+            node.get("to").and_then(|entry| recipient(ctx, &entry, country)),
             ctx.name_of(node, "channel"),
         )
     } else {

@@ -12,7 +12,7 @@ use super::reader::{Ctx, Node, Value};
 use super::{at, places};
 
 pub(super) fn hours<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Hours {
-    node.unknown_keys(ctx, |key| days(key).is_some());
+    node.unknown_keys(ctx, |key| days(key).is_some(), &WEEKDAYS);
     let mut week: BTreeMap<WeekdayKey, Vec<OpenSpan>> = BTreeMap::new();
     let mut named: BTreeMap<WeekdayKey, String> = BTreeMap::new();
     for (key, value) in node.table {

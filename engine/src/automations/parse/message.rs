@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::diagnostic::nearest;
@@ -18,7 +19,7 @@ const MEDIA: [(&str, MediaKind); 4] = [
 ];
 
 pub(super) fn message<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Message {
-    node.unknown_keys(ctx, |_| false);
+    node.unknown_keys(ctx, |_| false, &[]);
     let text = by_locale(ctx, node, "text", text);
     let template = by_locale(ctx, node, "template", template);
     let values = by_locale(ctx, node, "values", texts);
@@ -94,6 +95,8 @@ fn by_locale<'t, T>(
         return read(ctx, &entry).map(ByLocale::All);
     };
     let mut found = BTreeMap::new();
+    let first = table.keys().map(Spanned::span).min_by_key(|span| span.start);
+    ctx.site(&entry.path, &first.unwrap_or_else(|| entry.span()));
     if table.is_empty() {
         ctx.error(&entry.span(), format!("{key} has no locale: {key}.pt-BR = …"));
     }
@@ -110,10 +113,10 @@ fn by_locale<'t, T>(
             continue;
         }
         let inner = Entry { key: entry.key, path: format!("{}.{locale}", entry.path), value };
-        if let Some(one) = read(ctx, &inner) {
-            if found.insert(locale.clone(), one).is_some() {
-                ctx.error(&name.span(), format!("{key}.{locale} twice"));
-            }
+        if let Some(one) = read(ctx, &inner)
+            && found.insert(locale.clone(), one).is_some()
+        {
+            ctx.error(&name.span(), format!("{key}.{locale} twice"));
         }
     }
     (!found.is_empty()).then_some(ByLocale::Each(found))

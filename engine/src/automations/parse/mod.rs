@@ -3,7 +3,7 @@
 mod at;
 mod automation;
 mod hours;
-pub(crate) mod kinds;
+mod kinds;
 mod message;
 pub(crate) mod places;
 mod reader;
@@ -19,6 +19,7 @@ use super::model::{AUTOMATIONS_MAX, Automations};
 use super::spec;
 use reader::{Ctx, Node, Value, name_problem};
 
+pub(crate) use message::key_of;
 pub(crate) use reader::Sites;
 
 /// What reading a file gives: as much of it as could be understood, and what could not.
@@ -28,6 +29,10 @@ pub(crate) struct Parsed {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Tables that something names: kind and name.
     pub(crate) used: BTreeSet<(&'static str, String)>,
+    /// Kinds of tables of which some name was wrong.
+    pub(crate) doubtful: BTreeSet<&'static str>,
+    /// Some of it is no TOML.
+    pub(crate) broken: bool,
 }
 
 /// Reads a file that has passed `callbell check` before it was pushed.
@@ -43,10 +48,7 @@ pub fn parse(text: &str) -> Result<Automations, Vec<Diagnostic>> {
 pub(crate) fn read(text: &str) -> Parsed {
     let mut ctx = Ctx::new(text);
     let (document, problems) = DeTable::parse_recoverable(text);
-    for problem in problems {
-        let span = problem.span().unwrap_or(0..0);
-        ctx.error(&span, format!("this is no TOML: {}", problem.message()));
-    }
+    syntax(&mut ctx, &problems);
     let broken: BTreeSet<usize> = ctx.diagnostics.iter().map(|one| one.line).collect();
     let document = document.get_ref();
     let kinds = top_level(&mut ctx, document);
@@ -71,7 +73,39 @@ pub(crate) fn read(text: &str) -> Parsed {
     let syntax: Vec<Diagnostic> = diagnostics.drain(..count.min(diagnostics.len())).collect();
     diagnostics.retain(|one| !broken.contains(&one.line));
     diagnostics.splice(0..0, syntax);
-    Parsed { automations, sites: ctx.sites, diagnostics, used: ctx.used }
+    Parsed {
+        automations,
+        sites: ctx.sites,
+        diagnostics,
+        used: ctx.used,
+        doubtful: ctx.doubtful,
+        broken: !problems.is_empty(),
+    }
+}
+
+/// Reports what is no TOML.
+fn syntax(ctx: &mut Ctx<'_>, problems: &[toml::de::Error]) {
+    // The keys of a table that is there twice fall into the first one and repeat its keys.
+    let mut within_second = 0;
+    for problem in problems {
+        let span = problem.span().unwrap_or(0..0);
+        let message = problem.message();
+        let text = ctx.source.text;
+        let name = text.get(span.clone()).unwrap_or_default();
+        if message != "duplicate key" {
+            ctx.error(&span, format!("this is no TOML: {message}"));
+            continue;
+        }
+        let header = ctx.header(&span);
+        if header != span || text.get(span.end..).is_some_and(|rest| rest.starts_with(']')) {
+            let next = text.get(span.end..).and_then(|rest| rest.find("\n["));
+            within_second = next.map_or(text.len(), |next| span.end + next);
+            let kind = text.get(header.start..span.start).unwrap_or_default();
+            ctx.error(&header, format!("{kind}{name}] twice: a name is used once"));
+        } else if span.start >= within_second {
+            ctx.error(&span, format!("{name} twice in one table"));
+        }
+    }
 }
 
 type Kinds<'a, 't> = BTreeMap<&'static str, &'a Spanned<DeValue<'t>>>;
@@ -183,7 +217,7 @@ mod tests {
     #[test]
     fn the_shop_is_read() {
         let text = include_str!("../../../../examples/shop.toml");
-        let file = parse(text).unwrap_or_else(|wrong| panic!("{}", super::super::render("shop.toml", &wrong)));
+        let file = parse(text).unwrap_or_else(|wrong| panic!("{}", super::super::listing("shop.toml", &wrong)));
         assert_eq!(file.defaults.channel.as_deref(), Some("shop"));
         assert_eq!(file.automations.len(), 4);
         assert_eq!(file.automations["abandoned-cart"].steps.len(), 2);

@@ -25,6 +25,8 @@ pub(crate) struct Ctx<'t> {
     pub(crate) names: BTreeMap<&'static str, BTreeSet<String>>,
     /// Tables that something names: kind and name.
     pub(crate) used: BTreeSet<(&'static str, String)>,
+    /// Kinds of tables of which some name was wrong.
+    pub(crate) doubtful: BTreeSet<&'static str>,
 }
 
 impl<'t> Ctx<'t> {
@@ -35,15 +37,12 @@ impl<'t> Ctx<'t> {
             sites: Sites::new(),
             names: BTreeMap::new(),
             used: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
         }
     }
 
     pub(crate) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
         self.diagnostics.push(self.source.diagnostic(Severity::Error, span, message.into()));
-    }
-
-    pub(crate) fn warning(&mut self, span: &Range<usize>, message: impl Into<String>) {
-        self.diagnostics.push(self.source.diagnostic(Severity::Warning, span, message.into()));
     }
 
     /// Notes the place of a value that was read without a mistake.
@@ -60,6 +59,7 @@ impl<'t> Ctx<'t> {
         }
         let names = known.into_iter().flatten().map(String::as_str);
         let message = format!("no [{kind}.x] called \"{name}\"{}", suggestion(name, names));
+        self.doubtful.insert(kind);
         self.error(span, message);
         None
     }
@@ -101,8 +101,9 @@ impl<'a, 't> Node<'a, 't> {
         self.table.contains_key(name)
     }
 
-    /// Reports keys that the table does not have. `also` says which others are right.
-    pub(crate) fn unknown_keys(&self, ctx: &mut Ctx<'t>, also: impl Fn(&str) -> bool) {
+    /// Reports keys that the table does not have. `also` says which others are right, `others` how to
+    /// name them in a list.
+    pub(crate) fn unknown_keys(&self, ctx: &mut Ctx<'t>, also: impl Fn(&str) -> bool, others: &[&'static str]) {
         for (key, _) in self.table {
             let name: &str = key.get_ref();
             if self.spec.key(name).is_some() || also(name) {
@@ -112,7 +113,7 @@ impl<'a, 't> Node<'a, 't> {
                 ctx.error(&key.span(), format!("{name} is not known yet in this version"));
                 continue;
             }
-            let known = self.spec.keys.iter().map(|key| key.name);
+            let known = self.spec.keys.iter().map(|key| key.name).chain(others.iter().copied());
             let table = if self.spec.kind == "step" { "a step".to_owned() } else { self.spec.header() };
             let message = match nearest(name, known.clone()) {
                 Some(near) => format!("unknown key {name}; did you mean {near}?"),

@@ -31,8 +31,9 @@ pub(super) fn defaults<'t>(ctx: &mut Ctx<'t>, value: Option<&Value<'t>>) -> Defa
         }
     };
     let node = Node { spec: &spec::DEFAULTS, path: "defaults".to_owned(), header, table };
-    node.unknown_keys(ctx, |_| false);
+    node.unknown_keys(ctx, |_| false, &[]);
     let place = place(ctx, &node);
+    let only_to = only_to(ctx, &node, place.country.as_deref());
     Defaults {
         locale: place.locale.unwrap_or_else(|| "en".to_owned()),
         locale_by_country: locale_by_country(ctx, &node),
@@ -42,7 +43,7 @@ pub(super) fn defaults<'t>(ctx: &mut Ctx<'t>, value: Option<&Value<'t>>) -> Defa
         send_hours: ctx.name_of(&node, "send_hours"),
         give_up_after: give_up_after(ctx, &node),
         if_unknown: if_unknown(ctx, &node).unwrap_or(IfUnknown::Hold),
-        only_to: only_to(ctx, &node),
+        only_to,
         rate: ctx.int(&node, "rate").unwrap_or(RATE_DEFAULT),
         paused: ctx.bool(&node, "paused").unwrap_or(false),
     }
@@ -112,27 +113,27 @@ pub(super) fn if_unknown<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<I
     Some(if word == "resend" { IfUnknown::Resend } else { IfUnknown::Hold })
 }
 
-fn only_to<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<Vec<String>> {
+fn only_to<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, country: Option<&str>) -> Option<Vec<String>> {
     let entry = node.get("only_to")?;
     let mut found = Vec::new();
     for (text, span) in ctx.strings(&entry, false) {
-        match phone(text) {
-            Some(number) => found.push(number),
-            None => {
-                let message = format!("\"{text}\" is no valid phone number: write it with + and country code, like +5511987654321");
-                ctx.error(&span, message);
-            }
+        match phone(text, country) {
+            Ok(number) => found.push(number),
+            Err(said) => ctx.error(&span, said),
         }
     }
     Some(found)
 }
 
-/// E.164, where the text is a valid number with its country code.
-pub(super) fn phone(text: &str) -> Option<String> {
-    let digits: String = text.chars().filter(|c| !" -().".contains(*c)).collect();
-    let number = digits.strip_prefix('+')?;
-    let right = number.bytes().all(|byte| byte.is_ascii_digit()) && (8..=15).contains(&number.len());
-    right.then(|| digits.clone())
+/// E.164.
+///
+/// # Errors
+/// The whole sentence that says what to write.
+pub(super) fn phone(text: &str, country: Option<&str>) -> Result<String, String> {
+    match crate::phone::read(text, country) {
+        Ok(phone) => Ok(phone.e164),
+        Err(reason) => Err(format!("\"{text}\" is no valid phone number ({reason}): write it with + and country code, like +5511987654321")),
+    }
 }
 
 /// 32 hex digits in small letters; dashes are taken out.
@@ -143,7 +144,7 @@ pub(super) fn uuid(text: &str) -> Option<String> {
 }
 
 pub(super) fn channel<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Channel {
-    node.unknown_keys(ctx, |_| false);
+    node.unknown_keys(ctx, |_| false, &[]);
     let uuid = ctx.parsed(node, "uuid", |text| {
         uuid(text).ok_or_else(|| format!("\"{text}\" is no uuid of 32 hex digits: use the one from \"callbell channels\""))
     });
@@ -161,7 +162,7 @@ pub(super) fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> SourceTable 
     let kind = source_kind(ctx, node, &name);
     // A kind of a later version has keys of its own: one report is enough.
     if kind.is_some() {
-        node.unknown_keys(ctx, |_| false);
+        node.unknown_keys(ctx, |_| false, &[]);
     }
     let kind = kind.unwrap_or(name);
     let phone_from = phone_from(ctx, node, &kind);
@@ -174,7 +175,7 @@ fn source_kind<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, name: &str) -> Option
         Some(entry) => (ctx.string(&entry)?, entry.span()),
         None => (name, node.header.clone()),
     };
-    if kinds::kind(text).is_some() {
+    if shared::sources::by_kind(text).is_some() {
         return Some(text.to_owned());
     }
     let known = kinds::names();
@@ -225,6 +226,7 @@ pub(super) fn channel_for_each<'t>(ctx: &mut Ctx<'t>, document: &DeTable<'t>, fi
         one.channel.is_none() && !by_source && one.steps.iter().any(|step| step.channel.is_none())
     });
     if unclear {
+        ctx.doubtful.insert("channel");
         let message = format!("which channel sends? [defaults] channel = \"{}\"; there are: {}", names.first().unwrap_or(&""), names.join(", "));
         ctx.error(&header, message);
     }
@@ -235,7 +237,7 @@ pub(super) fn sources<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Vec<(Stri
     let mut found = Vec::new();
     for (text, span) in ctx.strings(entry, true) {
         let named = ctx.names.get("source").is_some_and(|names| names.contains(text));
-        if named || kinds::kind(text).is_some() {
+        if named || shared::sources::by_kind(text).is_some() {
             ctx.used.insert(("source", text.to_owned()));
             found.push((text.to_owned(), span));
         } else if spec::LATER_KINDS.contains(&text) {

@@ -1,0 +1,220 @@
+//! What happens by itself: the stream feeds `deliver`, every minute it is woken, and a moved clock lets
+//! pass what would have come due meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use shared::store::{EventFilter, EventRow, JobFilter, JobRow, Status, Store, StoreError};
+
+use super::World;
+use super::table::{self, Stream};
+
+/// How often the stream is read, in milliseconds; a Lambda poller does it four times a second.
+const STREAM_POLL_MS: u64 = 20;
+/// Records of one batch, as template.yaml has it.
+const BATCH: usize = 25;
+/// How often the clock is looked at for a new minute, in milliseconds.
+const MINUTE_POLL_MS: u64 = 500;
+/// Longest that a moved clock follows what comes due on the way, in seconds; then it jumps.
+const FOLLOW_SECONDS_MAX: u64 = 45;
+/// How often an idle question looks again, in milliseconds.
+const IDLE_POLL_MS: u64 = 50;
+/// What the schedule and a moved clock wait for at most until the stream was read, in seconds.
+const SETTLE_SECONDS_MAX: u64 = 90;
+
+/// Feeds the stream's lane to `deliver`, in batches, one after the other.
+pub(super) async fn stream(world: Arc<World>) {
+    let mut reader = Some(world.engine.stream());
+    while !world.is_stopping() {
+        let Some(stream) = reader.take() else {
+            return;
+        };
+        // The engine works on files: not on a thread that answers requests.
+        let read = tokio::task::spawn_blocking(move || read(stream)).await;
+        let Ok((stream, records)) = read else {
+            return;
+        };
+        reader = Some(stream);
+        let records = match records {
+            Ok(records) => records,
+            Err(error) => {
+                (world.notice)(&error.to_string());
+                Vec::new()
+            }
+        };
+        let any = !records.is_empty();
+        let wanted: Vec<_> = records.into_iter().filter(table::is_in_lane).collect();
+        for batch in wanted.chunks(BATCH) {
+            world.functions().batch(batch.to_vec()).await;
+        }
+        if !any {
+            // Everything that stood in the stream when this round began has been dealt with.
+            world.rounds.send_modify(|rounds| *rounds += 1);
+            tokio::time::sleep(Duration::from_millis(STREAM_POLL_MS)).await;
+        }
+    }
+}
+
+fn read(mut stream: Stream) -> (Stream, Result<Vec<serde_json::Value>, table::EngineError>) {
+    let records = stream.next();
+    (stream, records)
+}
+
+/// Wakes `deliver` whenever the clock enters another minute.
+pub(super) async fn minutes(world: Arc<World>) {
+    let mut last = minute(world.clock.now());
+    while !world.is_stopping() {
+        tokio::time::sleep(Duration::from_millis(MINUTE_POLL_MS)).await;
+        let now = minute(world.clock.now());
+        if now != last {
+            last = now;
+            world.sweep().await;
+            if let Err(error) = world.engine.expire() {
+                (world.notice)(&error.to_string());
+            }
+        }
+    }
+}
+
+fn minute(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(60)
+}
+
+impl World {
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// The minute's sweep, one at a time as on AWS.
+    pub(super) async fn sweep(&self) {
+        let _one = self.sweeping.lock().await;
+        self.functions().minute(self.clock.now()).await;
+    }
+
+    /// Waits until everything that stands in the stream now was dealt with.
+    pub(super) async fn settle(&self) {
+        let mut rounds = self.rounds.subscribe();
+        // The round under way may have read before what we wait for was written.
+        let wanted = rounds.borrow_and_update().saturating_add(2);
+        let waiting = rounds.wait_for(|rounds| *rounds >= wanted);
+        let limit = Duration::from_secs(SETTLE_SECONDS_MAX);
+        let _ = tokio::time::timeout(limit, waiting).await;
+    }
+
+    /// Moves the clock, stopping wherever something comes due on the way, so that a reminder or a retry
+    /// acts at its own time and not after all of them have passed.
+    ///
+    /// # Errors
+    /// What the store reports; the clock has moved all the same.
+    pub(super) async fn advance(&self, by: SignedDuration) -> Result<(), StoreError> {
+        let _one = self.moving.lock().await;
+        let started = Instant::now();
+        self.settle().await;
+        let target = self
+            .clock
+            .now()
+            .saturating_add(by)
+            .unwrap_or(Timestamp::MAX);
+        let mut passed = self.clock.now();
+        let mut followed = Ok(());
+        while started.elapsed() < Duration::from_secs(FOLLOW_SECONDS_MAX) {
+            let next = match self.store.next_sweep(passed).await {
+                Ok(Some(next)) if next <= target => next,
+                Ok(_) => break,
+                Err(error) => {
+                    followed = Err(error);
+                    break;
+                }
+            };
+            passed = next;
+            self.move_to(next);
+            self.sweep().await;
+            self.settle().await;
+        }
+        self.move_to(target);
+        self.sweep().await;
+        self.settle().await;
+        followed
+    }
+
+    /// Moves the clock to an instant, never back.
+    fn move_to(&self, at: Timestamp) {
+        let by = at.duration_since(self.clock.now());
+        if by.is_positive() {
+            self.shift(by);
+        }
+    }
+
+    /// Waits until nothing is due any more; `false` where the time ran out first.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub(super) async fn idle(&self, limit: Duration) -> Result<bool, StoreError> {
+        let started = Instant::now();
+        loop {
+            self.settle().await;
+            // Who asks for the rest does not want to wait for the minute.
+            self.sweep().await;
+            self.settle().await;
+            if !self.is_work_left().await? {
+                return Ok(true);
+            }
+            if started.elapsed() >= limit {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(IDLE_POLL_MS)).await;
+        }
+    }
+
+    /// Whether something would go out now: a job that waits for a pause, a hold or its own time would
+    /// not, nor one whose worker was killed and whose lease still holds.
+    async fn is_work_left(&self) -> Result<bool, StoreError> {
+        let due = JobFilter {
+            status: Some(Status::Due),
+            ..JobFilter::default()
+        };
+        let due = all_jobs(&self.store, &due).await?;
+        let now = self.clock.now();
+        if !due.iter().any(|job| job.next_at <= now) {
+            return Ok(false);
+        }
+        Ok(self.store.paused().await?.is_none())
+    }
+}
+
+/// Every job that matches.
+///
+/// # Errors
+/// What the store reports.
+pub async fn all_jobs(store: &Store, filter: &JobFilter) -> Result<Vec<JobRow>, StoreError> {
+    let (mut jobs, mut page) = (Vec::new(), None);
+    loop {
+        let (rows, next) = store.list_jobs(filter, page).await?;
+        jobs.extend(rows);
+        match next {
+            Some(next) => page = Some(next),
+            None => break,
+        }
+    }
+    jobs.sort_by(|a, b| (a.created_at, &a.key).cmp(&(b.created_at, &b.key)));
+    Ok(jobs)
+}
+
+/// Every event that matches.
+///
+/// # Errors
+/// What the store reports.
+pub async fn all_events(store: &Store, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
+    let (mut events, mut page) = (Vec::new(), None);
+    loop {
+        let (rows, next) = store.list_events(filter, page).await?;
+        events.extend(rows);
+        match next {
+            Some(next) => page = Some(next),
+            None => break,
+        }
+    }
+    events.sort_by(|a, b| (a.received_at, &a.key).cmp(&(b.received_at, &b.key)));
+    Ok(events)
+}

@@ -1,0 +1,90 @@
+//! The automations file, pushed at start and whenever it changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::automations::listing;
+
+use super::{World, secrets};
+use crate::project::{self, Files};
+use crate::standin::AccountData;
+
+/// How often the file is looked at, in milliseconds.
+const WATCH_MS: u64 = 300;
+
+/// Looks at the file again and again; what is wrong with it is said, and the last good one stays.
+pub(super) async fn watch(world: Arc<World>, path: std::path::PathBuf, mut seen: Option<Files>) {
+    while !*world.stopping.borrow() {
+        tokio::time::sleep(Duration::from_millis(WATCH_MS)).await;
+        // An editor may be between removing and writing the file: the next look finds it.
+        let Ok(files) = Files::read(&path) else {
+            continue;
+        };
+        if seen.as_ref() != Some(&files) {
+            world.push(&files).await;
+            seen = Some(files);
+        }
+    }
+}
+
+impl World {
+    /// Checks the files and pushes them; says what is wrong instead where something is.
+    pub(super) async fn push(&self, files: &Files) {
+        let name = files.path.display().to_string();
+        let checked = match files.check() {
+            Ok(checked) => checked,
+            Err(diagnostics) => {
+                (self.notice)(&format!(
+                    "{}{name} is not pushed",
+                    listing(&name, &diagnostics)
+                ));
+                return;
+            }
+        };
+        let warnings = listing(&name, &checked.warnings);
+        if !warnings.is_empty() {
+            (self.notice)(warnings.trim_end());
+        }
+        let connections = project::connections(&checked.automations);
+        let pushed = match self.store.config().await {
+            // What was pushed before a restart need not become a version again.
+            Ok(Some(row)) if row.file == files.text && row.templates == files.templates => {
+                Ok(row.version)
+            }
+            Ok(_) => {
+                self.store
+                    .push_config(&files.text, &files.templates, &connections)
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        match pushed {
+            Ok(version) => (self.notice)(&format!("{name} pushed: version {version}")),
+            Err(error) => (self.notice)(&format!("{name} could not be pushed: {error}")),
+        }
+        self.reload().await;
+    }
+
+    /// Takes over what was pushed last, whoever pushed it: new functions read it afresh, and the
+    /// stand-in's account has its channels, templates and teams.
+    pub(super) async fn reload(&self) {
+        if let Ok(Some(row)) = self.store.config().await
+            && let Ok(automations) = engine::automations::parse(&row.file)
+        {
+            let templates = project::templates(&row.templates);
+            let (channels, templates, teams) = project::account(&automations, &templates);
+            let tokens = self.secrets.apis.get(secrets::CALLBELL);
+            let tokens = tokens
+                .iter()
+                .map(|token| token.expose().to_owned())
+                .collect();
+            self.stand_in.set_account(AccountData {
+                tokens,
+                channels,
+                templates,
+                teams,
+            });
+        }
+        self.renew_functions();
+    }
+}

@@ -1,0 +1,105 @@
+//! Every file of `tests/fixtures/check` is a test: `x.toml` is checked, against `x.json` as its
+//! templates where that exists, and `x.txt` is what `callbell check` prints.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::super::templates::Templates;
+use super::check;
+
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().expect("a time")
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/check"))
+}
+
+/// Regenerate: `UPDATE=1 cargo test -p engine every_fixture`, and read the difference.
+#[test]
+fn every_fixture_says_what_it_should() {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder())
+        .expect("the fixtures")
+        .map(|file| file.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let mut wrong = Vec::new();
+    for path in files {
+        let text = std::fs::read_to_string(&path).expect("a file");
+        let templates = std::fs::read_to_string(path.with_extension("json")).ok();
+        let templates = templates.map(|json| Templates::from_json(&json).expect("templates"));
+        let said = check(&text, templates.as_ref(), now()).render("automations.toml");
+        let expected = path.with_extension("txt");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&expected, &said).expect("written");
+        }
+        if std::fs::read_to_string(&expected).unwrap_or_default() != said {
+            wrong.push(format!("--- {}\n{said}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn example(name: &str) -> String {
+    let path = format!("{}/../examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).expect("an example")
+}
+
+#[test]
+fn the_shop_is_right() {
+    let templates = Templates::from_json(&example("templates.json")).expect("templates");
+    for templates in [None, Some(&templates)] {
+        let report = check(&example("shop.toml"), templates, now());
+        assert_eq!(report.render("shop.toml"), "0 errors, 0 warnings; 4 automations, 5 messages, 2 locales\n");
+        assert!(report.automations.is_some());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_a_panic(text in ".{0,300}") {
+        check(&text, None, now());
+    }
+
+    /// A right file with a few bytes changed, cut and repeated.
+    #[test]
+    fn no_damaged_file_makes_a_panic(
+        start in 0usize..4_000,
+        length in 0usize..40,
+        instead in "[ -~\n\"'{}=\\[\\].é]{0,12}",
+    ) {
+        let whole: Vec<char> = example("shop.toml").chars().collect();
+        let start = start.min(whole.len());
+        let end = (start + length).min(whole.len());
+        let text: String = whole[..start].iter().copied().chain(instead.chars()).chain(whole[end..].iter().copied()).collect();
+        check(&text, None, now());
+    }
+
+    /// Right keys with wrong values.
+    #[test]
+    fn no_value_makes_a_panic(
+        table in prop::sample::select(vec!["defaults", "channel.x", "source.x", "hours.x", "message.x", "automation.x"]),
+        key in prop::sample::select(vec![
+            "on", "when", "at", "once", "steps", "text", "values", "template", "locale", "timezone", "mon-fri",
+            "closed", "open", "only_to", "rate", "give_up_after", "uuid", "to", "consent", "stop_on", "image",
+        ]),
+        value in prop_oneof![
+            "\"[^\"\\\\\\x00-\\x1f\\x7f]{0,30}\"",
+            "\\[\"[^\"\\\\\\x00-\\x1f\\x7f]{0,20}\"\\]",
+            "-?[0-9]{1,20}",
+            Just("{ a = 1 }".to_owned()),
+            Just("[{ message = \"x\", at = \"+9h\" }, 3]".to_owned()),
+            Just("2026-11-22".to_owned()),
+            Just("true".to_owned()),
+        ],
+    ) {
+        let text = format!("[{table}]\n{key} = {value}\n[automation.y]\non = \"order.paid\"\nmessage = \"x\"\n");
+        check(&text, None, now());
+    }
+}

@@ -1,0 +1,424 @@
+//! What expressions and texts see: the fields of automations.md, made from an event.
+//!
+//! A field that the event does not have is *undefined* to the engine: it prints as nothing, is false,
+//! equals nothing, and so do the fields below it. Money is a number, an instant is a [`Moment`].
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
+use minijinja::{Error, ErrorKind};
+use shared::event::{
+    Address, Body, Checkout, Customer, Event, FreeMap, Head, Item, Money, Order, Shipment,
+};
+
+use super::locale::{Home, Locale};
+use super::model::{Automations, Hours};
+
+/// First names of every path that the language knows. One that the event at hand lacks is absent, any
+/// other name is an error.
+pub const ROOTS: &[&str] = &["event", "customer", "order", "shipment", "checkout", "now"];
+
+/// Under this name filters find the [`Scope`]; no file can write it.
+pub(super) const SCOPE: &str = "%scope";
+
+/// What one expression or text is evaluated over.
+#[derive(Clone, Debug)]
+pub struct Scope(pub(super) Arc<Inner>);
+
+/// The fields, and what filters and functions need to know around them.
+#[derive(Clone)]
+pub(super) struct Inner {
+    roots: BTreeMap<&'static str, Value>,
+    /// `now` where the language has it: at sending time.
+    pub(super) now: Option<Timestamp>,
+    /// The event's own time, which `day` and `is_open` go by where there is no `now`.
+    pub(super) event_at: Timestamp,
+    /// Default zone of `date`, `time` and `day`.
+    pub(super) zone: TimeZone,
+    /// Zone of opening hours that name none.
+    pub(super) business_zone: TimeZone,
+    /// In which money, dates and times are written.
+    pub(super) locale: Locale,
+    /// Country whose phone numbers are printed without their country code.
+    pub(super) country: Option<String>,
+    /// ISO 4217.
+    pub(super) currency: Option<String>,
+    pub(super) hours: BTreeMap<String, Hours>,
+}
+
+impl fmt::Debug for Inner {
+    /// Nothing of the event: it is personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("locale", &self.locale)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scope {
+    /// The fields of `event`, without `now`: what an automation's own `when` and `consent` see. `home`
+    /// is where the event's source and channel are at home, see [`Home::of`].
+    pub fn new(automations: &Automations, home: &Home<'_>, event: &Event) -> Scope {
+        let mut roots = BTreeMap::new();
+        roots.insert("event", head(&event.event));
+        roots.insert("customer", customer(&event.customer));
+        let mut currency = None;
+        match &event.body {
+            Body::Order {
+                order: one,
+                shipment: parcel,
+            } => {
+                currency = Some(one.currency.clone());
+                roots.insert("order", order(one));
+                if let Some(parcel) = parcel {
+                    roots.insert("shipment", shipment(parcel));
+                }
+            }
+            Body::Checkout { checkout: one } => {
+                currency = Some(one.currency.clone());
+                roots.insert("checkout", checkout(one));
+            }
+            Body::Privacy { .. } => {}
+        }
+        let customers = event.customer.timezone.as_deref();
+        let zone = customers.and_then(|name| TimeZone::get(name).ok());
+        Scope(Arc::new(Inner {
+            roots,
+            now: None,
+            event_at: event.event.at,
+            zone: zone.unwrap_or_else(|| home.zone().zone.clone()),
+            business_zone: automations.defaults.timezone.zone.clone(),
+            locale: Locale::read(&automations.defaults.locale),
+            country: home.country().map(str::to_owned),
+            currency,
+            hours: automations.hours.clone(),
+        }))
+    }
+
+    /// With `now`: what a step's `when` and every text see.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Scope {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.now = Some(now);
+        inner.roots.insert("now", moment(now));
+        self
+    }
+
+    /// With money, dates and times written as `locale` (BCP 47) writes them.
+    #[must_use]
+    pub fn in_locale(mut self, locale: &str) -> Scope {
+        Arc::make_mut(&mut self.0).locale = Locale::read(locale);
+        self
+    }
+
+    /// The value at a path such as `order.created_at`; undefined where there is none.
+    pub fn field(&self, path: &str) -> Value {
+        let mut parts = path.split('.');
+        let root = parts
+            .next()
+            .and_then(|name| self.0.roots.get(name))
+            .cloned();
+        parts.fold(root.unwrap_or_default(), |value, name| {
+            value.get_attr(name).unwrap_or_default()
+        })
+    }
+
+    /// The instant at a path, also one that a free map holds as a text; `None` where the field is absent
+    /// or is no instant.
+    pub fn instant(&self, path: &str) -> Option<Timestamp> {
+        let value = self.field(path);
+        let text = || super::times::read_instant(value.as_str()?.trim(), self.zone());
+        value
+            .downcast_object_ref::<Moment>()
+            .map(|moment| moment.at)
+            .or_else(text)
+    }
+
+    /// The zone that `date` and `time` write in and `at HH:MM` means: the customer's, else the
+    /// business's.
+    pub fn zone(&self) -> &TimeZone {
+        &self.0.zone
+    }
+}
+
+impl Inner {
+    /// The moment that the text is read at.
+    pub(super) fn present(&self) -> Timestamp {
+        self.now.unwrap_or(self.event_at)
+    }
+}
+
+/// The root of names. Unknown ones are errors: a misspelt name must not count as absent.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub(super) scope: Scope,
+    pub(super) failures: super::expr::Failures,
+}
+
+impl Object for Root {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let name = key.as_str()?;
+        let inner = &self.scope.0;
+        if let Some(value) = inner.roots.get(name) {
+            return Some(value.clone());
+        }
+        if name == SCOPE {
+            return Some(Value::from_dyn_object(self.clone()));
+        }
+        let reason = match name {
+            "now" => {
+                "now is not known yet when the event arrives: move it to the step's when".into()
+            }
+            _ if ROOTS.contains(&name) => return Some(Value::UNDEFINED),
+            _ if super::expr::is_function(name) => return None,
+            _ => format!("unknown name {name}"),
+        };
+        Some(Value::from(Error::new(ErrorKind::UndefinedError, reason)))
+    }
+}
+
+/// An instant, with the zone that `in_zone` gave it. Prints as ISO 8601.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Moment {
+    pub(super) at: Timestamp,
+    pub(super) zone: Option<TimeZone>,
+}
+
+impl Object for Moment {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<std::cmp::Ordering> {
+        other
+            .downcast_ref::<Moment>()
+            .map(|other| self.at.cmp(&other.at))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.zone {
+            None => write!(f, "{}", self.at),
+            Some(zone) => {
+                let offset = zone.to_offset(self.at);
+                write!(f, "{}", self.at.display_with_offset(offset))
+            }
+        }
+    }
+}
+
+pub(super) fn moment(at: Timestamp) -> Value {
+    Value::from_object(Moment { at, zone: None })
+}
+
+/// A table of fields. What is absent is not in it.
+#[derive(Default)]
+struct Fields(BTreeMap<String, Value>);
+
+impl Fields {
+    fn put(mut self, name: &str, value: impl Into<Value>) -> Fields {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn opt(self, name: &str, value: Option<impl Into<Value>>) -> Fields {
+        match value {
+            Some(value) => self.put(name, value),
+            None => self,
+        }
+    }
+
+    fn text(self, name: &str, value: &str) -> Fields {
+        self.put(name, value)
+    }
+
+    fn opt_text(self, name: &str, value: Option<&String>) -> Fields {
+        self.opt(name, value.map(String::as_str))
+    }
+
+    fn time(self, name: &str, at: Timestamp) -> Fields {
+        self.put(name, moment(at))
+    }
+
+    fn money(self, name: &str, amount: Money) -> Fields {
+        self.put(name, amount.as_f64())
+    }
+
+    fn texts(self, name: &str, list: &[String]) -> Fields {
+        self.put(
+            name,
+            list.iter()
+                .map(String::as_str)
+                .map(Value::from)
+                .collect::<Value>(),
+        )
+    }
+
+    fn done(self) -> Value {
+        Value::from(self.0)
+    }
+}
+
+/// The word that `serde` writes for a variant.
+fn word(variant: &impl serde::Serialize) -> Value {
+    serde_json::to_value(variant)
+        .map(|json_value| json(&json_value))
+        .unwrap_or_default()
+}
+
+fn head(head: &Head) -> Value {
+    Fields::default()
+        .text("name", head.name.as_str())
+        .text("source", &head.source)
+        .text("kind", &head.kind)
+        .opt_text("account", head.account.as_ref())
+        .text("id", &head.id)
+        .time("at", head.at)
+        .done()
+}
+
+fn customer(customer: &Customer) -> Value {
+    Fields::default()
+        .opt_text("name", customer.name.as_ref())
+        .opt_text("first_name", customer.first_name.as_ref())
+        .opt_text("last_name", customer.last_name.as_ref())
+        .opt_text("phone", customer.phone.as_ref())
+        .opt_text("country", customer.country.as_ref())
+        .opt_text("email", customer.email.as_ref())
+        .opt_text("locale", customer.locale.as_ref())
+        .opt_text("timezone", customer.timezone.as_ref())
+        .opt_text("id", customer.id.as_ref())
+        .opt("accepts_marketing", customer.accepts_marketing)
+        .opt("accepts_email", customer.accepts_email)
+        .texts("tags", &customer.tags)
+        .done()
+}
+
+fn order(order: &Order) -> Value {
+    Fields::default()
+        .text("id", &order.id)
+        .text("number", &order.number)
+        .time("created_at", order.created_at)
+        .opt("paid_at", order.paid_at.map(moment))
+        .opt("cancelled_at", order.cancelled_at.map(moment))
+        .money("total", order.total)
+        .money("subtotal", order.subtotal)
+        .money("shipping", order.shipping)
+        .money("tax", order.tax)
+        .money("discount", order.discount)
+        .money("refunded", order.refunded)
+        .text("currency", &order.currency)
+        .put("payment_status", word(&order.payment_status))
+        .opt_text("payment_method", order.payment_method.as_ref())
+        .put("fulfillment_status", word(&order.fulfillment_status))
+        .put("items", items(&order.items))
+        .put("item_count", order.item_count)
+        .opt_text("status_url", order.status_url.as_ref())
+        .opt_text("payment_url", order.payment_url.as_ref())
+        .opt(
+            "shipping_address",
+            order.shipping_address.as_ref().map(address),
+        )
+        .opt(
+            "billing_address",
+            order.billing_address.as_ref().map(address),
+        )
+        .opt_text("shipping_method", order.shipping_method.as_ref())
+        .texts("discount_codes", &order.discount_codes)
+        .opt_text("note", order.note.as_ref())
+        .texts("tags", &order.tags)
+        .put("attributes", free_map(&order.attributes))
+        .put("channel", word(&order.channel))
+        .opt("is_first", order.is_first)
+        .put("test", order.test)
+        .opt_text("cancel_reason", order.cancel_reason.as_ref())
+        .done()
+}
+
+fn items(items: &[Item]) -> Value {
+    items.iter().map(item).collect()
+}
+
+fn item(item: &Item) -> Value {
+    Fields::default()
+        .text("title", &item.title)
+        .opt_text("variant", item.variant.as_ref())
+        .put("quantity", item.quantity)
+        .money("price", item.price)
+        .money("total", item.total)
+        .opt_text("sku", item.sku.as_ref())
+        .opt_text("product_id", item.product_id.as_ref())
+        .done()
+}
+
+fn address(address: &Address) -> Value {
+    Fields::default()
+        .opt_text("name", address.name.as_ref())
+        .opt_text("street", address.street.as_ref())
+        .opt_text("city", address.city.as_ref())
+        .opt_text("province", address.province.as_ref())
+        .opt_text("zip", address.zip.as_ref())
+        .opt_text("country", address.country.as_ref())
+        .opt_text("phone", address.phone.as_ref())
+        .done()
+}
+
+fn shipment(shipment: &Shipment) -> Value {
+    Fields::default()
+        .text("id", &shipment.id)
+        .text("number", &shipment.number)
+        .opt_text("company", shipment.company.as_ref())
+        .opt_text("tracking_number", shipment.tracking_number.as_ref())
+        .opt_text("tracking_url", shipment.tracking_url.as_ref())
+        .opt("status", shipment.status.as_ref().map(word))
+        .put("items", items(&shipment.items))
+        .put("is_last", shipment.is_last)
+        .done()
+}
+
+fn checkout(checkout: &Checkout) -> Value {
+    Fields::default()
+        .text("id", &checkout.id)
+        .time("created_at", checkout.created_at)
+        .time("updated_at", checkout.updated_at)
+        .money("total", checkout.total)
+        .text("currency", &checkout.currency)
+        .put("items", items(&checkout.items))
+        .put("item_count", checkout.item_count)
+        .text("url", &checkout.url)
+        .texts("discount_codes", &checkout.discount_codes)
+        .put("attributes", free_map(&checkout.attributes))
+        .done()
+}
+
+fn free_map(map: &FreeMap) -> Value {
+    let known = map.iter().filter(|(_, value)| !value.is_null());
+    Value::from(
+        known
+            .map(|(key, value)| (key.clone(), json(value)))
+            .collect::<BTreeMap<_, _>>(),
+    )
+}
+
+/// JSON as the language has it: `null` is absent.
+fn json(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::UNDEFINED,
+        serde_json::Value::Bool(truth) => Value::from(*truth),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Value::from(whole),
+            (None, Some(whole)) => Value::from(whole),
+            (None, None) => number.as_f64().map(Value::from).unwrap_or_default(),
+        },
+        serde_json::Value::String(text) => Value::from(text.as_str()),
+        serde_json::Value::Array(list) => list.iter().map(json).collect(),
+        serde_json::Value::Object(map) => free_map(map),
+    }
+}

@@ -1,0 +1,214 @@
+//! People's names, and slugs.
+
+/// Words before a name that are not the name; without dots, small letters. A word with a dot at its
+/// end counts only with it.
+const TITLES: &[&str] = &[
+    "dott.",
+    "dott",
+    "dott.ssa",
+    "dottssa",
+    "dottor",
+    "dottoressa",
+    "dr",
+    "dr.",
+    "dra",
+    "dra.",
+    "drs.",
+    "sr",
+    "sr.",
+    "sra",
+    "sra.",
+    "srta",
+    "srta.",
+    "senhor",
+    "senhora",
+    "señor",
+    "señora",
+    "señorita",
+    "sig",
+    "sig.",
+    "sig.ra",
+    "sigra",
+    "signor",
+    "signora",
+    "signorina",
+    "mr",
+    "mr.",
+    "mrs",
+    "mrs.",
+    "ms",
+    "ms.",
+    "miss",
+    "mx",
+    "mx.",
+    "m.",
+    "mme",
+    "mme.",
+    "mlle",
+    "mlle.",
+    "monsieur",
+    "madame",
+    "herr",
+    "frau",
+    "prof",
+    "prof.",
+    "profa",
+    "profa.",
+    "prof.ssa",
+    "ing",
+    "ing.",
+    "eng",
+    "eng.",
+    "avv",
+    "avv.",
+    "geom.",
+    "arch.",
+    "rag.",
+    "lic",
+    "lic.",
+    "dona",
+    "doña",
+    "d.",
+    "dª",
+    "rev.",
+    "sir",
+];
+
+/// Words that belong to the one behind them.
+const PARTICLES: &[&str] = &[
+    "da", "de", "do", "das", "dos", "del", "della", "dello", "dei", "degli", "di", "du", "des",
+    "la", "le", "lo", "los", "las", "van", "von", "der", "den", "ter", "ten", "zu", "zum", "zur",
+    "el", "al", "y", "e", "ibn", "bin", "st.", "san", "santa",
+];
+
+/// The given name of a whole name. Capitals or small letters throughout become a name's, mixed ones
+/// stay as they are, other scripts too. `Silva, Maria` is Maria.
+pub(super) fn first_name(name: &str) -> String {
+    let after_comma = match name.split_once(',') {
+        Some((_, given)) if given.chars().any(char::is_alphabetic) => given,
+        Some((family, _)) => family,
+        None => name,
+    };
+    let is_word = |word: &&str| word.chars().any(char::is_alphabetic);
+    let words: Vec<&str> = after_comma.split_whitespace().filter(is_word).collect();
+    let titled = |word: &&&str| TITLES.contains(&word.to_lowercase().as_str());
+    let titles = words.iter().take_while(titled).count();
+    // A title and nothing else is all there is.
+    let titles = if titles == words.len() { 0 } else { titles };
+    let mut rest = words.into_iter().skip(titles);
+    let mut parts = Vec::new();
+    for word in rest.by_ref() {
+        let bound = PARTICLES.contains(&word.to_lowercase().as_str());
+        parts.push(cased(word));
+        if !bound {
+            break;
+        }
+    }
+    parts.join(" ")
+}
+
+/// `MARIA` and `maria` → `Maria`, `JEAN-PIERRE` → `Jean-Pierre`, `McArthur` stays.
+fn cased(word: &str) -> String {
+    let letters = || word.chars().filter(|c| c.is_alphabetic());
+    let mixed = letters().any(char::is_lowercase) && letters().any(char::is_uppercase);
+    let single = letters().count() == 1;
+    let is_latin =
+        |c: char| c.is_ascii() || matches!(c, '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}');
+    if mixed || single || !letters().all(is_latin) {
+        return word.to_owned();
+    }
+    let mut out = String::with_capacity(word.len());
+    let mut at_start = true;
+    for c in word.chars() {
+        if at_start {
+            out.extend(c.to_uppercase());
+        } else {
+            out.extend(c.to_lowercase());
+        }
+        at_start = matches!(c, '-' | '\'' | '’' | '.');
+    }
+    out
+}
+
+/// Small letters, digits and hyphens; accents are taken off, other scripts' letters stay.
+pub(super) fn slug(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.to_lowercase().chars() {
+        match plain(c) {
+            Some(plain) => out.push_str(plain),
+            None if c.is_alphanumeric() => out.push(c),
+            None if out.is_empty() || out.ends_with('-') => {}
+            None => out.push('-'),
+        }
+    }
+    out.trim_end_matches('-').to_owned()
+}
+
+/// Latin letters with marks, small, as plain ones.
+fn plain(c: char) -> Option<&'static str> {
+    Some(match c {
+        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' | 'ª' => "a",
+        'æ' => "ae",
+        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
+        'ď' | 'đ' | 'ð' => "d",
+        'è' | 'é' | 'ê' | 'ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
+        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
+        'ì' | 'í' | 'î' | 'ï' | 'ī' | 'ĩ' | 'į' | 'ı' => "i",
+        'ł' | 'ľ' | 'ĺ' => "l",
+        'ñ' | 'ń' | 'ň' | 'ņ' => "n",
+        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' | 'ō' | 'ő' | 'º' => "o",
+        'œ' => "oe",
+        'ŕ' | 'ř' => "r",
+        'ś' | 'ş' | 'š' | 'ș' => "s",
+        'ß' => "ss",
+        'ť' | 'ţ' | 'ț' => "t",
+        'ù' | 'ú' | 'û' | 'ü' | 'ū' | 'ů' | 'ű' | 'ų' => "u",
+        'ý' | 'ÿ' => "y",
+        'ź' | 'ż' | 'ž' => "z",
+        // A mark that stands by itself, behind its letter.
+        '\u{300}'..='\u{36f}' => "",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_names() {
+        let rows = [
+            ("MARIA DA SILVA", "Maria"),
+            ("maria", "Maria"),
+            ("Dott. Mario Rossi", "Mario"),
+            ("Dott.ssa ANNA BIANCHI", "Anna"),
+            ("Sig.ra Anna", "Anna"),
+            ("Dr. Dra. João", "João"),
+            ("Prof. Dr. Hans Müller", "Hans"),
+            ("Dr.", "Dr."),
+            ("Silva, Maria da", "Maria"),
+            ("JEAN-PIERRE D'ARC", "Jean-Pierre"),
+            ("D’ARTAGNAN", "D’Artagnan"),
+            ("McArthur Bill", "McArthur"),
+            ("ÉLODIE", "Élodie"),
+            ("de la Cruz Ana", "De La Cruz"),
+            ("J. SMITH", "J."),
+            ("✨ ana ✨", "Ana"),
+            ("山田太郎", "山田太郎"),
+            ("МАРИЯ ИВАНОВА", "МАРИЯ"),
+            ("", ""),
+            ("🙂", ""),
+        ];
+        for (name, expected) in rows {
+            assert_eq!(first_name(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn slugs() {
+        assert_eq!(slug("  Promoção de Verão! "), "promocao-de-verao");
+        assert_eq!(slug("São José/2"), "sao-jose-2");
+        assert_eq!(slug("e\u{301}té"), "ete");
+        assert_eq!(slug("!!"), "");
+    }
+}

@@ -1,0 +1,340 @@
+//! Four samples of every event: what `callbell check` tries every expression and text on, and what
+//! `callbell try` and `callbell send --sample` show.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use shared::event::{
+    Address, Body, Checkout, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, Item, Money, Name, Order,
+    PaymentStatus, PhoneCandidate, SalesChannel, Shipment, ShipmentStatus, State, Subject, SubjectKind,
+};
+
+/// Which of the four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Every field is there.
+    Full,
+    /// What may be absent is.
+    Required,
+    /// Every field is there, free maps hold texts.
+    Texts,
+    /// Every field is there, free maps hold numbers.
+    Numbers,
+}
+
+impl Kind {
+    /// All four, in the order in which check tries them.
+    pub const ALL: [Kind; 4] = [Kind::Full, Kind::Required, Kind::Texts, Kind::Numbers];
+
+    /// As a report names it: `in the sample of order.paid with required fields only`.
+    pub fn of(self, event: Name) -> String {
+        match self {
+            Kind::Full => format!("in the full sample of {event}"),
+            Kind::Required => format!("in the sample of {event} with required fields only"),
+            Kind::Texts => format!("in the sample of {event} with texts in its free maps"),
+            Kind::Numbers => format!("in the sample of {event} with numbers in its free maps"),
+        }
+    }
+}
+
+/// A sample of an event, with times shortly before `now`. `free` are paths into free maps
+/// (`order.attributes.age`), which the samples of [`Kind::Texts`] and [`Kind::Numbers`] fill.
+pub fn sample<'p>(name: Name, kind: Kind, now: Timestamp, free: impl IntoIterator<Item = &'p str>) -> Event {
+    let clock = Times { now };
+    let mut event = match name.subject() {
+        SubjectKind::Checkout => checkout(name, &clock),
+        SubjectKind::Order | SubjectKind::Shipment | SubjectKind::Privacy => order(name, &clock),
+    };
+    match kind {
+        Kind::Full => {}
+        Kind::Required => strip(&mut event),
+        Kind::Texts => fill(&mut event, free, &Value::from("7")),
+        Kind::Numbers => fill(&mut event, free, &Value::from(7)),
+    }
+    event
+}
+
+struct Times {
+    now: Timestamp,
+}
+
+impl Times {
+    fn minutes_ago(&self, minutes: i64) -> Timestamp {
+        self.now.checked_sub(SignedDuration::from_mins(minutes)).unwrap_or(self.now)
+    }
+}
+
+fn money(text: &str) -> Money {
+    Money::parse(text).unwrap_or_default()
+}
+
+fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+fn customer() -> Customer {
+    Customer {
+        name: text("Maria da Silva"),
+        first_name: text("Maria"),
+        last_name: text("da Silva"),
+        phone: text("+5511987654321"),
+        country: text("BR"),
+        email: text("maria@example.com"),
+        locale: text("pt-BR"),
+        timezone: text("America/Sao_Paulo"),
+        id: text("7321"),
+        accepts_marketing: Some(true),
+        accepts_email: Some(true),
+        tags: vec!["vip".to_owned()],
+        phones: vec![PhoneCandidate { path: "phone".to_owned(), number: text("+5511987654321"), country: text("BR") }],
+    }
+}
+
+fn items() -> Vec<Item> {
+    let item = |title: &str, variant: &str, quantity, price: &str, total: &str, sku: &str| Item {
+        title: title.to_owned(),
+        variant: text(variant),
+        quantity,
+        price: money(price),
+        total: money(total),
+        sku: text(sku),
+        product_id: text("8123"),
+    };
+    vec![item("Camiseta", "M / azul", 2, "49.95", "99.9", "CAM-M-AZ"), item("Boné", "Preto", 1, "30", "30", "BON-P")]
+}
+
+fn address() -> Address {
+    Address {
+        name: text("Maria da Silva"),
+        street: text("Rua Augusta, 1500, ap 42"),
+        city: text("São Paulo"),
+        province: text("SP"),
+        zip: text("01304-001"),
+        country: text("BR"),
+        phone: text("11 98765-4321"),
+    }
+}
+
+fn attributes() -> FreeMap {
+    FreeMap::from_iter([("cpf".to_owned(), Value::from("123.456.789-09"))])
+}
+
+/// The last part of the event's key.
+fn fact(name: Name) -> &'static str {
+    match name {
+        Name::OrderCreated => "created",
+        Name::OrderPaid => "paid",
+        Name::OrderShipped => "shipped/4411/BR123456789BR",
+        Name::OrderDelivered => "delivered/4411",
+        Name::OrderFulfilled => "fulfilled",
+        Name::OrderCancelled => "cancelled",
+        Name::OrderRefunded => "refunded/9001",
+        Name::CheckoutAbandoned => "abandoned",
+        Name::PrivacyDataRequest | Name::PrivacyRedactCustomer | Name::PrivacyRedactAccount => "request",
+    }
+}
+
+fn head(name: Name, subject: &str, at: Timestamp) -> Head {
+    Head {
+        name,
+        source: "shopify".to_owned(),
+        kind: "shopify".to_owned(),
+        account: text("minha-loja.myshopify.com"),
+        id: format!("shopify/{subject}/{}", fact(name)),
+        at,
+        test: false,
+        depth: 0,
+        notes: Vec::new(),
+    }
+}
+
+fn order(name: Name, clock: &Times) -> Event {
+    let created_at = clock.minutes_ago(60);
+    let paid = !matches!(name, Name::OrderCreated | Name::OrderCancelled);
+    let refunded = name == Name::OrderRefunded;
+    let sent = matches!(name, Name::OrderShipped | Name::OrderDelivered | Name::OrderFulfilled);
+    let one = Order {
+        id: "6171".to_owned(),
+        number: "#1001".to_owned(),
+        created_at,
+        paid_at: Some(clock.minutes_ago(45)),
+        cancelled_at: Some(clock.minutes_ago(2)),
+        total: money("129.9"),
+        subtotal: money("119.9"),
+        shipping: money("10"),
+        tax: money("0"),
+        discount: money("10"),
+        refunded: money(if refunded { "129.9" } else { "0" }),
+        currency: "BRL".to_owned(),
+        payment_status: match (refunded, paid) {
+            (true, _) => PaymentStatus::Refunded,
+            (false, true) => PaymentStatus::Paid,
+            (false, false) => PaymentStatus::Pending,
+        },
+        payment_method: text("pix"),
+        fulfillment_status: if sent { FulfillmentStatus::Fulfilled } else { FulfillmentStatus::None },
+        items: items(),
+        item_count: 3,
+        status_url: text("https://minhaloja.com.br/orders/6171"),
+        payment_url: text("https://minhaloja.com.br/pagar/6171"),
+        shipping_address: Some(address()),
+        billing_address: Some(address()),
+        shipping_method: text("PAC"),
+        discount_codes: vec!["BEMVINDO".to_owned()],
+        note: text("Deixar na portaria"),
+        tags: vec!["atacado".to_owned()],
+        attributes: attributes(),
+        channel: SalesChannel::Web,
+        is_first: Some(true),
+        test: false,
+        cancel_reason: text("inventory"),
+    };
+    let parcel = (name.subject() == SubjectKind::Shipment).then(|| Box::new(shipment(name)));
+    Event {
+        event: head(name, "order/6171", clock.minutes_ago(1)),
+        customer: customer(),
+        subject: Subject {
+            kind: SubjectKind::Order,
+            id: "6171".to_owned(),
+            as_of: clock.minutes_ago(1),
+            created_at,
+            state: State::Open,
+            facts: vec![if paid { Fact::Paid } else { Fact::Unpaid }],
+            fresh: Fresh::Dated,
+            aliases: Vec::new(),
+            ends: Vec::new(),
+        },
+        body: Body::Order { order: Box::new(one), shipment: parcel },
+    }
+}
+
+fn shipment(name: Name) -> Shipment {
+    let delivered = name == Name::OrderDelivered;
+    Shipment {
+        id: "4411".to_owned(),
+        number: "#1001.1".to_owned(),
+        company: text("Correios"),
+        tracking_number: text("BR123456789BR"),
+        tracking_url: text("https://rastreio.example.com/BR123456789BR"),
+        status: Some(if delivered { ShipmentStatus::Delivered } else { ShipmentStatus::InTransit }),
+        items: items(),
+        is_last: true,
+    }
+}
+
+fn checkout(name: Name, clock: &Times) -> Event {
+    let one = Checkout {
+        id: "b1946ac92492d234".to_owned(),
+        created_at: clock.minutes_ago(10),
+        updated_at: clock.minutes_ago(1),
+        total: money("129.9"),
+        currency: "BRL".to_owned(),
+        items: items(),
+        item_count: 3,
+        url: "https://minhaloja.com.br/checkout/b1946ac92492d234".to_owned(),
+        discount_codes: vec!["BEMVINDO".to_owned()],
+        attributes: attributes(),
+    };
+    Event {
+        event: head(name, "checkout/b1946ac92492d234", one.updated_at),
+        customer: customer(),
+        subject: Subject {
+            kind: SubjectKind::Checkout,
+            id: one.id.clone(),
+            as_of: one.updated_at,
+            created_at: one.created_at,
+            state: State::Open,
+            facts: Vec::new(),
+            fresh: Fresh::Dated,
+            aliases: Vec::new(),
+            ends: Vec::new(),
+        },
+        body: Body::Checkout { checkout: Box::new(one) },
+    }
+}
+
+/// Takes out what may be absent. Lists that are never absent stay, as empty as they can be: an order
+/// without a line does not exist.
+fn strip(event: &mut Event) {
+    event.event.account = None;
+    event.customer = Customer::default();
+    match &mut event.body {
+        Body::Order { order, shipment } => {
+            strip_order(order);
+            if let Some(shipment) = shipment {
+                shipment.company = None;
+                shipment.tracking_number = None;
+                shipment.tracking_url = None;
+                shipment.status = None;
+                strip_items(&mut shipment.items);
+            }
+        }
+        Body::Checkout { checkout } => {
+            strip_items(&mut checkout.items);
+            checkout.discount_codes.clear();
+            checkout.attributes.clear();
+        }
+        Body::Privacy { .. } => {}
+    }
+}
+
+fn strip_order(order: &mut Order) {
+    order.paid_at = None;
+    order.cancelled_at = None;
+    order.payment_method = None;
+    order.status_url = None;
+    order.payment_url = None;
+    order.shipping_address = None;
+    order.billing_address = None;
+    order.shipping_method = None;
+    order.note = None;
+    order.is_first = None;
+    order.cancel_reason = None;
+    order.discount_codes.clear();
+    order.tags.clear();
+    order.attributes.clear();
+    strip_items(&mut order.items);
+}
+
+fn strip_items(items: &mut Vec<Item>) {
+    items.truncate(1);
+    for item in items {
+        item.variant = None;
+        item.sku = None;
+        item.product_id = None;
+    }
+}
+
+fn fill<'p>(event: &mut Event, free: impl IntoIterator<Item = &'p str>, value: &Value) {
+    for path in free {
+        let map = match &mut event.body {
+            Body::Order { order, .. } => path.strip_prefix("order.attributes").map(|rest| (&mut order.attributes, rest)),
+            Body::Checkout { checkout } => {
+                path.strip_prefix("checkout.attributes").map(|rest| (&mut checkout.attributes, rest))
+            }
+            Body::Privacy { .. } => None,
+        };
+        if let Some((map, rest)) = map
+            && let Some(rest) = rest.strip_prefix('.')
+        {
+            put(map, rest, value);
+        }
+    }
+}
+
+/// Puts a value at a path: `a.b[]` is a list in `b` of a table in `a`.
+fn put(map: &mut FreeMap, path: &str, value: &Value) {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let (key, is_list) = first.split_once('[').map_or((first, false), |(key, _)| (key, true));
+    let inner = match rest {
+        None => value.clone(),
+        Some(rest) => {
+            let mut inner = match map.get(key) {
+                Some(Value::Object(earlier)) => earlier.clone(),
+                _ => FreeMap::new(),
+            };
+            put(&mut inner, rest, value);
+            Value::Object(inner)
+        }
+    };
+    map.insert(key.to_owned(), if is_list { Value::Array(vec![inner]) } else { inner });
+}

@@ -1,0 +1,421 @@
+//! The webhook pipeline: raw → verified → events → stored → answer. The only place that orders those
+//! steps, and the only one that turns their outcomes into HTTP statuses.
+//!
+//! A door writes one conditional put an event and calls nobody but AWS. It answers 200 only when every
+//! event of the request is stored, and knows no automation.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::{Method, header};
+use jiff::{SignedDuration, Timestamp};
+use lambda_http::{Body, Request, Response};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::connections::{Connection, Connections};
+use crate::event::{Event, Name};
+use crate::raw::{Raw, RawError, Verified};
+use crate::secrets::{Secret, Secrets, SecretsProvider};
+use crate::sources::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable};
+use crate::store::{Put, Store, StoreError};
+
+/// Most events of one request.
+pub const EVENTS_MAX: usize = 100;
+/// How old a copy of connections or secrets may be before it is read again, in seconds. Secrets are read
+/// again only where a signature fails.
+pub const COPY_AGE_S: i64 = 60;
+/// The same for connections where a name is unknown, in seconds: it may have been pushed just now.
+pub const UNKNOWN_COPY_AGE_S: i64 = 5;
+/// Most writes of one request at a time. Each needs a connection of its own.
+const WRITES_AT_ONCE: usize = 4;
+/// Hex digits of the digest that names a body that could not be read.
+const DIGEST_DIGITS: usize = 32;
+
+/// The door of one function.
+pub struct Door {
+    sources: &'static [&'static dyn Source],
+    store: Store,
+    provider: SecretsProvider,
+    copies: Mutex<Copies>,
+}
+
+/// What was read last, and when it was last tried.
+#[derive(Default)]
+struct Copies {
+    /// `None`: never read, or nothing was pushed yet.
+    connections: Option<Arc<Connections>>,
+    connections_at: Option<Timestamp>,
+    /// `None`: never read.
+    secrets: Option<Arc<Secrets>>,
+    secrets_at: Option<Timestamp>,
+}
+
+/// What became of a request. Each has one status, one body and one log line (accepted events: one each).
+enum Outcome {
+    /// The source dictates the answer to what is no event.
+    Handshake(&'static str, Answer),
+    /// Everything is stored.
+    Stored(Vec<Stored>),
+    /// A signed body without an event.
+    Nothing(&'static str),
+    /// A signed body that could not be read, kept as a record.
+    Recorded { key: String, problem: String },
+    /// A signed body that could not be read.
+    Unreadable(Unreadable),
+    /// An event that does not fit into a row.
+    EventTooLarge(String),
+    /// The signature is not the provider's.
+    Refused { refusal: Refusal, fingerprints: Vec<String> },
+    /// No connection of this function.
+    UnknownSource,
+    /// The connection has no secret.
+    NoSecret,
+    /// The source knows no such method.
+    Method,
+    /// More than a body may have.
+    TooLarge { bytes: usize },
+    /// Something that a repetition may find mended.
+    Unavailable(String),
+}
+
+/// One event that is in the table.
+struct Stored {
+    key: String,
+    name: Name,
+    put: Put,
+    test: bool,
+    notes: usize,
+}
+
+impl Door {
+    /// A door for these sources. Reads nothing yet.
+    pub fn new(sources: &'static [&'static dyn Source], store: Store, provider: SecretsProvider) -> Door {
+        Door { sources, store, provider, copies: Mutex::default() }
+    }
+
+    /// Reads connections and secrets, in parallel, which also opens the connections to AWS. What fails is
+    /// tried again when it is needed.
+    pub async fn warm(&self) {
+        tokio::join!(self.read_connections(), self.read_secrets());
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        let raw = match Raw::from_request(request) {
+            Ok(raw) => raw,
+            Err(RawError::TooLarge { bytes }) => return answer("-", Outcome::TooLarge { bytes }),
+            Err(RawError::NoConnection) => return answer("-", Outcome::UnknownSource),
+        };
+        let outcome = self.outcome(&raw).await;
+        answer(&raw.connection, outcome)
+    }
+
+    async fn outcome(&self, raw: &Raw) -> Outcome {
+        // Pings are answered with what is known already: before configuration and secrets are needed.
+        if let Some(answer) = self.handshake(raw) {
+            return answer;
+        }
+        let unknown = self.resolve(&raw.connection).is_none();
+        self.refresh_connections(if unknown { UNKNOWN_COPY_AGE_S } else { COPY_AGE_S }).await;
+        let Some((connection, source)) = self.resolve(&raw.connection) else { return Outcome::UnknownSource };
+        if raw.method != Method::POST {
+            return Outcome::Method;
+        }
+        match self.verify(raw, &connection, source).await {
+            Ok(verified) => self.take(&verified, &connection, source).await,
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// The answer to what is no event. A name that nobody knows yet may be a connection whose table was
+    /// not pushed yet, or could not be read: then each source is asked.
+    fn handshake(&self, raw: &Raw) -> Option<Outcome> {
+        let known = self.resolve(&raw.connection).map(|(_, source)| source);
+        let pushed = self.copies().connections.is_some();
+        let candidates = match known {
+            Some(source) => vec![source],
+            None if pushed => Vec::new(),
+            None => self.sources.to_vec(),
+        };
+        let answer = |source: &'static dyn Source| {
+            source.handshake(raw).map(|answer| Outcome::Handshake(source.kind(), answer))
+        };
+        candidates.into_iter().find_map(answer)
+    }
+
+    /// The connection of a name and its source, where it is one of this function's.
+    fn resolve(&self, name: &str) -> Option<(Connection, &'static dyn Source)> {
+        let connections = self.copies().connections.clone();
+        let connection = connections.map_or_else(|| Connection::plain(name), |all| all.get(name));
+        let source = self.sources.iter().copied().find(|source| source.kind() == connection.kind)?;
+        Some((connection, source))
+    }
+
+    /// Checks the signature; where it fails, once more with secrets that were read anew.
+    async fn verify<'a>(
+        &self,
+        raw: &'a Raw,
+        connection: &Connection,
+        source: &'static dyn Source,
+    ) -> Result<Verified<'a>, Outcome> {
+        let now = self.store.clock().now();
+        let mut secrets = self.secrets(&connection.name);
+        if secrets.as_ref().is_none_or(Vec::is_empty) && self.refresh_secrets().await {
+            secrets = self.secrets(&connection.name);
+        }
+        let unread = || Outcome::Unavailable("the secrets cannot be read".to_owned());
+        let mut secrets = secrets.ok_or_else(unread)?;
+        if secrets.is_empty() {
+            return Err(Outcome::NoSecret);
+        }
+        let mut verified = source.verify(raw, &secrets, now);
+        if matches!(verified, Err(Refusal::NoMatch { .. })) && self.refresh_secrets().await {
+            let newer = self.secrets(&connection.name).unwrap_or_default();
+            if newer != secrets {
+                verified = source.verify(raw, &newer, now);
+                secrets = newer;
+            }
+        }
+        verified.map_err(|refusal| Outcome::Refused {
+            refusal,
+            fingerprints: secrets.iter().map(Secret::fingerprint).collect(),
+        })
+    }
+
+    /// Reads and stores what the body says.
+    async fn take(
+        &self,
+        verified: &Verified<'_>,
+        connection: &Connection,
+        source: &'static dyn Source,
+    ) -> Outcome {
+        let events = match source.read(verified, connection, self.store.clock().now()) {
+            Ok(Reading::Nothing(reason)) => return Outcome::Nothing(reason),
+            Ok(Reading::Events(events)) => events,
+            Err(unreadable) => return self.unreadable(verified, connection, source, unreadable).await,
+        };
+        if events.len() > EVENTS_MAX {
+            let problem = format!("{} events, more than {EVENTS_MAX}", events.len());
+            let unreadable = Unreadable { path: "body".to_owned(), problem };
+            return self.unreadable(verified, connection, source, unreadable).await;
+        }
+        let stored: Result<Vec<Stored>, StoreError> = stream::iter(events)
+            .map(|event| self.put(event))
+            .buffered(WRITES_AT_ONCE)
+            .try_collect()
+            .await;
+        match stored {
+            Ok(stored) => Outcome::Stored(stored),
+            Err(error @ StoreError::TooLarge { .. }) => match source.on_unreadable() {
+                OnUnreadable::BadRequest => Outcome::EventTooLarge(error.to_string()),
+                OnUnreadable::Record => self.record(verified, connection, error.to_string()).await,
+            },
+            Err(error) => Outcome::Unavailable(error.to_string()),
+        }
+    }
+
+    async fn put(&self, event: Event) -> Result<Stored, StoreError> {
+        let key = event.event.id.clone();
+        let (name, test, notes) = (event.event.name, event.event.test, event.event.notes.len());
+        let put = self.store.put_event(event).await?;
+        Ok(Stored { key, name, put, test, notes })
+    }
+
+    async fn unreadable(
+        &self,
+        verified: &Verified<'_>,
+        connection: &Connection,
+        source: &'static dyn Source,
+        unreadable: Unreadable,
+    ) -> Outcome {
+        match source.on_unreadable() {
+            OnUnreadable::BadRequest => Outcome::Unreadable(unreadable),
+            OnUnreadable::Record => self.record(verified, connection, unreadable.to_string()).await,
+        }
+    }
+
+    /// Keeps a record under the body's digest, for a provider that a 4xx would make give up.
+    async fn record(&self, verified: &Verified<'_>, connection: &Connection, problem: String) -> Outcome {
+        let digest: String =
+            hex::encode(Sha256::digest(verified.body())).chars().take(DIGEST_DIGITS).collect();
+        match self.store.put_unreadable(&connection.name, &digest, &problem).await {
+            Ok(_) => Outcome::Recorded { key: format!("{}/unreadable/{digest}", connection.name), problem },
+            Err(error) => Outcome::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// The copies of connections and secrets.
+impl Door {
+    fn copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The values of a connection's secret; `None` where secrets were never read.
+    fn secrets(&self, name: &str) -> Option<Vec<Secret>> {
+        self.copies().secrets.as_ref().map(|secrets| secrets.get(name).to_vec())
+    }
+
+    /// Whether a copy that was last tried at `at` may be read again.
+    fn is_old(&self, at: Option<Timestamp>, age_s: i64) -> bool {
+        let now = self.store.clock().now();
+        at.is_none_or(|at| now.duration_since(at) >= SignedDuration::from_secs(age_s))
+    }
+
+    async fn refresh_connections(&self, age_s: i64) {
+        let at = self.copies().connections_at;
+        if self.is_old(at, age_s) {
+            self.read_connections().await;
+        }
+    }
+
+    /// Reads the connections. Where that fails the copy stays, and without one every name is its kind.
+    async fn read_connections(&self) {
+        let read = self.store.connections().await;
+        let now = self.store.clock().now();
+        let mut copies = self.copies();
+        copies.connections_at = Some(now);
+        match read {
+            Ok(connections) => copies.connections = connections.map(Arc::new),
+            Err(error) => tracing::warn!(outcome = "connections not read", reason = %error),
+        }
+    }
+
+    /// Reads the secrets again where the copy is old enough. `true`: it was read.
+    async fn refresh_secrets(&self) -> bool {
+        let at = self.copies().secrets_at;
+        self.is_old(at, COPY_AGE_S) && self.read_secrets().await
+    }
+
+    async fn read_secrets(&self) -> bool {
+        let read = self.provider.load().await;
+        let now = self.store.clock().now();
+        let mut copies = self.copies();
+        match read {
+            Ok(secrets) => {
+                copies.secrets_at = Some(now);
+                copies.secrets = Some(Arc::new(secrets));
+                true
+            }
+            Err(error) => {
+                tracing::error!(outcome = "secrets not read", reason = %error);
+                // Without any copy the next request tries at once; with one, in a minute.
+                copies.secrets_at = copies.secrets.as_ref().map(|_| now);
+                false
+            }
+        }
+    }
+}
+
+/// Logs what became of a request and turns it into the answer.
+fn answer(connection: &str, outcome: Outcome) -> Response<Body> {
+    log(connection, &outcome);
+    let (status, body) = match outcome {
+        Outcome::Handshake(_, answer) => (answer.status, answer.body),
+        Outcome::Stored(stored) => (200, stored_body(&stored)),
+        Outcome::Nothing(reason) => (200, json!({"status": "ignored", "reason": reason}).to_string()),
+        Outcome::Recorded { key, problem } => {
+            (200, json!({"status": "unreadable", "event": key, "problem": problem}).to_string())
+        }
+        Outcome::Unreadable(unreadable) => {
+            (400, json!({"status": "unreadable", "problem": unreadable.to_string()}).to_string())
+        }
+        Outcome::EventTooLarge(problem) => {
+            (413, json!({"status": "refused", "reason": problem}).to_string())
+        }
+        Outcome::Refused { refusal, .. } => (401, refused_body(&refusal.to_string())),
+        Outcome::UnknownSource => (404, refused_body("unknown source")),
+        Outcome::NoSecret => (404, refused_body("this source has no secret")),
+        Outcome::Method => (405, refused_body("this source knows no such method")),
+        Outcome::TooLarge { .. } => (413, refused_body("the body is too large")),
+        Outcome::Unavailable(_) => (503, json!({"status": "unavailable"}).to_string()),
+    };
+    let content_type = if body.starts_with('{') { "application/json" } else { "text/plain" };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    if status == 405 {
+        headers.insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+fn refused_body(reason: &str) -> String {
+    json!({"status": "refused", "reason": reason}).to_string()
+}
+
+/// `{"status":"accepted","event":"shopify/order/1/created"}`; `events` lists them where there are several.
+/// Where nothing was new the request is a duplicate.
+fn stored_body(stored: &[Stored]) -> String {
+    let new: Vec<&str> =
+        stored.iter().filter(|stored| stored.put == Put::New).map(|stored| stored.key.as_str()).collect();
+    let (status, keys) = if new.is_empty() {
+        ("duplicate", stored.iter().map(|stored| stored.key.as_str()).collect())
+    } else {
+        ("accepted", new)
+    };
+    match keys.as_slice() {
+        [] => json!({"status": "ignored"}).to_string(),
+        [one] => json!({"status": status, "event": one}).to_string(),
+        [first, ..] => json!({"status": status, "event": first, "events": keys}).to_string(),
+    }
+}
+
+/// One line an event or refusal. Nothing of the body is in it.
+fn log(connection: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::Handshake(kind, answer) => tracing::info!(
+            outcome = "handshake",
+            source.name = connection,
+            source.kind = kind,
+            http.status = answer.status
+        ),
+        Outcome::Stored(stored) => {
+            for stored in stored {
+                let outcome = if stored.put == Put::New { "accepted" } else { "duplicate" };
+                tracing::info!(
+                    outcome,
+                    source.name = connection,
+                    event.name = stored.name.as_str(),
+                    event.key = stored.key,
+                    event.test = stored.test,
+                    event.notes = stored.notes
+                );
+            }
+        }
+        Outcome::Nothing(reason) => tracing::info!(outcome = "ignored", source.name = connection, reason),
+        Outcome::Recorded { key, problem } => {
+            tracing::warn!(outcome = "unreadable", source.name = connection, event.key = key, reason = problem);
+        }
+        Outcome::Unreadable(unreadable) => {
+            tracing::warn!(outcome = "unreadable", source.name = connection, reason = %unreadable);
+        }
+        Outcome::EventTooLarge(reason) => {
+            tracing::warn!(outcome = "refused", http.status = 413, source.name = connection, reason);
+        }
+        Outcome::Refused { refusal, fingerprints } => tracing::warn!(
+            outcome = "refused",
+            http.status = 401,
+            source.name = connection,
+            reason = %refusal,
+            secret.fingerprints = fingerprints.join(",")
+        ),
+        Outcome::UnknownSource => {
+            tracing::warn!(outcome = "refused", http.status = 404, source.name = connection, reason = "unknown source");
+        }
+        Outcome::NoSecret => {
+            tracing::warn!(outcome = "refused", http.status = 404, source.name = connection, reason = "no secret");
+        }
+        Outcome::Method => {
+            tracing::warn!(outcome = "refused", http.status = 405, source.name = connection, reason = "method");
+        }
+        Outcome::TooLarge { bytes } => {
+            tracing::warn!(outcome = "refused", http.status = 413, body_bytes = bytes, reason = "body too large");
+        }
+        Outcome::Unavailable(reason) => {
+            tracing::error!(outcome = "unavailable", http.status = 503, source.name = connection, reason);
+        }
+    }
+}
