@@ -6,3 +6,4 @@ pub mod automations;
 pub mod callbell;
 pub mod delivery;
 pub mod phone;
+pub mod plan;

@@ -23,11 +23,19 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, machinery};
 
 use super::context::{Moment, Root, SCOPE, Scope};
-use super::filters;
+use super::filters::{self, Kind};
 use super::model::{Expr, Text};
 
 /// Steps of the engine that one expression or text may take.
 pub const FUEL: u64 = 10_000;
+
+/// Longest text that one operation may make, in bytes. WhatsApp takes 4,096 characters; without a bound
+/// forty lines that double a text would fill the memory.
+pub(super) const TEXT_BYTES_MAX: usize = 65_536;
+/// Longest output of the values of one text, in bytes.
+const OUTPUT_BYTES_MAX: usize = 262_144;
+/// Longest list that `+` makes and filters take.
+pub(super) const LIST_MAX: usize = 1_000;
 
 /// Longest text that an explanation quotes, in characters.
 const QUOTED_CHARS_MAX: usize = 40;
@@ -198,8 +206,12 @@ fn environment() -> &'static Environment<'static> {
         env.set_undefined_behavior(minijinja::UndefinedBehavior::Chainable);
         env.set_fuel(Some(FUEL));
         env.set_formatter(
-            |out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value| {
-                out.write_str(&printed(value)).map_err(Error::from)
+            |out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
+                let text = printed(value);
+                if let Some(root) = root(state) {
+                    root.failures.count(text.len())?;
+                }
+                out.write_str(&text).map_err(Error::from)
             },
         );
         for (name, op) in ORDERINGS {
@@ -215,7 +227,11 @@ fn environment() -> &'static Environment<'static> {
             None => Value::from(!a.is_true()),
         });
         env.add_function(IN, |item: Value, list: Value| contains(&item, &list));
-        env.add_function(CONCAT, |a: Value, b: Value| printed(&a) + &printed(&b));
+        env.add_function(CONCAT, |a: Value, b: Value| {
+            bounded(printed(&a) + &printed(&b))
+        });
+        env.add_function(ADD, |a: Value, b: Value| add(&a, &b));
+        env.add_function(MUL, |a: Value, b: Value| multiply(&a, &b));
         filters::install(&mut env);
         env
     })
@@ -226,6 +242,8 @@ const NE: &str = "%ne";
 const NOT: &str = "%not";
 const IN: &str = "%in";
 const CONCAT: &str = "%concat";
+const ADD: &str = "%add";
+const MUL: &str = "%mul";
 
 type Ordered = fn(std::cmp::Ordering) -> bool;
 const ORDERINGS: &[(&str, Ordered)] = &[
@@ -246,6 +264,8 @@ fn replacement(instruction: &Instruction<'_>) -> Option<Instruction<'static>> {
         Instruction::Ne => (NE, 2),
         Instruction::In => (IN, 2),
         Instruction::StringConcat => (CONCAT, 2),
+        Instruction::Add => (ADD, 2),
+        Instruction::Mul => (MUL, 2),
         Instruction::Not => (NOT, 1),
         _ => return None,
     };
@@ -274,9 +294,9 @@ impl Object for Failed {
     }
 }
 
-/// Comparisons that failed in one evaluation, in words.
+/// Comparisons that failed in one evaluation, in words, and how much it wrote.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<Vec<String>>);
+pub(super) struct Failures(Mutex<Vec<String>>, std::sync::atomic::AtomicUsize);
 
 impl Failures {
     fn add(&self, note: String) {
@@ -284,6 +304,16 @@ impl Failures {
         if !notes.contains(&note) {
             notes.push(note);
         }
+    }
+
+    fn count(&self, bytes: usize) -> Result<(), Error> {
+        let before = self
+            .1
+            .fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        if before.saturating_add(bytes) > OUTPUT_BYTES_MAX {
+            return Err(too_long());
+        }
+        Ok(())
     }
 
     fn take(&self) -> Vec<String> {
@@ -357,6 +387,81 @@ fn contains(item: &Value, list: &Value) -> Result<Value, Error> {
     }
 }
 
+pub(super) fn too_long() -> Error {
+    Error::new(ErrorKind::InvalidOperation, "the text becomes too long")
+}
+
+/// Refuses a text beyond [`TEXT_BYTES_MAX`].
+pub(super) fn bounded(text: String) -> Result<String, Error> {
+    if text.len() > TEXT_BYTES_MAX {
+        Err(too_long())
+    } else {
+        Ok(text)
+    }
+}
+
+/// `+` of numbers, texts and lists. The engine's own has no bound for the latter two.
+fn add(a: &Value, b: &Value) -> Result<Value, Error> {
+    if let (Some(a), Some(b)) = (a.as_str(), b.as_str()) {
+        return bounded([a, b].concat()).map(Value::from);
+    }
+    let wrong = || {
+        let message = format!(
+            "+ adds two numbers, texts or lists, not {} and {}",
+            kind(a),
+            kind(b)
+        );
+        Error::new(ErrorKind::InvalidOperation, message)
+    };
+    if a.is_number() && b.is_number() {
+        if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64())
+            && let Some(sum) = a.checked_add(b)
+        {
+            return Ok(Value::from(sum));
+        }
+        let number = |value: &Value| f64::try_from(value.clone()).map_err(|_| wrong());
+        return Ok(Value::from(number(a)? + number(b)?));
+    }
+    let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+    if is_list(a) && is_list(b) {
+        let list: Vec<Value> = a
+            .try_iter()?
+            .chain(b.try_iter()?)
+            .take(LIST_MAX + 1)
+            .collect();
+        if list.len() > LIST_MAX {
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "the list becomes too long",
+            ));
+        }
+        return Ok(Value::from(list));
+    }
+    Err(wrong())
+}
+
+/// `*` of numbers. The engine's own repeats texts and lists too, up to a hundred megabytes.
+fn multiply(a: &Value, b: &Value) -> Result<Value, Error> {
+    if let (true, true, Some(a), Some(b)) = (a.is_number(), b.is_number(), a.as_i64(), b.as_i64())
+        && let Some(product) = a.checked_mul(b)
+    {
+        return Ok(Value::from(product));
+    }
+    let number = |value: &Value| {
+        value
+            .is_number()
+            .then(|| f64::try_from(value.clone()).ok())
+            .flatten()
+    };
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => Ok(Value::from(a * b)),
+        _ => {
+            let message = format!("* multiplies two numbers, not {} and {}", kind(a), kind(b));
+            Err(Error::new(ErrorKind::InvalidOperation, message))
+        }
+    }
+}
+
 /// The scope of the evaluation that a filter or function runs in.
 pub(super) fn root(state: &State<'_, '_>) -> Option<Arc<Root>> {
     state.lookup(SCOPE)?.downcast_object::<Root>()
@@ -391,9 +496,20 @@ pub(super) fn printed(value: &Value) -> String {
         return value.is_true().to_string();
     }
     if value.is_number() && !value.is_integer() {
-        return f64::try_from(value.clone()).map_or_else(|_| value.to_string(), |n| n.to_string());
+        return f64::try_from(value.clone()).map_or_else(|_| value.to_string(), printed_float);
     }
     value.to_string()
+}
+
+/// Without the error of binary fractions: 0.1 + 0.2 is 0.3.
+fn printed_float(number: f64) -> String {
+    let text = format!("{number:.9}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 fn compile_expr(source: &str) -> Result<(Node<'_>, Instructions<'_>), EvalError> {
@@ -433,16 +549,52 @@ fn with_own_comparisons(mut instructions: Instructions<'_>) -> Instructions<'_> 
 }
 
 fn evaluate(source: &str, scope: &Scope) -> Result<(Value, Vec<String>), EvalError> {
-    let (_, instructions) = compile_expr(source)?;
-    let mut out = String::new();
-    run(&instructions, scope, &mut out)
+    let (node, instructions) = compile_expr(source)?;
+    let (value, failures) = run(&instructions, scope, &mut String::new())?;
+    if !failures.is_empty() && loses_failures(&node, true) {
+        return Ok((Value::from_object(Failed), failures));
+    }
+    Ok((value, failures))
+}
+
+/// Whether a comparison stands where its failure would be taken for plain false: in the condition of
+/// `x if c else y`, in a list, behind a filter or test. `carried` says that all around it carry it on.
+fn loses_failures(node: &Node<'_>, carried: bool) -> bool {
+    match node {
+        Node::BinOp(op) => {
+            let orders = is_ordering(op.op);
+            let carries = orders
+                || matches!(
+                    op.op,
+                    BinOpKind::ScAnd | BinOpKind::ScOr | BinOpKind::Eq | BinOpKind::Ne
+                );
+            (orders && !carried)
+                || [&op.left, &op.right]
+                    .into_iter()
+                    .any(|side| loses_failures(side, carried && carries))
+        }
+        Node::UnaryOp(op) => loses_failures(&op.expr, carried && matches!(op.op, UnaryOpKind::Not)),
+        other => {
+            let mut ordering = false;
+            visit_expr(other, &mut |node| {
+                ordering |= matches!(node, Node::BinOp(op) if is_ordering(op.op));
+            });
+            ordering
+        }
+    }
+}
+
+fn is_ordering(op: BinOpKind) -> bool {
+    matches!(
+        op,
+        BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte
+    )
 }
 
 fn run_text(source: &str, scope: &Scope) -> Result<(String, Vec<String>), EvalError> {
     let instructions = compile_text(source)?;
     let mut out = String::new();
     let (_, failures) = run(&instructions, scope, &mut out)?;
-    // The parser drops one line break at the end, as Jinja does.
     Ok((out, failures))
 }
 
@@ -497,6 +649,12 @@ fn refuse(node: &Node<'_>, refused: &mut Option<EvalError>) {
             "there is no none here: what is absent is asked for with is present, is blank"
                 .to_owned()
         }
+        // What is constant the engine works out while it compiles, by its own rules.
+        Node::BinOp(op)
+            if matches!(op.op, BinOpKind::Mul) && (is_text(&op.left) || is_text(&op.right)) =>
+        {
+            "* multiplies two numbers".to_owned()
+        }
         Node::Call(call) => match call.identify_call() {
             CallType::Method(_, name) => format!("there are no methods: write | {name}"),
             CallType::Object(_) => "only functions can be called".to_owned(),
@@ -517,7 +675,15 @@ fn refuse(node: &Node<'_>, refused: &mut Option<EvalError>) {
     refused.get_or_insert(EvalError::Syntax { message, line });
 }
 
-use filters::Kind;
+/// A text or list that is written out.
+fn is_text(node: &Node<'_>) -> bool {
+    match node {
+        Node::Const(one) => one.value.as_str().is_some(),
+        Node::List(_) | Node::Tuple(_) | Node::Map(_) => true,
+        Node::BinOp(op) => is_text(&op.left) || is_text(&op.right),
+        _ => false,
+    }
+}
 
 fn environment_has(kind: Kind, name: &str) -> bool {
     filters::TABLE
@@ -541,10 +707,7 @@ fn notes_in(source: &str, scope: &Scope, failures: Vec<String>) -> Vec<String> {
 
 fn comparison_note(node: &Node<'_>, source: &str, scope: &Scope, notes: &mut Vec<String>) {
     let Node::BinOp(op) = node else { return };
-    if !matches!(
-        op.op,
-        BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte
-    ) {
+    if !is_ordering(op.op) {
         return;
     }
     let (left, right) = (
@@ -666,7 +829,12 @@ fn shown(path: &str, value: &Value) -> String {
             format!("\"{cut}{more}\"")
         }
         None if value.kind() == ValueKind::Map => "a table".to_owned(),
-        None => printed(value),
+        None => {
+            let text = printed(value);
+            let long = text.chars().count() > QUOTED_CHARS_MAX;
+            let entries = value.len().filter(|_| long || text.contains('{'));
+            entries.map_or(text, |entries| format!("a list of {entries}"))
+        }
     }
 }
 
@@ -867,7 +1035,7 @@ mod tests {
             ("ordr.total > 1", "unknown name ordr"),
             (
                 "order.total + order.note > 1",
-                "tried to use + operator on unsupported types number and undefined",
+                "+ adds two numbers, texts or lists, not a number and nothing",
             ),
         ];
         for (source, expected) in rows {
@@ -960,6 +1128,22 @@ mod tests {
                 "order.total < 1 or not (order.attributes.x < 1)",
                 "comparison with an absent value: order.attributes.x",
             ),
+            (
+                "false if order.attributes.x < 1 else true",
+                "comparison with an absent value: order.attributes.x",
+            ),
+            (
+                "(order.attributes.x < 1) not in [true]",
+                "comparison with an absent value: order.attributes.x",
+            ),
+            (
+                "(order.attributes.x < 1) is defined",
+                "comparison with an absent value: order.attributes.x",
+            ),
+            (
+                "((order.attributes.x < 1) | default(true)) and true",
+                "comparison with an absent value: order.attributes.x",
+            ),
             // What does not hang on it is not held up by it.
             ("order.attributes.x < 1 or order.channel == 'web'", "True"),
             ("order.channel == 'web' or order.attributes.x < 1", "True"),
@@ -1018,6 +1202,10 @@ mod tests {
             ("{{ order.shipping }}", "10"),
             ("{{ order.shipping * 1.5 }}", "15"),
             (
+                "{{ 0.1 + 0.2 }} {{ -0.0 }} {{ 100.0 }} {{ 1e15 }} {{ 0.5 }}",
+                "0.3 0 100 1000000000000000 0.5",
+            ),
+            (
                 "{{ order.shipping ~ '/' ~ order.note ~ '/' ~ order.number }}",
                 "10//#1001",
             ),
@@ -1068,6 +1256,9 @@ mod tests {
                 "{{ order.note == none }}",
                 "there is no none here: what is absent is asked for with is present, is blank",
             ),
+            ("{{ 'x' * 3 }}", "* multiplies two numbers"),
+            ("{{ 3 * ('x' ~ 'y') }}", "* multiplies two numbers"),
+            ("{{ [1] * 3 }}", "* multiplies two numbers"),
             ("{% include 'x' %}", "unknown statement include"),
             ("{% extends 'x' %}", "unknown statement extends"),
             ("{% import 'x' as y %}", "unknown statement import"),
@@ -1098,6 +1289,40 @@ mod tests {
         let text = "{% for a in order.items %}{% for b in order.items %}{% for c in order.items %}{% for d in order.items %}\
                     {% for e in order.items %}{{ a.title }}{% endfor %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}";
         assert_eq!(write(text), "error: takes more than 10000 steps");
+    }
+
+    #[test]
+    fn texts_cannot_grow_without_bound() {
+        let doubled = "{% set s = 'xxxxxxxx' %}".to_owned() + &"{% set s = s ~ s %}".repeat(40);
+        let added = doubled.replace('~', "+");
+        let replaced = doubled.replace("s ~ s", "s | replace('x', 'xx')");
+        for text in [doubled, added, replaced] {
+            assert_eq!(write(&text), "error: the text becomes too long");
+        }
+        let long =
+            "{% set long = 'xxxx' %}".to_owned() + &"{% set long = long ~ long %}".repeat(14);
+        let printed = long.clone()
+            + "{% for a in order.items %}{% for b in order.items %}{{ long }}{% endfor %}{% endfor %}";
+        assert_eq!(write(&printed), "error: the text becomes too long");
+        let list = "{% set l = [1, 2] %}".to_owned() + &"{% set l = l + l %}".repeat(20);
+        assert_eq!(write(&list), "error: the list becomes too long");
+        let nested = long + "{{ long | replace('x', long) }}";
+        assert_eq!(write(&nested), "error: the text becomes too long");
+        assert_eq!(
+            write("{{ order.number * 5000 }}"),
+            "error: * multiplies two numbers, not a text and a number"
+        );
+        assert_eq!(
+            write("{{ 1 + 2 }} {{ 1.5 + 2 }} {{ 'a' + 'b' }} {{ ([1] + [2]) | join('/') }}"),
+            "3 3.5 ab 1/2"
+        );
+        assert_eq!(write("{{ 9223372036854775807 + 1 > 1 }}"), "true");
+        assert_eq!(
+            write(
+                "{{ order.item_count * 2 }} {{ order.total * order.item_count }} {{ 9223372036854775807 * 2 > 1 }}"
+            ),
+            "12 779.4 true"
+        );
     }
 
     #[test]
@@ -1137,6 +1362,7 @@ mod tests {
             ),
             ("'x' in customer.tags", "customer.tags is ['vip', 'b2b']"),
             ("order.test", "order.test is false"),
+            ("order.items | length > 9", "order.items is a list of 5"),
             ("is_open('loja')", ""),
         ];
         for (source, expected) in rows {

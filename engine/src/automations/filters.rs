@@ -11,7 +11,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
 use super::context::{Moment, Root, moment};
-use super::expr::{is_absent, kind, printed, root};
+use super::expr::{LIST_MAX, TEXT_BYTES_MAX, bounded, is_absent, kind, printed, root, too_long};
 use super::locale::Locale;
 use super::{format, hours};
 use crate::phone;
@@ -446,15 +446,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
     env.add_filter("trim", |value: Value| {
         text(&value, "trim", |text| text.trim().to_owned())
     });
-    env.add_filter("replace", |value: Value, from: String, to: String| {
-        text(&value, "replace", |text| {
-            if from.is_empty() {
-                text.to_owned()
-            } else {
-                text.replace(&from, &to)
-            }
-        })
-    });
+    env.add_filter("replace", replace);
     env.add_filter("join", join);
     env.add_filter("first", |value: Value| edge(&value, "first", false));
     env.add_filter("last", |value: Value| edge(&value, "last", true));
@@ -513,8 +505,8 @@ fn text(value: &Value, name: &str, apply: impl FnOnce(&str) -> String) -> Result
         return Ok(Value::UNDEFINED);
     }
     match value.as_str() {
-        Some(text) => Ok(Value::from(apply(text))),
-        None if value.is_number() => Ok(Value::from(apply(&printed(value)))),
+        Some(text) => bounded(apply(text)).map(Value::from),
+        None if value.is_number() => bounded(apply(&printed(value))).map(Value::from),
         None => Err(wrong(name, "a text", value)),
     }
 }
@@ -733,7 +725,14 @@ fn in_zone(state: &State<'_, '_>, value: &Value, name: &str) -> Result<Value, Er
 fn entries(value: &Value, name: &str) -> Result<Vec<Value>, Error> {
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(Vec::new()),
-        ValueKind::Seq | ValueKind::Iterable => Ok(value.try_iter()?.collect()),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let entries: Vec<Value> = value.try_iter()?.take(LIST_MAX + 1).collect();
+            if entries.len() > LIST_MAX {
+                let message = format!("{name} takes a list of at most {LIST_MAX}");
+                return Err(Error::new(ErrorKind::InvalidOperation, message));
+            }
+            Ok(entries)
+        }
         _ => Err(wrong(name, "a list", value)),
     }
 }
@@ -790,6 +789,21 @@ fn truncate(text: &str, n: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+fn replace(value: &Value, from: &str, to: &str) -> Result<Value, Error> {
+    let found = value.as_str().map_or(0, |text| text.matches(from).count());
+    // Told before it is made: a long text put into a long text would be thousands of times as long.
+    if found.saturating_mul(to.len()) > TEXT_BYTES_MAX {
+        return Err(too_long());
+    }
+    text(value, "replace", |text| {
+        if from.is_empty() {
+            text.to_owned()
+        } else {
+            text.replace(from, to)
+        }
+    })
+}
+
 fn join(value: &Value, separator: Option<&str>) -> Result<Value, Error> {
     if value.as_str().is_some() {
         return Ok(value.clone());
@@ -800,7 +814,7 @@ fn join(value: &Value, separator: Option<&str>) -> Result<Value, Error> {
         .map(printed)
         .filter(|text| !text.is_empty())
         .collect();
-    Ok(Value::from(texts.join(separator.unwrap_or_default())))
+    bounded(texts.join(separator.unwrap_or_default())).map(Value::from)
 }
 
 fn edge(value: &Value, name: &str, last: bool) -> Result<Value, Error> {

@@ -92,3 +92,124 @@ pub(super) fn time(locale: &Locale, time: Time) -> Option<String> {
     let formatter = NoCalendarFormatter::try_new((&locale.0).into(), fieldsets::T::hm()).ok()?;
     Some(formatter.format(&at).to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locale(tag: &str) -> Locale {
+        Locale::read(tag)
+    }
+
+    /// `~` stands for a no-break space, `^` for a narrow one.
+    fn marked(text: Option<String>) -> String {
+        text.unwrap_or_default()
+            .replace('\u{a0}', "~")
+            .replace('\u{202f}', "^")
+    }
+
+    #[test]
+    fn money_as_each_locale_writes_it() {
+        let rows = [
+            ("pt-BR", 1_234_567.5, "BRL", "R$~1.234.567,50"),
+            ("pt-PT", 1_234_567.5, "EUR", "1~234~567,50~€"),
+            ("es", 1_234_567.5, "BRL", "1.234.567,50~R$"),
+            ("es", -1234.5, "EUR", "-1234,50~€"),
+            ("es-MX", 1234.5, "MXN", "$1,234.50"),
+            ("es-AR", 1234.5, "ARS", "$~1.234,50"),
+            ("it", 1_234_567.5, "EUR", "1.234.567,50~€"),
+            ("en", 1_234_567.5, "BRL", "R$1,234,567.50"),
+            ("en", 1000.0, "JPY", "¥1,000"),
+            ("en-GB", 9.99, "GBP", "£9.99"),
+            ("fr", 1_234_567.5, "EUR", "1^234^567,50~€"),
+            ("de", 1_234_567.5, "EUR", "1.234.567,50~€"),
+            ("de-AT", 12.0, "EUR", "€~12,00"),
+            ("xx", 12.0, "EUR", "€~12.00"),
+            ("en", 0.1 + 0.2, "USD", "$0.30"),
+            ("en", 129.995, "USD", "$130.00"),
+            ("en", -0.001, "USD", "-$0.00"),
+            ("en", 12.0, "E1R", ""),
+        ];
+        let wrong: Vec<String> = rows
+            .into_iter()
+            .filter_map(|(tag, amount, currency, expected)| {
+                let got = marked(money(&locale(tag), amount, currency));
+                (got != expected)
+                    .then(|| format!("{tag} {amount} {currency}: {got}, not {expected}"))
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn dates_as_each_locale_writes_them() {
+        let day: Date = "2026-03-09".parse().unwrap();
+        let rows = [
+            (
+                "pt-BR",
+                "segunda-feira, 9 de março",
+                "09/03/2026",
+                "9 de março de 2026",
+                "14:05",
+            ),
+            (
+                "es",
+                "lunes, 9 de marzo",
+                "9/3/2026",
+                "9 de marzo de 2026",
+                "14:05",
+            ),
+            (
+                "it",
+                "lunedì 9 marzo",
+                "09/03/2026",
+                "9 marzo 2026",
+                "14:05",
+            ),
+            (
+                "en",
+                "Monday, March 9",
+                "3/9/2026",
+                "March 9, 2026",
+                "2:05^PM",
+            ),
+            (
+                "en-GB",
+                "Monday 9 March",
+                "09/03/2026",
+                "9 March 2026",
+                "14:05",
+            ),
+            ("fr", "lundi 9 mars", "09/03/2026", "9 mars 2026", "14:05"),
+            (
+                "de",
+                "Montag, 9. März",
+                "09.03.2026",
+                "9. März 2026",
+                "14:05",
+            ),
+        ];
+        for (tag, no_year, short, long, clock) in rows {
+            let locale = locale(tag);
+            assert_eq!(
+                marked(date(&locale, day, DateStyle::NoYear)),
+                no_year,
+                "{tag}"
+            );
+            assert_eq!(marked(date(&locale, day, DateStyle::Short)), short, "{tag}");
+            assert_eq!(marked(date(&locale, day, DateStyle::Long)), long, "{tag}");
+            assert_eq!(
+                marked(time(&locale, Time::constant(14, 5, 59, 0))),
+                clock,
+                "{tag}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_with_digits() {
+        assert_eq!(marked(number(&locale("pt-BR"), 1234.5, 2)), "1.234,50");
+        assert_eq!(marked(number(&locale("en"), 1234.567, 0)), "1,235");
+        assert_eq!(marked(number(&locale("fr"), -1234.0, 1)), "-1^234,0");
+    }
+}

@@ -25,8 +25,11 @@ impl fmt::Display for Locale {
 impl Locale {
     /// Reads BCP 47 in any case, `pt_BR` too.
     pub fn read(tag: &str) -> Locale {
-        let tag = tag.replace('_', "-");
-        Locale(tag.parse().unwrap_or(icu_locale_core::locale!("en")))
+        Locale::parse(tag).unwrap_or(Locale(icu_locale_core::locale!("en")))
+    }
+
+    fn parse(tag: &str) -> Option<Locale> {
+        tag.replace('_', "-").parse().ok().map(Locale)
     }
 
     /// `pt` of `pt-BR`.
@@ -127,7 +130,8 @@ pub fn preferred(
     asked: Option<&str>,
     event: &Event,
 ) -> String {
-    let asked = asked.map(str::trim).filter(|tag| !tag.is_empty());
+    let readable = |tag: &&str| Locale::parse(tag).is_some();
+    let asked = asked.map(str::trim).filter(readable);
     let customer = &event.customer;
     let by_country = || {
         let country = customer.country.as_deref()?;
@@ -138,7 +142,7 @@ pub fn preferred(
             .map(String::as_str)
     };
     asked
-        .or(customer.locale.as_deref())
+        .or(customer.locale.as_deref().filter(readable))
         .or_else(by_country)
         .unwrap_or_else(|| home.locale())
         .to_owned()
@@ -170,5 +174,112 @@ pub fn variant<'a, T>(
                 });
             found.map(|(tag, value)| (tag.clone(), value))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Channel, ChannelKind, SourceTable};
+    use super::super::testing::{automations, order, zone};
+    use super::*;
+
+    fn table(tags: &[&str]) -> ByLocale<String> {
+        ByLocale::Each(
+            tags.iter()
+                .map(|tag| ((*tag).to_owned(), (*tag).to_owned()))
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn the_nearest_variant() {
+        let rows: &[(&[&str], &str, Option<&str>)] = &[
+            (&["pt", "pt-BR", "it"], "pt-BR", Some("pt-BR")),
+            (&["pt", "it"], "pt-BR", Some("pt")),
+            (&["it", "pt-BR"], "pt-PT", Some("pt-BR")),
+            (&["it", "pt-BR"], "pt", Some("pt-BR")),
+            (&["it", "pt-BR"], "it-CH", Some("it")),
+            (&["it", "pt-BR"], "pt_br", Some("pt-BR")),
+            (&["it", "en-GB"], "fr", Some("en-GB")),
+            (&["it", "en"], "nonsense!", Some("en")),
+            (&["it", "fr"], "de", None),
+        ];
+        for (tags, wanted, expected) in rows {
+            let table = table(tags);
+            let found = variant(&table, wanted, "en", "de").map(|(tag, _)| tag);
+            assert_eq!(found.as_deref(), *expected, "{wanted} of {tags:?}");
+        }
+        let one = ByLocale::All("x");
+        assert_eq!(
+            variant(&one, "it", "en", "pt-BR"),
+            Some(("pt-BR".to_owned(), &"x"))
+        );
+    }
+
+    #[test]
+    fn whose_language_counts() {
+        let mut file = automations();
+        file.defaults.locale = "en".into();
+        let place = |country: &str, locale: &str, timezone: &str| Place {
+            country: Some(country.into()),
+            locale: Some(locale.into()),
+            timezone: Some(zone(timezone)),
+        };
+        let channel = |place: Place| Channel {
+            uuid: String::new(),
+            kind: ChannelKind::Whatsapp,
+            place,
+        };
+        file.channels
+            .insert("it".into(), channel(place("IT", "it", "Europe/Rome")));
+        let source = |channel: Option<&str>, place: Place| SourceTable {
+            kind: "shopify".into(),
+            channel: channel.map(str::to_owned),
+            place,
+            phone_from: vec![],
+        };
+        let mut event = order();
+        event.customer.locale = Some("fr".into());
+        event.customer.country = Some("IT".into());
+        let who = |file: &Automations, event: &Event, asked: Option<&str>| {
+            preferred(file, &Home::of(file, event, None), asked, event)
+        };
+        assert_eq!(who(&file, &event, Some("de")), "de");
+        assert_eq!(who(&file, &event, Some(" ")), "fr");
+        assert_eq!(who(&file, &event, Some("português")), "fr");
+        event.customer.locale = None;
+        assert_eq!(who(&file, &event, None), "it");
+        event.customer.country = Some("XX".into());
+        assert_eq!(who(&file, &event, None), "en");
+        file.sources
+            .insert("shopify".into(), source(Some("it"), Place::default()));
+        let home = Home::of(&file, &event, None);
+        assert_eq!(
+            (home.country(), home.locale(), home.zone().name.as_str()),
+            (Some("IT"), "it", "Europe/Rome")
+        );
+        // Another channel's step is at home there.
+        let home = Home::of(&file, &event, Some("shop"));
+        assert_eq!((home.country(), home.locale()), (Some("BR"), "en"));
+        file.sources.insert(
+            "shopify".into(),
+            source(Some("it"), place("PT", "pt-PT", "Europe/Lisbon")),
+        );
+        let home = Home::of(&file, &event, None);
+        assert_eq!(
+            (home.country(), home.locale(), home.channel_locale()),
+            (Some("PT"), "pt-PT", "it")
+        );
+    }
+
+    #[test]
+    fn the_default_channel_is_the_named_or_the_only_one() {
+        let mut file = automations();
+        assert_eq!(default_channel(&file), Some("shop"));
+        let second = file.channels["shop"].clone();
+        file.channels.insert("second".into(), second);
+        assert_eq!(default_channel(&file), None);
+        file.defaults.channel = Some("second".into());
+        assert_eq!(default_channel(&file), Some("second"));
     }
 }

@@ -449,7 +449,7 @@ mod tests {
     fn what_cannot_be_sent_says_why() {
         let skip = |reason: &str| Err(Unfit::Skip(reason.to_owned()));
         let dead = |reason: &str| Err(Unfit::Dead(reason.to_owned()));
-        let long = |n: usize| format!("{{{{ 'x' * {n} }}}}");
+        let long = |n: usize| format!("{{{{ '{}' }}}}", "x".repeat(n));
         let media = |url: &str| Message {
             media: Some(Media {
                 kind: MediaKind::Image,

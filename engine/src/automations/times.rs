@@ -1,8 +1,8 @@
 //! When a step is due: `at`, over the fields of an event, right across daylight saving.
 
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 use super::context::Scope;
 use super::model::{At, Span};
@@ -79,16 +79,18 @@ fn base(at: &At, scope: &Scope) -> Result<Timestamp, DueError> {
 fn moved(base: Timestamp, span: Span, before: bool, zone: &TimeZone) -> Option<Timestamp> {
     match span {
         Span::Exact(duration) => {
-            let duration: SignedDuration = if before { -duration } else { duration };
+            let duration = if before {
+                duration.checked_neg()?
+            } else {
+                duration
+            };
             base.checked_add(duration).ok()
         }
         Span::Days(days) => {
-            let days = if before { -days } else { days };
-            let zoned = base.to_zoned(zone.clone());
-            zoned
-                .checked_add(jiff::Span::new().try_days(days).ok()?)
-                .ok()
-                .map(|zoned| zoned.timestamp())
+            let days = if before { days.checked_neg()? } else { days };
+            let days = jiff::Span::new().try_days(days).ok()?;
+            let moved = base.to_zoned(zone.clone()).checked_add(days).ok()?;
+            Some(moved.timestamp())
         }
     }
 }
@@ -105,4 +107,233 @@ pub(super) fn read_instant(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     wall.to_zoned(zone.clone())
         .ok()
         .map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use shared::event::Event;
+
+    use super::super::locale::Home;
+    use super::super::model::Offset;
+    use super::super::testing::{at, automations, checkout, order, zone};
+    use super::*;
+
+    fn scope(event: &Event, name: &str) -> Scope {
+        let mut file = automations();
+        file.defaults.timezone = zone(name);
+        Scope::new(&file, &Home::of(&file, event, None), event)
+    }
+
+    fn hours(hours: i64) -> Span {
+        Span::Exact(SignedDuration::from_hours(hours))
+    }
+
+    fn step(field: Option<&str>, offset: Option<(bool, Span)>, wall: Option<&str>) -> At {
+        At {
+            field: field.map(str::to_owned),
+            offset: offset.map(|(before, span)| Offset { before, span }),
+            wall: wall.map(|wall| wall.parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn hours_are_exact_and_days_are_calendar() {
+        // Rome's clock goes forward on 29 March 2026 and back on 25 October.
+        let mut event = order();
+        let rows = [
+            (
+                "2026-03-28T11:00:00Z",
+                hours(24),
+                false,
+                None,
+                "2026-03-29T11:00:00Z",
+            ),
+            (
+                "2026-03-28T11:00:00Z",
+                Span::Days(1),
+                false,
+                None,
+                "2026-03-29T10:00:00Z",
+            ),
+            (
+                "2026-10-25T11:00:00Z",
+                hours(24),
+                true,
+                None,
+                "2026-10-24T11:00:00Z",
+            ),
+            (
+                "2026-10-25T11:00:00Z",
+                Span::Days(1),
+                true,
+                None,
+                "2026-10-24T10:00:00Z",
+            ),
+            (
+                "2026-10-25T11:00:00Z",
+                Span::Days(1),
+                true,
+                Some("18:00"),
+                "2026-10-24T16:00:00Z",
+            ),
+            (
+                "2026-10-24T11:00:00Z",
+                Span::Days(1),
+                false,
+                Some("18:00"),
+                "2026-10-25T17:00:00Z",
+            ),
+            // 02:30 is skipped on that day, so it is half past three.
+            (
+                "2026-03-28T11:00:00Z",
+                Span::Days(1),
+                false,
+                Some("02:30"),
+                "2026-03-29T01:30:00Z",
+            ),
+            (
+                "2026-11-20T23:30:00Z",
+                Span::Days(0),
+                false,
+                Some("10:00"),
+                "2026-11-21T09:00:00Z",
+            ),
+        ];
+        for (base, span, before, wall, expected) in rows {
+            event.event.at = at(base);
+            let step = step(None, Some((before, span)), wall);
+            assert_eq!(
+                due(&step, &scope(&event, "Europe/Rome")),
+                Ok(at(expected)),
+                "{base} {step:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bases() {
+        let event = order();
+        let sao_paulo = scope(&event, "America/Sao_Paulo");
+        let rows = [
+            (step(None, None, None), Ok("2026-11-21T15:00:00Z")),
+            (
+                step(
+                    Some("order.created_at"),
+                    Some((false, Span::Days(30))),
+                    Some("10:00"),
+                ),
+                Ok("2026-12-21T13:00:00Z"),
+            ),
+            (
+                step(Some("order.created_at"), None, None),
+                Ok("2026-11-21T14:30:00Z"),
+            ),
+            (
+                step(
+                    Some("order.attributes.due"),
+                    Some((true, Span::Days(1))),
+                    Some("10:00"),
+                ),
+                Ok("2026-11-30T13:00:00Z"),
+            ),
+            (
+                step(Some("order.paid_at"), None, None),
+                Err(DueError::Absent("order.paid_at".into())),
+            ),
+            (
+                step(Some("order.number"), None, None),
+                Err(DueError::NotATime("order.number".into())),
+            ),
+            (
+                step(Some("order.attributes.n"), None, None),
+                Err(DueError::NotATime("order.attributes.n".into())),
+            ),
+            (
+                step(None, Some((false, Span::Days(i32::MAX))), None),
+                Err(DueError::OutOfRange),
+            ),
+            (
+                step(None, Some((true, Span::Days(i32::MIN))), None),
+                Err(DueError::OutOfRange),
+            ),
+            (
+                step(None, Some((false, Span::Exact(SignedDuration::MAX))), None),
+                Err(DueError::OutOfRange),
+            ),
+            (
+                step(None, Some((true, Span::Exact(SignedDuration::MIN))), None),
+                Err(DueError::OutOfRange),
+            ),
+        ];
+        for (step, expected) in rows {
+            assert_eq!(due(&step, &sao_paulo), expected.map(at), "{step:?}");
+        }
+        let before = step(Some("order.created_at"), Some((true, hours(1))), None);
+        assert_eq!(
+            announced(&before, &sao_paulo),
+            Ok(Some(at("2026-11-21T14:30:00Z")))
+        );
+        let after = step(Some("order.created_at"), Some((false, hours(1))), None);
+        assert_eq!(announced(&after, &sao_paulo), Ok(None));
+        assert_eq!(
+            due(
+                &step(None, Some((false, hours(1))), None),
+                &scope(&checkout(), "UTC")
+            ),
+            Ok(at("2026-11-21T16:00:00Z"))
+        );
+    }
+
+    #[test]
+    fn the_customers_zone_goes_first() {
+        let mut event = order();
+        event.customer.timezone = Some("Europe/Lisbon".into());
+        let step = step(None, Some((false, Span::Days(1))), Some("10:00"));
+        assert_eq!(
+            due(&step, &scope(&event, "America/Sao_Paulo")),
+            Ok(at("2026-11-22T10:00:00Z"))
+        );
+        event.customer.timezone = Some("Nowhere/At_All".into());
+        assert_eq!(
+            due(&step, &scope(&event, "America/Sao_Paulo")),
+            Ok(at("2026-11-22T13:00:00Z"))
+        );
+    }
+
+    #[test]
+    fn instants_that_are_texts() {
+        let rome = zone("Europe/Rome").zone;
+        let rows = [
+            ("2026-11-22", Some("2026-11-21T23:00:00Z")),
+            ("2026-11-22T10:00", Some("2026-11-22T09:00:00Z")),
+            ("2026-11-22 10:00:00", Some("2026-11-22T09:00:00Z")),
+            ("2026-11-22T10:00:00-03:00", Some("2026-11-22T13:00:00Z")),
+            ("2026-11-22T10:00:00Z", Some("2026-11-22T10:00:00Z")),
+            ("22/11/2026", None),
+            ("tomorrow", None),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(read_instant(text, &rome), expected.map(at), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_calendar_day_keeps_the_time_of_day(minutes in 0_i64..1_000_000, days in -400_i32..400, before: bool) {
+            let mut event = order();
+            event.event.at = at("2026-01-01T00:00:00Z") + SignedDuration::from_mins(minutes);
+            let scope = scope(&event, "Europe/Rome");
+            let due = due(&step(None, Some((before, Span::Days(days))), None), &scope).unwrap();
+            let wall = |at: Timestamp| at.to_zoned(scope.zone().clone()).datetime();
+            let shift = wall(due).date() - wall(event.event.at).date();
+            let days = if before { -days } else { days };
+            proptest::prop_assert_eq!(shift.get_days(), days);
+            // Only in the hour that the clock skips is there no such time.
+            if wall(due).hour() != 3 {
+                proptest::prop_assert_eq!(wall(due).time(), wall(event.event.at).time());
+            }
+        }
+    }
 }

@@ -1,0 +1,585 @@
+//! What a job that came up should do now: pure, over rows that were just read.
+//!
+//! The checks stand in one order, and the first that objects decides: is the automation still there, is
+//! it on, does anything hold the job, has its subject ended, is it early or late, is it an hour to send,
+//! did the person stop it, may they be written to, does the step still want to, is there something to
+//! say. `once` comes after all of them, in the store.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use shared::event::{Event, Fact, Name, State, SubjectKind, entity_key};
+use shared::store::{Ended, EntityRow, HoldRow, JobRow, OnceKey, PersonId, PersonRow};
+
+use super::backoff::is_late;
+use super::config::Configured;
+use super::waits::Waits;
+use crate::actions;
+use crate::actions::message::Letter;
+use crate::automations::context::Scope;
+use crate::automations::expr;
+use crate::automations::hours::{self, NoHourLeft};
+use crate::automations::locale::{self, Home};
+use crate::automations::model::{
+    Action, Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope,
+    Purpose, SendHours, Step,
+};
+use crate::automations::render::{self, Form, Occasion, Unfit};
+use crate::automations::times;
+use crate::callbell::Hold;
+use crate::phone::{self, Phone};
+use crate::plan::{self, Known};
+
+/// How long a job waits that nothing but a person can free: between two looks at it.
+pub(super) const RECHECK: SignedDuration = SignedDuration::from_mins(5);
+/// How long a job waits for its automation to come back before it counts as removed.
+const REMOVED_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// How long a job waits under the red button between two looks at it.
+const PAUSED_RECHECK: SignedDuration = SignedDuration::from_mins(2);
+
+/// What to do with a job.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Not now.
+    Wait(Wait),
+    /// Never.
+    End(Ended),
+    /// Now.
+    Act(Box<Act>),
+}
+
+/// Not now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wait {
+    /// When to look again.
+    pub(super) at: Timestamp,
+    /// A new time from which lateness counts, where the wait is not the job's fault.
+    pub(super) due_at: Option<Timestamp>,
+    pub(super) reason: String,
+}
+
+/// Everything that a send needs.
+#[derive(Debug)]
+pub(super) struct Act {
+    pub(super) letter: Letter,
+    pub(super) to: Phone,
+    pub(super) once: Option<(OnceKey, Option<Timestamp>)>,
+    /// From when lateness counts.
+    pub(super) late_from: Timestamp,
+    /// After this instant it is too late.
+    pub(super) limit: Timestamp,
+}
+
+/// The automation's part of a job, found again in the automations as they are now.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) name: &'a str,
+    pub(super) automation: &'a Automation,
+    pub(super) step: &'a Step,
+    pub(super) message: &'a Message,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn of(job: &'a JobRow, configured: &'a Configured) -> Result<Found<'a>, String> {
+        let automations = &configured.automations;
+        let automation = automations.automations.get(&job.automation);
+        let automation =
+            automation.ok_or_else(|| format!("there is no automation {}", job.automation))?;
+        let action = actions::parse(&job.action);
+        let step = automation
+            .steps
+            .iter()
+            .find(|step| Some(&step.action) == action.as_ref());
+        let step =
+            step.ok_or_else(|| format!("automation {} has no {}", job.automation, job.action))?;
+        let Action::Message(message) = &step.action;
+        let message = automations.messages.get(message);
+        let message = message.ok_or_else(|| format!("there is no {}", job.action))?;
+        Ok(Found {
+            name: &job.automation,
+            automation,
+            step,
+            message,
+        })
+    }
+
+    pub(super) fn if_unknown(&self, configured: &Configured) -> IfUnknown {
+        self.automation
+            .if_unknown
+            .unwrap_or(configured.automations.defaults.if_unknown)
+    }
+}
+
+/// A job's automation is not there, or not any more: a push and a deploy are not atomic, so it may come.
+/// Since when it is missed stands in the reason, which survives in the row.
+pub(super) fn missing(job: &JobRow, what: &str, now: Timestamp) -> Decision {
+    let waits = Waits::read(job.reason.as_deref(), what).unwrap_or_else(|| Waits::since(now, what));
+    if now.duration_since(waits.since) >= REMOVED_AFTER {
+        return Decision::End(ended(job, format!("removed: {what}")));
+    }
+    Decision::Wait(Wait {
+        at: now + RECHECK,
+        due_at: None,
+        reason: waits.to_string(),
+    })
+}
+
+/// A job that is over before its next attempt: skipped where it never had one, dead where it had.
+fn ended(job: &JobRow, reason: String) -> Ended {
+    if job.attempts > 0 {
+        Ended::Dead(reason)
+    } else {
+        Ended::Skipped(reason)
+    }
+}
+
+/// What the checks read. All rows were read after the job's.
+pub(super) struct Facts<'a> {
+    pub(super) now: Timestamp,
+    pub(super) job: &'a JobRow,
+    pub(super) configured: &'a Configured,
+    pub(super) found: Found<'a>,
+    pub(super) known: &'a Known,
+    pub(super) entity: Option<&'a EntityRow>,
+    /// Since when the red button is pressed.
+    pub(super) paused_since: Option<Timestamp>,
+    /// The hold of the job's channel.
+    pub(super) hold: Option<&'a HoldRow>,
+    /// This job tries whether the held channel goes through.
+    pub(super) probing: bool,
+    /// The customer's rows.
+    pub(super) customer: &'a [PersonRow],
+    /// The recipient's rows.
+    pub(super) recipient: &'a [PersonRow],
+}
+
+/// Where a message of this job leaves from, and to whom. Known before the recipient's rows are read.
+pub(super) struct Route<'a> {
+    pub(super) channel: Option<(&'a str, &'a Channel)>,
+    pub(super) home: Home<'a>,
+    pub(super) scope: Scope,
+    /// Who gets it, or why nobody does.
+    pub(super) to: Result<Phone, String>,
+}
+
+impl<'a> Route<'a> {
+    pub(super) fn of(
+        job: &JobRow,
+        configured: &'a Configured,
+        found: &Found<'a>,
+        known: &'a Known,
+        now: Timestamp,
+    ) -> Route<'a> {
+        let automations = &configured.automations;
+        let name = locale::channel_of(automations, found.automation, found.step, &known.event);
+        let channel = name.and_then(|name| automations.channels.get_key_value(name));
+        let home = Home::of(automations, &known.event, name);
+        let scope = Scope::new(automations, &home, &known.event).at(now);
+        let to = recipient(job, found, known, &scope, home.country());
+        Route {
+            channel: channel.map(|(name, channel)| (name.as_str(), channel)),
+            home,
+            scope,
+            to,
+        }
+    }
+}
+
+fn recipient(
+    job: &JobRow,
+    found: &Found<'_>,
+    known: &Known,
+    scope: &Scope,
+    country: Option<&str>,
+) -> Result<Phone, String> {
+    let read = |text: &str, from: &str| {
+        phone::read(text, country).map_err(|refusal| format!("no usable phone: {from} {refusal}"))
+    };
+    if let Some(to) = &job.to {
+        return read(to, "the replay's recipient");
+    }
+    match found.step.to.as_ref().or(found.automation.to.as_ref()) {
+        Some(to) => {
+            let text = expr::render(to, scope)
+                .map_err(|error| format!("no usable phone: to failed: {error}"))?;
+            read(&text, "to")
+        }
+        None => known.phone.clone().map_err(|none| none.to_string()),
+    }
+}
+
+/// Runs the checks. `route` is of the same job, rows and instant.
+pub(super) fn decide(facts: &Facts<'_>, route: &Route<'_>) -> Decision {
+    match object(facts, route) {
+        Err(decision) => decision,
+        Ok(act) => Decision::Act(Box::new(act)),
+    }
+}
+
+fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
+    let Facts { now, job, .. } = *facts;
+    if !facts.found.automation.enabled {
+        return Err(wait(now + RECHECK, None, "its automation is not enabled"));
+    }
+    // Read first, because a pause and a hold move what lateness counts from.
+    let mut due = due(facts, route)?;
+    let window_open = route
+        .channel
+        .is_some_and(|(_, channel)| channel.kind != ChannelKind::Whatsapp)
+        || window(facts);
+    let form = render::form(facts.found.message, window_open);
+    held(facts, &mut due, form.as_ref().ok())?;
+    if let Some(why) = ended_by_subject(&facts.known.event, facts.entity) {
+        return Err(Decision::End(Ended::Cancelled(why)));
+    }
+    if due.at > now {
+        return Err(wait(due.at, Some(due.at), "not yet"));
+    }
+    if is_late(now, due.limit, job.attempts, job.next_at) {
+        let last = job.reason.as_deref().filter(|_| job.attempts > 0);
+        let reason = last.map_or_else(|| "too late".to_owned(), |last| format!("too late: {last}"));
+        return Err(Decision::End(ended(job, reason)));
+    }
+    in_send_hours(facts, &due)?;
+    if let Some(why) = stopped(facts) {
+        return Err(Decision::End(Ended::Cancelled(why)));
+    }
+    let skip = |why: String| Decision::End(ended(job, why));
+    consents(facts, route).map_err(skip)?;
+    let to = route.to.clone().map_err(skip)?;
+    may_reach(facts, &to).map_err(skip)?;
+    if route.channel.is_none() {
+        return Err(skip("no channel to send from".to_owned()));
+    }
+    form.map_err(|unfit| skip(unfit.to_string()))?;
+    if let Some(when) = &facts.found.step.when
+        && let Some(why) = plan::is_false(when, &route.scope)
+    {
+        return Err(skip(why));
+    }
+    let letter = letter(facts, route, window_open)?;
+    Ok(Act {
+        letter,
+        to,
+        once: once(facts),
+        late_from: due.late_from,
+        limit: due.limit,
+    })
+}
+
+fn wait(at: Timestamp, due_at: Option<Timestamp>, reason: &str) -> Decision {
+    Decision::Wait(Wait {
+        at,
+        due_at,
+        reason: reason.to_owned(),
+    })
+}
+
+/// When the job is due, and until when.
+struct Due {
+    /// Its time by the automation as it is now, moved into its hours.
+    at: Timestamp,
+    /// From when lateness counts.
+    late_from: Timestamp,
+    /// After this it is too late.
+    limit: Timestamp,
+    /// What a before-time announces.
+    announced: Option<Timestamp>,
+}
+
+impl Due {
+    /// Lateness stands still for so long. What a before-time announces does not wait.
+    fn put_off(&mut self, by: SignedDuration) {
+        self.late_from += by;
+        self.limit = self
+            .announced
+            .map_or(self.limit + by, |announced| announced.min(self.limit + by));
+    }
+}
+
+fn due(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
+    let event = &facts.known.event;
+    let skip = |why: String| Decision::End(ended(facts.job, why));
+    let (time, announced) = match &facts.found.step.at {
+        None => (event.event.at, None),
+        Some(at) => {
+            let time = times::due(at, &route.scope).map_err(|error| skip(error.to_string()))?;
+            (
+                time,
+                times::announced(at, &route.scope).map_err(|error| skip(error.to_string()))?,
+            )
+        }
+    };
+    let at = match hours_of(facts) {
+        None => time,
+        Some((hours, zone)) => {
+            hours::into_hours(hours, &zone, time, announced, facts.job.created_at)
+                .map_err(|NoHourLeft| skip(no_hour_left(facts)))?
+        }
+    };
+    // What a pause, a hold or closed hours moved stays moved.
+    let late_from = at.max(facts.job.due_at);
+    let patience = plan::give_up_after(
+        &facts.configured.automations,
+        facts.found.automation,
+        &facts.found.step.action,
+    );
+    let limit = announced.map_or(late_from + patience, |announced| {
+        announced.min(late_from + patience)
+    });
+    Ok(Due {
+        at,
+        late_from,
+        limit,
+        announced,
+    })
+}
+
+/// Sending hours and their zone: the automation's own, for marketing the defaults'.
+fn hours_of<'a>(facts: &Facts<'a>) -> Option<(&'a Hours, TimeZone)> {
+    let automations = &facts.configured.automations;
+    let name = match (
+        &facts.found.automation.send_hours,
+        facts.found.message.purpose,
+    ) {
+        (Some(SendHours::Any), _) => None,
+        (Some(SendHours::Named(name)), _) => Some(name),
+        (None, Purpose::Marketing) => automations.defaults.send_hours.as_ref(),
+        (None, Purpose::Service) => None,
+    };
+    let hours = name.and_then(|name| automations.hours.get(name))?;
+    let customer = facts
+        .known
+        .event
+        .customer
+        .timezone
+        .as_deref()
+        .and_then(|name| TimeZone::get(name).ok());
+    let business = &automations.defaults.timezone.zone;
+    Some((
+        hours,
+        hours::zone_of(hours, customer.as_ref(), business).clone(),
+    ))
+}
+
+fn no_hour_left(facts: &Facts<'_>) -> String {
+    let field = facts
+        .found
+        .step
+        .at
+        .as_ref()
+        .and_then(|at| at.field.as_deref());
+    match field {
+        Some(field) => format!("no sending hour left before {field}"),
+        None => "no sending hour left".to_owned(),
+    }
+}
+
+/// The red button, `paused` in the file, and the channel's hold. None of them spends an attempt or
+/// lateness: what the job waits for them is added to its time.
+fn held(facts: &Facts<'_>, due: &mut Due, form: Option<&Form>) -> Result<(), Decision> {
+    // Only templates cost credit.
+    let concerns =
+        |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || form != Some(&Form::Free);
+    let (since, every, reason) = if let Some(since) = facts.paused_since {
+        (since, PAUSED_RECHECK, "paused".to_owned())
+    } else if facts.configured.automations.defaults.paused {
+        (
+            Timestamp::MIN,
+            PAUSED_RECHECK,
+            "paused in the automations file".to_owned(),
+        )
+    } else if let Some(hold) = facts.hold.filter(concerns) {
+        (
+            hold.since,
+            RECHECK,
+            format!("channel {} is held: {}", hold.channel, hold.reason),
+        )
+    } else {
+        return Ok(());
+    };
+    if due.at > facts.now {
+        return Ok(());
+    }
+    let waited_from = facts.job.next_at.max(due.at).max(since).min(facts.now);
+    let paused = facts.paused_since.is_some() || facts.configured.automations.defaults.paused;
+    if facts.probing && !paused {
+        due.put_off(facts.now.duration_since(waited_from));
+        return Ok(());
+    }
+    let at = facts.now + every;
+    due.put_off(at.duration_since(waited_from));
+    Err(wait(at, Some(due.late_from), &reason))
+}
+
+/// Whether what happened to the subject ends the job. A job about an end is not ended by it.
+fn ended_by_subject(event: &Event, entity: Option<&EntityRow>) -> Option<String> {
+    let state = entity?.state;
+    let about_the_end = matches!(event.event.name, Name::OrderCancelled | Name::OrderRefunded);
+    match (event.event.name.subject(), state) {
+        (SubjectKind::Order | SubjectKind::Shipment, State::Cancelled) if !about_the_end => {
+            Some("the order was cancelled".to_owned())
+        }
+        (SubjectKind::Order | SubjectKind::Shipment, State::Refunded) if !about_the_end => {
+            Some("the order was refunded".to_owned())
+        }
+        (SubjectKind::Checkout, State::Ordered) => Some("the checkout became an order".to_owned()),
+        (SubjectKind::Checkout, State::Emptied) => Some("the checkout was emptied".to_owned()),
+        (SubjectKind::Checkout, State::Cancelled | State::Refunded) => {
+            Some("the checkout ended".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Whether this is an hour to send. The job's own time lies inside its hours already; this is about a
+/// job that comes late.
+fn in_send_hours(facts: &Facts<'_>, due: &Due) -> Result<(), Decision> {
+    let Some((hours, zone)) = hours_of(facts) else {
+        return Ok(());
+    };
+    if hours::is_open(hours, &zone, facts.now) {
+        return Ok(());
+    }
+    match hours::next_open(hours, &zone, facts.now) {
+        Some(open) if due.announced.is_none_or(|announced| open < announced) => {
+            Err(wait(open, Some(open), "outside send_hours"))
+        }
+        _ => Err(Decision::End(ended(facts.job, no_hour_left(facts)))),
+    }
+}
+
+/// Whether the person did one of the `stop_on` since the job's event: by the subject's own row first,
+/// which needs no phone, then by the person's.
+fn stopped(facts: &Facts<'_>) -> Option<String> {
+    let event = &facts.known.event.event;
+    for name in &facts.found.automation.stop_on {
+        // Of the subject's own row, the job's own event does not count.
+        let linked = (*name != event.name).then(|| seen(*name, facts)).flatten();
+        if let Some(at) = linked.filter(|at| *at >= facts.job.created_at) {
+            return Some(format!("{name} {}", minute(at)));
+        }
+        let marks = facts.customer.iter().filter_map(|row| row.stops.get(name));
+        let after =
+            |mark: &&shared::store::Mark| mark.at >= facts.job.event_at && mark.event != event.id;
+        if let Some(mark) = marks.filter(after).max_by_key(|mark| mark.at) {
+            return Some(format!("{name} {}", minute(mark.at)));
+        }
+    }
+    None
+}
+
+/// When the job's own subject was first seen as the event says.
+fn seen(name: Name, facts: &Facts<'_>) -> Option<Timestamp> {
+    let fact = match name {
+        Name::OrderPaid => Fact::Paid,
+        Name::OrderFulfilled => Fact::Fulfilled,
+        Name::OrderCancelled => Fact::Cancelled,
+        Name::OrderRefunded => Fact::Refunded,
+        _ => return None,
+    };
+    facts.entity?.seen.get(&fact).copied()
+}
+
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// Marketing needs consent; the automation may ask for more, or say that it is held elsewhere.
+fn consents(facts: &Facts<'_>, route: &Route<'_>) -> Result<(), String> {
+    let agreed = match &facts.found.automation.consent {
+        Some(Consent::Held) => true,
+        Some(Consent::Expr(when)) => plan::is_false(when, &route.scope).is_none(),
+        None => {
+            facts.found.message.purpose == Purpose::Service
+                || facts.known.event.customer.accepts_marketing == Some(true)
+        }
+    };
+    if agreed {
+        Ok(())
+    } else {
+        Err("no consent".to_owned())
+    }
+}
+
+/// The safety catch. Test orders leave through it alone.
+fn may_reach(facts: &Facts<'_>, to: &Phone) -> Result<(), String> {
+    let listed = |list: &Vec<String>| {
+        list.iter()
+            .any(|number| phone::identity(number) == to.identity)
+    };
+    match (
+        &facts.configured.automations.defaults.only_to,
+        facts.known.event.event.test,
+    ) {
+        (Some(list), _) if listed(list) => Ok(()),
+        (_, true) => Err("test order".to_owned()),
+        (Some(_), false) => Err("not in only_to".to_owned()),
+        (None, false) => Ok(()),
+    }
+}
+
+/// Whether the recipient wrote within 24 hours. Unknown counts as no.
+fn window(facts: &Facts<'_>) -> bool {
+    facts
+        .recipient
+        .iter()
+        .any(|row| row.window_until.is_some_and(|until| until > facts.now))
+}
+
+fn letter(facts: &Facts<'_>, route: &Route<'_>, window_open: bool) -> Result<Letter, Decision> {
+    let occasion = Occasion {
+        automations: &facts.configured.automations,
+        automation: Some(facts.found.automation),
+        home: &route.home,
+        event: &facts.known.event,
+        scope: &route.scope,
+        window_open,
+    };
+    let fill = |uuid: &str, values: &[String]| facts.configured.fill(uuid, values);
+    match render::message(facts.found.message, &occasion, &fill) {
+        Ok(rendered) => Ok(rendered.letter),
+        Err(Unfit::Skip(why)) => Err(Decision::End(ended(facts.job, why))),
+        Err(Unfit::Dead(why)) => Err(Decision::End(Ended::Dead(why))),
+    }
+}
+
+/// Which mark the job takes, and until when. Its holder is the job's event, whose further steps pass.
+fn once(facts: &Facts<'_>) -> Option<(OnceKey, Option<Timestamp>)> {
+    let once = &facts.found.automation.once;
+    let event = &facts.known.event;
+    let key = match once.scope {
+        OnceScope::Event => return None,
+        OnceScope::Subject => {
+            let kind = event.event.name.subject();
+            let id = match (kind, &event.body) {
+                (
+                    SubjectKind::Shipment,
+                    shared::event::Body::Order {
+                        shipment: Some(shipment),
+                        ..
+                    },
+                ) => &shipment.id,
+                _ => &event.subject.id,
+            };
+            OnceKey::subject(
+                facts.found.name,
+                kind,
+                &entity_key(&event.event.source, kind, id),
+            )
+        }
+        OnceScope::Customer => OnceKey::customer(facts.found.name, &person(facts.known)?),
+    };
+    let until = once.every.map(|span| {
+        times::after(
+            facts.now,
+            span,
+            &facts.configured.automations.defaults.timezone.zone,
+        )
+    });
+    Some((key, until))
+}
+
+/// The customer, by the identity that says most.
+fn person(known: &Known) -> Option<PersonId> {
+    known.persons().into_iter().next()
+}

@@ -1,0 +1,390 @@
+//! A worker over the real store, a clock that stands still, and a Callbell that follows a script.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::connections::Connections;
+use shared::event::Event;
+use shared::secrets::Secret;
+use shared::store::{JobFilter, JobRow, RowKey, Status, Store};
+
+use crate::callbell::{Callbell, Limits};
+use crate::delivery::{Random, Worker};
+
+/// What the scripted Callbell does with a send.
+#[derive(Clone, Debug)]
+pub(super) enum Reply {
+    /// Takes it.
+    Accept,
+    /// Takes it and says nothing.
+    AcceptAndDrop,
+    /// Takes it and answers so.
+    AcceptThen(u16),
+    /// Does not take it and says nothing.
+    Drop,
+    /// Does not take it and answers so.
+    Refuse(u16, &'static str),
+    /// 429 with `Retry-After`.
+    Limit(u64),
+}
+
+#[derive(Default)]
+struct State {
+    script: VecDeque<Reply>,
+    sent: Vec<(Timestamp, Value)>,
+    history: Vec<Value>,
+    requests: Vec<String>,
+}
+
+/// The scripted Callbell.
+#[derive(Clone)]
+pub(super) struct Script(Arc<Mutex<State>>);
+
+impl Script {
+    fn start(clock: Clock) -> (Script, String) {
+        let script = Script(Arc::default());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let served = script.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (served, clock) = (served.clone(), clock.clone());
+                std::thread::spawn(move || served.answer(stream, &clock));
+            }
+        });
+        (script, base)
+    }
+
+    /// What the next sends meet; afterwards they are accepted.
+    pub(super) fn next(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.0.lock().unwrap().script.extend(replies);
+    }
+
+    /// Every message that exists at Callbell, oldest first.
+    pub(super) fn sent(&self) -> Vec<Value> {
+        self.0
+            .lock()
+            .unwrap()
+            .sent
+            .iter()
+            .map(|(_, body)| body.clone())
+            .collect()
+    }
+
+    /// When each of them was taken.
+    pub(super) fn times(&self) -> Vec<Timestamp> {
+        self.0
+            .lock()
+            .unwrap()
+            .sent
+            .iter()
+            .map(|(at, _)| *at)
+            .collect()
+    }
+
+    /// How many sends were tried.
+    pub(super) fn tries(&self) -> usize {
+        self.0
+            .lock()
+            .unwrap()
+            .requests
+            .iter()
+            .filter(|line| line.starts_with("POST"))
+            .count()
+    }
+
+    /// Puts a message into the history that somebody else wrote.
+    pub(super) fn remember(&self, uuid: &str, text: &str, at: Timestamp) {
+        self.0
+            .lock()
+            .unwrap()
+            .history
+            .insert(0, line(uuid, text, at));
+    }
+
+    fn answer(&self, mut stream: TcpStream, clock: &Clock) {
+        let Some((first, body)) = request(&mut stream) else {
+            return;
+        };
+        let reply = self.decide(&first, &body, clock);
+        if let Some((status, headers, body)) = reply {
+            let head = format!(
+                "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(body.as_bytes()));
+        }
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+
+    fn decide(&self, first: &str, body: &str, clock: &Clock) -> Option<(u16, String, String)> {
+        let mut state = self.0.lock().unwrap();
+        state.requests.push(first.to_owned());
+        let ok = |body: Value| Some((200, String::new(), body.to_string()));
+        if first.starts_with("GET /v1/contacts/phone/") {
+            return ok(json!({"contact": [{"uuid": "person"}]}));
+        }
+        if first.starts_with("GET /v1/contacts/person/messages") {
+            return ok(json!({"messages": state.history, "meta": {"page": 1, "pages": 1}}));
+        }
+        if first.starts_with("GET /v1/teams") {
+            return ok(json!({"teams": [{"uuid": "team-7", "name": "Vendas"}]}));
+        }
+        let reply = state.script.pop_front().unwrap_or(Reply::Accept);
+        if matches!(
+            reply,
+            Reply::Accept | Reply::AcceptAndDrop | Reply::AcceptThen(_)
+        ) {
+            let body: Value = serde_json::from_str(body).unwrap();
+            let uuid = format!("{:032x}", state.sent.len() + 1);
+            let text = body["content"]["text"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            state.history.insert(0, line(&uuid, &text, clock.now()));
+            state.sent.push((clock.now(), body));
+            if matches!(reply, Reply::Accept) {
+                return ok(json!({"message": {"uuid": uuid, "status": "enqueued"}}));
+            }
+        }
+        match reply {
+            Reply::AcceptThen(status) => Some((status, String::new(), String::new())),
+            Reply::Refuse(status, body) => Some((status, String::new(), body.to_owned())),
+            Reply::Limit(seconds) => {
+                Some((429, format!("retry-after: {seconds}\r\n"), String::new()))
+            }
+            Reply::Accept | Reply::AcceptAndDrop | Reply::Drop => None,
+        }
+    }
+}
+
+fn line(uuid: &str, text: &str, at: Timestamp) -> Value {
+    json!({"uuid": uuid, "status": "sent", "text": text, "createdAt": at.to_string()})
+}
+
+fn request(stream: &mut TcpStream) -> Option<(String, String)> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")
+                    .and_then(|n| n.parse().ok())
+            });
+            if body.len() >= length.unwrap_or(0) {
+                return Some((head.lines().next()?.to_owned(), body.to_owned()));
+            }
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return None,
+            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+/// Everything that a test needs.
+pub(super) struct Desk {
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) callbell: Script,
+    pub(super) worker: Worker,
+    base: String,
+}
+
+/// What all files of the tests begin with.
+const HEAD: &str = r#"
+[defaults]
+country  = "BR"
+locale   = "pt-BR"
+timezone = "America/Sao_Paulo"
+
+[channel.shop]
+uuid = "35f6f8ccb5504278a2ea099f3a4e0730"
+
+[message.thanks]
+text = "Obrigado, {{ customer.first_name | default('cliente') }}! Pedido {{ order.number }}."
+
+[message.cart]
+text = "Seu carrinho: {{ checkout.total | money }}"
+"#;
+
+impl Desk {
+    /// A desk with an automations file pushed. The customer's window is open, so free text goes out.
+    pub(super) async fn with(file: &str) -> Desk {
+        let desk = Desk::empty().await;
+        desk.push(file).await;
+        desk.open_window(SignedDuration::from_hours(24 * 365)).await;
+        desk
+    }
+
+    /// A desk where nothing was pushed.
+    pub(super) async fn empty() -> Desk {
+        let (store, clock) = testkit::store().await;
+        let (callbell, base) = Script::start(clock.clone());
+        let worker = worker(&store, &base);
+        Desk {
+            store,
+            clock,
+            callbell,
+            worker,
+            base,
+        }
+    }
+
+    /// Another worker over the same rows.
+    pub(super) fn another_worker(&self) -> Worker {
+        worker(&self.store, &self.base)
+    }
+
+    pub(super) async fn push(&self, file: &str) {
+        self.push_raw(&format!("{HEAD}\n{file}")).await;
+    }
+
+    pub(super) async fn push_raw(&self, file: &str) {
+        crate::automations::parse(file).unwrap_or_else(|problems| panic!("{problems:?}"));
+        self.store
+            .push_config(file, "[]", &Connections::default())
+            .await
+            .unwrap();
+        self.worker.forget_configuration().await;
+    }
+
+    pub(super) async fn open_window(&self, for_: SignedDuration) {
+        let id = shared::store::PersonId::phone("+5511987654321");
+        self.store
+            .set_window(&id, Some(self.clock.now() + for_))
+            .await
+            .unwrap();
+    }
+
+    /// The door stores an event.
+    pub(super) async fn receive(&self, event: Value) -> String {
+        let event: Event = serde_json::from_value(event).unwrap();
+        let key = event.event.id.clone();
+        self.store.put_event(event).await.unwrap();
+        key
+    }
+
+    /// The stream nudges.
+    pub(super) async fn stream(&self) {
+        let rows = testkit::lane(testkit::Engine::shared(), &self.store).await;
+        self.worker.on_stream(rows, self.deadline()).await;
+    }
+
+    /// The stream names these rows.
+    pub(super) async fn nudge(&self, rows: Vec<RowKey>) {
+        self.worker.on_stream(rows, self.deadline()).await;
+    }
+
+    /// The minute's sweep, `after` so much time.
+    pub(super) async fn minute(&self, after: SignedDuration) {
+        self.clock.advance(after);
+        self.worker.on_minute(self.deadline()).await;
+    }
+
+    pub(super) fn deadline(&self) -> Timestamp {
+        self.clock.now() + SignedDuration::from_secs(60)
+    }
+
+    /// All jobs, by key.
+    pub(super) async fn jobs(&self) -> Vec<JobRow> {
+        let mut jobs = Vec::new();
+        let mut page = None;
+        loop {
+            let (rows, next) = self
+                .store
+                .list_jobs(&JobFilter::default(), page)
+                .await
+                .unwrap();
+            jobs.extend(rows);
+            page = next;
+            if page.is_none() {
+                break;
+            }
+        }
+        jobs.sort_by(|a, b| a.key.cmp(&b.key));
+        jobs
+    }
+
+    /// The only job.
+    pub(super) async fn job(&self) -> JobRow {
+        let mut jobs = self.jobs().await;
+        assert_eq!(jobs.len(), 1, "{jobs:?}");
+        jobs.remove(0)
+    }
+
+    /// Status and reason of the only job.
+    pub(super) async fn state(&self) -> (Status, String) {
+        let job = self.job().await;
+        (job.status, job.reason.unwrap_or_default())
+    }
+
+    /// How many messages exist at Callbell.
+    pub(super) fn messages(&self) -> usize {
+        self.callbell.sent().len()
+    }
+}
+
+fn worker(store: &Store, base: &str) -> Worker {
+    // The clock of the rows stands still; that of the sockets does not.
+    let limits = Limits {
+        connect: Duration::from_millis(500),
+        request: Duration::from_millis(1500),
+    };
+    let callbell = Callbell::with_limits(base, &Secret::new("token"), limits).unwrap();
+    Worker::new(store.clone(), callbell, Random::new(|| 0.5))
+}
+
+/// An order, now. `change` is merged over it.
+pub(super) fn order(name: &str, id: &str, now: Timestamp, change: Value) -> Value {
+    let (_, fact) = name.split_once('.').unwrap();
+    let mut event = json!({
+        "event": {"name": name, "source": "shopify", "kind": "shopify", "account": "loja.myshopify.com",
+                  "id": format!("shopify/order/{id}/{fact}"), "at": now},
+        "customer": {"first_name": "Maria", "id": "c1", "email": "maria@example.com",
+                     "phones": [{"path": "phone", "number": "11 98765-4321", "country": "BR"}]},
+        "subject": {"kind": "order", "id": id, "as_of": now, "created_at": now, "state": "open", "fresh": "dated"},
+        "order": {"id": id, "number": format!("#{id}"), "created_at": now, "total": "129.9", "subtotal": "129.9",
+                  "shipping": "0", "tax": "0", "discount": "0", "refunded": "0", "currency": "BRL",
+                  "payment_status": "paid", "fulfillment_status": "none", "item_count": 1, "channel": "web",
+                  "test": false}
+    });
+    merge(&mut event, change);
+    event
+}
+
+/// A checkout as it was last changed at `now`.
+pub(super) fn checkout(token: &str, now: Timestamp, change: Value) -> Value {
+    let mut event = json!({
+        "event": {"name": "checkout.abandoned", "source": "shopify", "kind": "shopify",
+                  "id": format!("shopify/checkout/{token}/updated/{now}"), "at": now},
+        "customer": {"phones": [{"path": "phone", "number": "+5511987654321"}]},
+        "subject": {"kind": "checkout", "id": token, "as_of": now, "created_at": now, "state": "open",
+                    "fresh": "dated"},
+        "checkout": {"id": token, "created_at": now, "updated_at": now, "total": "80", "currency": "BRL",
+                     "item_count": 1, "url": "https://example.com/cart"}
+    });
+    merge(&mut event, change);
+    event
+}
+
+fn merge(into: &mut Value, change: Value) {
+    match (into, change) {
+        (Value::Object(into), Value::Object(change)) => {
+            for (key, value) in change {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, change) => *into = change,
+    }
+}

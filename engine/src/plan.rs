@@ -1,0 +1,431 @@
+//! What follows from one event: a pure function of the event, the rows around it and the automations.
+//!
+//! Planning may happen twice, on two machines at once, and stop anywhere in between. So nothing here
+//! reads a clock or a table, every effect is one idempotent conditional write, and the event counts as
+//! planned only after all of them: [`Effect::Planned`] is always the last.
+
+use jiff::{SignedDuration, Timestamp};
+use shared::event::{DEPTH_MAX, Event, Fresh, Name, SubjectKind};
+use shared::store::{
+    Digests, EntityChange, EntityRow, Erasure, JobId, Line, Mark, NewJob, PersonId, PersonMark,
+    Planned,
+};
+
+use crate::actions;
+use crate::automations::context::Scope;
+use crate::automations::expr::{self, Truth};
+use crate::automations::locale::Home;
+use crate::automations::model::{Action, Automation, Automations, Expr, Span, Step};
+use crate::automations::times;
+use crate::phone::{self, NoPhone, Phone};
+
+/// Behind a checkout's entity key: what its jobs are keyed by, whichever of its events made them.
+const ABANDONED: &str = "/abandoned";
+
+/// One idempotent write that an event asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Remember that this person did something that some `stop_on` names.
+    Person(PersonId, PersonMark),
+    /// Store a job, unless it is there.
+    Job(NewJob),
+    /// Erase everything about a customer or an account, under this name.
+    Erase(String, Erasure),
+    /// The event is planned: always the last.
+    Planned(Planned),
+}
+
+/// An event, with whom it is about.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// `customer.phone` and `customer.country` are filled in.
+    pub event: Event,
+    /// The customer's number, or why there is none.
+    pub phone: Result<Phone, NoPhone>,
+}
+
+impl Known {
+    /// Picks the customer's phone: the first candidate that is valid, in the order of the source's
+    /// `phone_from` where it has one.
+    pub fn new(mut event: Event, automations: &Automations) -> Known {
+        let order = automations
+            .sources
+            .get(&event.event.source)
+            .map(|source| source.phone_from.as_slice());
+        let candidates = match order {
+            Some(paths) if !paths.is_empty() => {
+                let all = &event.customer.phones;
+                let chosen = paths
+                    .iter()
+                    .flat_map(|path| all.iter().filter(move |one| one.path == *path));
+                chosen.cloned().collect()
+            }
+            _ => event.customer.phones.clone(),
+        };
+        let phone = phone::choose(&candidates, Home::of(automations, &event, None).country());
+        if let Ok(phone) = &phone {
+            event.customer.phone = Some(phone.e164.clone());
+            event.customer.country = Some(phone.country.clone());
+        }
+        Known { event, phone }
+    }
+
+    /// The rows that remember this person.
+    pub fn persons(&self) -> Vec<PersonId> {
+        let phone = self
+            .phone
+            .iter()
+            .map(|phone| PersonId::phone(&phone.identity));
+        let email = self
+            .event
+            .customer
+            .email
+            .iter()
+            .map(|address| PersonId::email(address));
+        phone.chain(email).collect()
+    }
+
+    /// Whose rows these are, for an erasure.
+    pub fn digests(&self) -> Digests {
+        let head = &self.event.event;
+        let customer = &self.event.customer;
+        let mut digests = self.account();
+        if let Some(id) = &customer.id {
+            digests = digests.customer(&head.source, id);
+        }
+        if let Ok(phone) = &self.phone {
+            digests = digests.phone(&phone.identity);
+        }
+        if let Some(address) = &customer.email {
+            digests = digests.email(address);
+        }
+        digests
+    }
+
+    /// The account that the event came from.
+    pub fn account(&self) -> Digests {
+        let head = &self.event.event;
+        head.account.as_ref().map_or_else(Digests::new, |account| {
+            Digests::new().account(&head.kind, account)
+        })
+    }
+}
+
+/// What the event says about its subject and those that it ends: to be recorded before [`plan`], which
+/// asks what the row holds afterwards.
+pub fn changes(
+    known: &Known,
+    received_at: Timestamp,
+    automations: &Automations,
+) -> Vec<EntityChange> {
+    let event = &known.event;
+    if event.subject.kind == SubjectKind::Privacy {
+        return Vec::new();
+    }
+    let about = automations
+        .automations
+        .values()
+        .filter(|automation| automation.on.contains(&event.event.name));
+    let scope = Scope::new(automations, &Home::of(automations, event, None), event);
+    let times = about
+        .flat_map(|automation| &automation.steps)
+        .filter_map(|step| due(step, &scope, event).ok());
+    let keep_until = times
+        .max()
+        .map_or(received_at, |last| last.max(received_at));
+    EntityChange::all(event, received_at, keep_until, &known.digests())
+}
+
+/// The effects of an event that was stored at `received_at`, over its entity's row as it is after
+/// [`changes`] were recorded.
+pub fn plan(
+    known: &Known,
+    received_at: Timestamp,
+    entity: Option<&EntityRow>,
+    automations: &Automations,
+) -> Vec<Effect> {
+    let event = &known.event;
+    if event.subject.kind == SubjectKind::Privacy {
+        return privacy(known);
+    }
+    let mut effects = stop_marks(known, automations);
+    let mut lines = Vec::new();
+    let mut last_job_at = None;
+    for (name, automation) in &automations.automations {
+        if !automation.on.contains(&event.event.name) {
+            continue;
+        }
+        match why_not(known, received_at, entity, automations, automation) {
+            Some(why) => lines.push(Line {
+                automation: name.clone(),
+                matched: false,
+                why,
+            }),
+            None => {
+                let jobs = jobs(known, automations, name, automation);
+                last_job_at = last_job_at.max(jobs.iter().map(|job| job.due_at).max());
+                lines.push(Line {
+                    automation: name.clone(),
+                    matched: true,
+                    why: count(jobs.len()),
+                });
+                effects.extend(jobs.into_iter().map(Effect::Job));
+            }
+        }
+    }
+    effects.push(Effect::Planned(Planned {
+        lines,
+        digests: known.digests(),
+        last_job_at,
+    }));
+    effects
+}
+
+/// The event key that a job is made for: the event's own, or for checkouts one that all events of the
+/// checkout share.
+pub fn job_event(event: &Event) -> String {
+    match event.event.name {
+        Name::CheckoutAbandoned => format!("{}{ABANDONED}", event.entity_key()),
+        _ => event.event.id.clone(),
+    }
+}
+
+/// The entity whose newest event a job is about; `None`: the job names its event itself.
+pub fn entity_of_job(job_event: &str) -> Option<&str> {
+    job_event.strip_suffix(ABANDONED)
+}
+
+/// The job's own time, before `send_hours`: `at`, or the event's time.
+///
+/// # Errors
+/// Why there is none, in words: the field is absent.
+pub fn due(step: &Step, scope: &Scope, event: &Event) -> Result<Timestamp, String> {
+    match &step.at {
+        None => Ok(event.event.at),
+        Some(at) => times::due(at, scope).map_err(|error| error.to_string()),
+    }
+}
+
+/// Lateness that an action allows itself: the automation's, the defaults', its own.
+pub fn give_up_after(
+    automations: &Automations,
+    automation: &Automation,
+    action: &Action,
+) -> SignedDuration {
+    match automation
+        .give_up_after
+        .or(automations.defaults.give_up_after)
+    {
+        Some(Span::Exact(duration)) => duration,
+        Some(Span::Days(days)) => SignedDuration::from_hours(24 * i64::from(days)),
+        None => actions::give_up_after(action),
+    }
+}
+
+fn why_not(
+    known: &Known,
+    received_at: Timestamp,
+    entity: Option<&EntityRow>,
+    automations: &Automations,
+    automation: &Automation,
+) -> Option<String> {
+    let head = &known.event.event;
+    if !automation.enabled {
+        return Some("enabled is false".to_owned());
+    }
+    let here = |source: &String| *source == head.source || *source == head.kind;
+    if !automation.source.is_empty() && !automation.source.iter().any(here) {
+        return Some(format!(
+            "source is {}, not {}",
+            head.source,
+            automation.source.join(" or ")
+        ));
+    }
+    if head.depth >= DEPTH_MAX {
+        return Some(format!(
+            "our own actions led to this {} times over: stopped",
+            head.depth
+        ));
+    }
+    let patience = automation
+        .steps
+        .iter()
+        .map(|step| give_up_after(automations, automation, &step.action))
+        .max();
+    if !is_news(
+        &known.event,
+        received_at,
+        entity,
+        patience.unwrap_or_default(),
+    ) {
+        return Some("state older than us".to_owned());
+    }
+    let home = Home::of(automations, &known.event, automation.channel.as_deref());
+    let scope = Scope::new(automations, &home, &known.event);
+    automation
+        .when
+        .as_ref()
+        .and_then(|when| is_false(when, &scope))
+}
+
+/// Why a condition does not hold; `None`: it does. One that fails counts as false.
+pub(crate) fn is_false(when: &Expr, scope: &Scope) -> Option<String> {
+    match expr::eval_bool(when, scope) {
+        Ok(Truth::True) => None,
+        Ok(Truth::False | Truth::Absent) => Some(match expr::explain_false(when, scope) {
+            why if why.is_empty() => "when is false".to_owned(),
+            why => format!("when is false ({why})"),
+        }),
+        Err(error) => Some(format!("when failed, which counts as false: {error}")),
+    }
+}
+
+/// Whether the event may be news, see [`Fresh`]. Ages are measured from when we received it, so that
+/// planning it later, or twice, comes to the same.
+fn is_news(
+    event: &Event,
+    received_at: Timestamp,
+    entity: Option<&EntityRow>,
+    patience: SignedDuration,
+) -> bool {
+    let Fresh::Transition { before, now } = event.subject.fresh else {
+        return true;
+    };
+    let within = |at: Timestamp| received_at.duration_since(at) <= patience;
+    if within(event.subject.created_at) {
+        return true;
+    }
+    let Some(entity) = entity else { return false };
+    let seen_before = entity.seen.contains_key(&before);
+    seen_before && entity.seen.get(&now).copied().is_none_or(within)
+}
+
+fn jobs(
+    known: &Known,
+    automations: &Automations,
+    name: &str,
+    automation: &Automation,
+) -> Vec<NewJob> {
+    let event = &known.event;
+    let scope = Scope::new(
+        automations,
+        &Home::of(automations, event, automation.channel.as_deref()),
+        event,
+    );
+    let job = |step: &Step| NewJob {
+        automation: name.to_owned(),
+        action: step.action.key(),
+        event: job_event(event),
+        event_at: event.event.at,
+        // A time that cannot be told is no reason to lose the job: at its claim it is skipped with it.
+        due_at: due(step, &scope, event).unwrap_or(event.event.at),
+        digests: known.digests(),
+        ended: None,
+    };
+    automation.steps.iter().map(job).collect()
+}
+
+/// The number of the job that a step of an automation makes of an event.
+pub fn job_id(automation: &str, action: &Action, event: &Event) -> JobId {
+    JobId::of(automation, &action.key(), &job_event(event))
+}
+
+/// Marks are left for every automation, disabled ones too: their jobs wait.
+fn stop_marks(known: &Known, automations: &Automations) -> Vec<Effect> {
+    let head = &known.event.event;
+    let named = automations
+        .automations
+        .values()
+        .any(|automation| automation.stop_on.contains(&head.name));
+    if !named || head.test {
+        return Vec::new();
+    }
+    let mark = PersonMark {
+        stops: vec![(
+            head.name,
+            Mark {
+                at: head.at,
+                event: head.id.clone(),
+            },
+        )],
+        sent: None,
+        digests: known.account(),
+    };
+    known
+        .persons()
+        .into_iter()
+        .map(|person| Effect::Person(person, mark.clone()))
+        .collect()
+}
+
+/// Requests under data protection law act on rows; no automation sees them. Their lines are the record
+/// that an auditor asks for, so they name the provider's request and nobody.
+fn privacy(known: &Known) -> Vec<Effect> {
+    let event = &known.event;
+    let request = match &event.body {
+        shared::event::Body::Privacy { privacy } => privacy.clone(),
+        _ => shared::event::Privacy::default(),
+    };
+    let number = request.request_id.as_deref().unwrap_or("without a number");
+    let line = |why: String| Line {
+        automation: event.event.name.as_str().to_owned(),
+        matched: true,
+        why,
+    };
+    let erase = |digests: Digests, entities: Vec<String>| {
+        Effect::Erase(event.event.id.clone(), Erasure { digests, entities })
+    };
+    let key = |id: &String| shared::event::entity_key(&event.event.source, SubjectKind::Order, id);
+    let (erased, why) = match event.event.name {
+        Name::PrivacyRedactCustomer => {
+            let orders = request.order_ids.iter().map(key).collect();
+            (
+                Some(erase(customer_alone(known), orders)),
+                format!("request {number}: every row of the customer is erased"),
+            )
+        }
+        Name::PrivacyRedactAccount => (
+            Some(erase(known.account(), Vec::new())),
+            format!("request {number}: every row of the account is erased"),
+        ),
+        _ => (
+            None,
+            format!(
+                "request {number}: a person asks which data is held; to be answered by the shop"
+            ),
+        ),
+    };
+    let planned = Planned {
+        lines: vec![line(why)],
+        digests: Digests::new(),
+        last_job_at: None,
+    };
+    erased
+        .into_iter()
+        .chain([Effect::Planned(planned)])
+        .collect()
+}
+
+/// The customer without the account: erasing one customer must not erase the shop.
+fn customer_alone(known: &Known) -> Digests {
+    let customer = &known.event.customer;
+    let mut digests = Digests::new();
+    if let Some(id) = &customer.id {
+        digests = digests.customer(&known.event.event.source, id);
+    }
+    if let Ok(phone) = &known.phone {
+        digests = digests.phone(&phone.identity);
+    }
+    if let Some(address) = &customer.email {
+        digests = digests.email(address);
+    }
+    digests
+}
+
+fn count(jobs: usize) -> String {
+    if jobs == 1 {
+        "1 job".to_owned()
+    } else {
+        format!("{jobs} jobs")
+    }
+}
