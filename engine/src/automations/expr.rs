@@ -528,6 +528,7 @@ fn compile_text(source: &str) -> Result<Instructions<'_>, EvalError> {
     let stmt = machinery::parse(source, "text", SyntaxConfig::default())
         .map_err(|error| syntax(&error))?;
     let mut refused = None;
+    refuse_stmt(&stmt, &mut refused);
     visit_stmt(&stmt, &mut |node| refuse(node, &mut refused));
     if let Some(error) = refused {
         return Err(error);
@@ -673,6 +674,31 @@ fn refuse(node: &Node<'_>, refused: &mut Option<EvalError>) {
     };
     let line = usize::from(node.span().start_line);
     refused.get_or_insert(EvalError::Syntax { message, line });
+}
+
+/// Statements of the engine that the language leaves out.
+fn refuse_stmt(stmt: &Stmt<'_>, refused: &mut Option<EvalError>) {
+    let mut all = |bodies: &[&[Stmt<'_>]]| {
+        for stmt in bodies.iter().copied().flatten() {
+            refuse_stmt(stmt, refused);
+        }
+    };
+    let span = match stmt {
+        Stmt::Template(one) => return all(&[&one.children]),
+        Stmt::ForLoop(one) => return all(&[&one.body, &one.else_body]),
+        Stmt::IfCond(one) => return all(&[&one.true_body, &one.false_body]),
+        Stmt::SetBlock(one) => return all(&[&one.body]),
+        Stmt::EmitExpr(_) | Stmt::EmitRaw(_) | Stmt::Set(_) => return,
+        Stmt::WithBlock(one) => one.span(),
+        Stmt::AutoEscape(one) => one.span(),
+        Stmt::FilterBlock(one) => one.span(),
+        Stmt::Do(one) => one.span(),
+    };
+    let message = "texts know {% if %}, {% for %} and {% set %}, nothing else in {% %}".to_owned();
+    refused.get_or_insert(EvalError::Syntax {
+        message,
+        line: usize::from(span.start_line),
+    });
 }
 
 /// A text or list that is written out.
@@ -937,12 +963,6 @@ fn visit_stmt<'n, 's>(stmt: &'n Stmt<'s>, see: &mut dyn FnMut(&'n Node<'s>)) {
             block(&one.true_body, see);
             block(&one.false_body, see);
         }
-        Stmt::WithBlock(one) => {
-            one.assignments
-                .iter()
-                .for_each(|(_, value)| visit_expr(value, see));
-            block(&one.body, see);
-        }
         Stmt::Set(one) => visit_expr(&one.expr, see),
         Stmt::SetBlock(one) => {
             if let Some(filter) = &one.filter {
@@ -950,16 +970,8 @@ fn visit_stmt<'n, 's>(stmt: &'n Stmt<'s>, see: &mut dyn FnMut(&'n Node<'s>)) {
             }
             block(&one.body, see);
         }
-        Stmt::AutoEscape(one) => {
-            visit_expr(&one.enabled, see);
-            block(&one.body, see);
-        }
-        Stmt::FilterBlock(one) => {
-            visit_expr(&one.filter, see);
-            block(&one.body, see);
-        }
-        Stmt::Do(one) => visit_args(&one.call.args, see),
-        Stmt::EmitRaw(_) => {}
+        // The others are refused before anything is asked about them.
+        _ => {}
     }
 }
 
@@ -1262,6 +1274,22 @@ mod tests {
             ("{% include 'x' %}", "unknown statement include"),
             ("{% extends 'x' %}", "unknown statement extends"),
             ("{% import 'x' as y %}", "unknown statement import"),
+            (
+                "{% if true %}{% with a = 1 %}{% endwith %}{% endif %}",
+                "texts know {% if %}, {% for %} and {% set %}, nothing else in {% %}",
+            ),
+            (
+                "{% filter upper %}a{% endfilter %}",
+                "texts know {% if %}, {% for %} and {% set %}, nothing else in {% %}",
+            ),
+            (
+                "{% autoescape true %}a{% endautoescape %}",
+                "texts know {% if %}, {% for %} and {% set %}, nothing else in {% %}",
+            ),
+            (
+                "{% for a in order.items recursive %}{{ loop(order.items) }}{% endfor %}",
+                "there is no function loop",
+            ),
             ("{% macro a() %}{% endmacro %}", "unknown statement macro"),
             (
                 "{{ order.total",
