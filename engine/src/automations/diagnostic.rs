@@ -46,18 +46,31 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// The line of the file with a mark under the column.
     pub fn excerpt(&self) -> String {
-        let before: String = self.source_line.chars().take(self.column.saturating_sub(1)).collect();
+        let before: String = self
+            .source_line
+            .chars()
+            .take(self.column.saturating_sub(1))
+            .collect();
         // A tab stays one, so that the mark stands where the terminal puts the character.
-        let indent: String = before.chars().map(|c| if c == '\t' { c } else { ' ' }).collect();
+        let indent: String = before
+            .chars()
+            .map(|c| if c == '\t' { c } else { ' ' })
+            .collect();
         format!("    {}\n    {indent}^\n", self.source_line)
     }
 }
 
 /// Several mistakes as the listing of `callbell check`: position, severity, message, a line each.
 pub fn listing(file: &str, diagnostics: &[Diagnostic]) -> String {
-    let positions: Vec<String> =
-        diagnostics.iter().map(|one| format!("{file}:{}:{}", one.line, one.column)).collect();
-    let width = positions.iter().map(|position| position.chars().count()).max().unwrap_or(0);
+    let positions: Vec<String> = diagnostics
+        .iter()
+        .map(|one| format!("{file}:{}:{}", one.line, one.column))
+        .collect();
+    let width = positions
+        .iter()
+        .map(|position| position.chars().count())
+        .max()
+        .unwrap_or(0);
     let mut out = String::new();
     for (position, one) in positions.iter().zip(diagnostics) {
         let severity = one.severity.as_str();
@@ -92,23 +105,46 @@ impl<'t> Source<'t> {
     }
 
     fn line(self, number: usize) -> &'t str {
-        self.text.lines().nth(number.saturating_sub(1)).unwrap_or_default()
+        self.text
+            .lines()
+            .nth(number.saturating_sub(1))
+            .unwrap_or_default()
     }
 
     /// A mistake at a span of the file.
-    pub(crate) fn diagnostic(self, severity: Severity, span: &Range<usize>, message: String) -> Diagnostic {
+    pub(crate) fn diagnostic(
+        self,
+        severity: Severity,
+        span: &Range<usize>,
+        message: String,
+    ) -> Diagnostic {
         let (line, column) = self.position(span.start);
         let source_line = self.line(line).to_owned();
-        Diagnostic { line, column, severity, message, source_line, instead: None }
+        Diagnostic {
+            line,
+            column,
+            severity,
+            message,
+            source_line,
+            instead: None,
+        }
     }
 }
 
 /// The name in `known` that is most like `typed`, where one is near enough to be meant.
-pub(crate) fn nearest<'k>(typed: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
     let allowed = (typed.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()
-        .map(|name| (strsim::osa_distance(&typed.to_lowercase(), &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::osa_distance(&typed.to_lowercase(), &name.to_lowercase()),
+                name,
+            )
+        })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)

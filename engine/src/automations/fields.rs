@@ -68,12 +68,34 @@ pub struct Field {
     pub meaning: &'static str,
 }
 
-const fn f(path: &'static str, kind: FieldType, example: &'static str, meaning: &'static str) -> Field {
-    Field { path, kind, optional: false, example, meaning }
+const fn f(
+    path: &'static str,
+    kind: FieldType,
+    example: &'static str,
+    meaning: &'static str,
+) -> Field {
+    Field {
+        path,
+        kind,
+        optional: false,
+        example,
+        meaning,
+    }
 }
 
-const fn opt(path: &'static str, kind: FieldType, example: &'static str, meaning: &'static str) -> Field {
-    Field { path, kind, optional: true, example, meaning }
+const fn opt(
+    path: &'static str,
+    kind: FieldType,
+    example: &'static str,
+    meaning: &'static str,
+) -> Field {
+    Field {
+        path,
+        kind,
+        optional: true,
+        example,
+        meaning,
+    }
 }
 
 use FieldType::{Bool, FreeMap, Group, Items, List, Money, Number, Text, Time, Url, Word};
@@ -83,119 +105,452 @@ pub const FIELDS: &[Field] = &[
     f("event.name", Text, "order.created", "What happened."),
     f("event.source", Text, "loja-it", "The connection."),
     f("event.kind", Text, "shopify", "The provider."),
-    opt("event.account", Text, "minha-loja.myshopify.com", "The account at the provider."),
-    f("event.id", Text, "shopify/order/6171/created", "The business key; no personal data."),
-    f("event.at", Time, "2026-11-22T10:00:00Z", "When it happened at the source."),
+    opt(
+        "event.account",
+        Text,
+        "minha-loja.myshopify.com",
+        "The account at the provider.",
+    ),
+    f(
+        "event.id",
+        Text,
+        "shopify/order/6171/created",
+        "The business key; no personal data.",
+    ),
+    f(
+        "event.at",
+        Time,
+        "2026-11-22T10:00:00Z",
+        "When it happened at the source.",
+    ),
     f("customer", Group, "", "The one whom this event is about."),
     opt("customer.name", Text, "Maria da Silva", "The whole name."),
     opt("customer.first_name", Text, "Maria", "The given name."),
     opt("customer.last_name", Text, "da Silva", "The family name."),
-    opt("customer.phone", Text, "+5511987654321", "E.164: the first candidate that is valid for its own country."),
-    opt("customer.country", Text, "BR", "ISO 3166, of the phone, else of the address."),
-    opt("customer.email", Text, "maria@example.com", "Synthetic addresses are absent."),
+    opt(
+        "customer.phone",
+        Text,
+        "+5511987654321",
+        "E.164: the first candidate that is valid for its own country.",
+    ),
+    opt(
+        "customer.country",
+        Text,
+        "BR",
+        "ISO 3166, of the phone, else of the address.",
+    ),
+    opt(
+        "customer.email",
+        Text,
+        "maria@example.com",
+        "Synthetic addresses are absent.",
+    ),
     opt("customer.locale", Text, "pt-BR", "BCP 47."),
     opt("customer.timezone", Text, "America/Sao_Paulo", "IANA name."),
     opt("customer.id", Text, "7321", "The id at the source."),
-    opt("customer.accepts_marketing", Bool, "true", "Consent to messages on the phone, as the system itself recorded it (Shopify: SMS consent). An e-mail tick is not it."),
-    opt("customer.accepts_email", Bool, "true", "Consent to marketing by e-mail."),
-    f("customer.tags", List, "vip", "The customer's tags at the source."),
+    opt(
+        "customer.accepts_marketing",
+        Bool,
+        "true",
+        "Consent to messages on the phone, as the system itself recorded it (Shopify: SMS consent). An e-mail tick is not it.",
+    ),
+    opt(
+        "customer.accepts_email",
+        Bool,
+        "true",
+        "Consent to marketing by e-mail.",
+    ),
+    f(
+        "customer.tags",
+        List,
+        "vip",
+        "The customer's tags at the source.",
+    ),
     f("order", Group, "", "The order as the source shows it now."),
     f("order.id", Text, "6171", "The id at the source."),
-    f("order.number", Text, "#1001", "The number as the buyer sees it."),
-    f("order.created_at", Time, "2026-11-22T10:00:00Z", "When it was placed."),
-    opt("order.paid_at", Time, "2026-11-22T10:05:00Z", "When payment was complete."),
-    opt("order.cancelled_at", Time, "2026-11-22T11:00:00Z", "When it was cancelled."),
-    f("order.total", Money, "129.9", "What the buyer pays, after edits and refunds, in the currency that the buyer saw."),
+    f(
+        "order.number",
+        Text,
+        "#1001",
+        "The number as the buyer sees it.",
+    ),
+    f(
+        "order.created_at",
+        Time,
+        "2026-11-22T10:00:00Z",
+        "When it was placed.",
+    ),
+    opt(
+        "order.paid_at",
+        Time,
+        "2026-11-22T10:05:00Z",
+        "When payment was complete.",
+    ),
+    opt(
+        "order.cancelled_at",
+        Time,
+        "2026-11-22T11:00:00Z",
+        "When it was cancelled.",
+    ),
+    f(
+        "order.total",
+        Money,
+        "129.9",
+        "What the buyer pays, after edits and refunds, in the currency that the buyer saw.",
+    ),
     f("order.subtotal", Money, "119.9", "Items after discounts."),
     f("order.shipping", Money, "10", "Shipping."),
     f("order.tax", Money, "0", "Taxes."),
     f("order.discount", Money, "20", "Discounts, positive."),
-    f("order.refunded", Money, "0", "Money that went back, positive."),
+    f(
+        "order.refunded",
+        Money,
+        "0",
+        "Money that went back, positive.",
+    ),
     f("order.currency", Text, "BRL", "ISO 4217."),
     f(
         "order.payment_status",
-        Word(&["pending", "authorized", "paid", "partially_refunded", "refunded", "voided", "failed"]),
+        Word(&[
+            "pending",
+            "authorized",
+            "paid",
+            "partially_refunded",
+            "refunded",
+            "voided",
+            "failed",
+        ]),
         "pending",
         "Where payment stands. Pix and boleto stay `pending` until they are paid.",
     ),
-    opt("order.payment_method", Text, "pix", "`pix`, `boleto`, `cod`, else the gateway's name."),
-    f("order.fulfillment_status", Word(&["none", "partial", "fulfilled"]), "none", "Where delivery stands."),
-    f("order.items", Items, "{{ order.items | summary }}", "The lines of the order, at most 50."),
+    opt(
+        "order.payment_method",
+        Text,
+        "pix",
+        "`pix`, `boleto`, `cod`, else the gateway's name.",
+    ),
+    f(
+        "order.fulfillment_status",
+        Word(&["none", "partial", "fulfilled"]),
+        "none",
+        "Where delivery stands.",
+    ),
+    f(
+        "order.items",
+        Items,
+        "{{ order.items | summary }}",
+        "The lines of the order, at most 50.",
+    ),
     f("order.items[].title", Text, "Camiseta", "What was bought."),
     opt("order.items[].variant", Text, "M / azul", "Which variant."),
     f("order.items[].quantity", Number, "2", "How many."),
     f("order.items[].price", Money, "59.95", "One of them."),
-    f("order.items[].total", Money, "119.9", "All of them, after the line's discounts."),
-    opt("order.items[].sku", Text, "CAM-M-AZ", "The shop's own number."),
-    opt("order.items[].product_id", Text, "8123", "The id at the source."),
-    f("order.item_count", Number, "3", "The sum of all quantities."),
-    opt("order.status_url", Url, "https://minhaloja.com.br/orders/6171", "Carries a key: treated as a secret in logs."),
-    opt("order.payment_url", Url, "https://minhaloja.com.br/pagar/6171", "Where to pay. Carries a key: treated as a secret in logs."),
+    f(
+        "order.items[].total",
+        Money,
+        "119.9",
+        "All of them, after the line's discounts.",
+    ),
+    opt(
+        "order.items[].sku",
+        Text,
+        "CAM-M-AZ",
+        "The shop's own number.",
+    ),
+    opt(
+        "order.items[].product_id",
+        Text,
+        "8123",
+        "The id at the source.",
+    ),
+    f(
+        "order.item_count",
+        Number,
+        "3",
+        "The sum of all quantities.",
+    ),
+    opt(
+        "order.status_url",
+        Url,
+        "https://minhaloja.com.br/orders/6171",
+        "Carries a key: treated as a secret in logs.",
+    ),
+    opt(
+        "order.payment_url",
+        Url,
+        "https://minhaloja.com.br/pagar/6171",
+        "Where to pay. Carries a key: treated as a secret in logs.",
+    ),
     opt("order.shipping_address", Group, "", "Where it goes."),
-    opt("order.shipping_address.name", Text, "Maria da Silva", "Who lives there."),
-    opt("order.shipping_address.street", Text, "Rua Augusta, 1500, ap 42", "Street and number, all lines."),
+    opt(
+        "order.shipping_address.name",
+        Text,
+        "Maria da Silva",
+        "Who lives there.",
+    ),
+    opt(
+        "order.shipping_address.street",
+        Text,
+        "Rua Augusta, 1500, ap 42",
+        "Street and number, all lines.",
+    ),
     opt("order.shipping_address.city", Text, "São Paulo", "City."),
-    opt("order.shipping_address.province", Text, "SP", "Province or state."),
-    opt("order.shipping_address.zip", Text, "01304-001", "Postal code."),
+    opt(
+        "order.shipping_address.province",
+        Text,
+        "SP",
+        "Province or state.",
+    ),
+    opt(
+        "order.shipping_address.zip",
+        Text,
+        "01304-001",
+        "Postal code.",
+    ),
     opt("order.shipping_address.country", Text, "BR", "ISO 3166."),
-    opt("order.shipping_address.phone", Text, "11 98765-4321", "As typed."),
+    opt(
+        "order.shipping_address.phone",
+        Text,
+        "11 98765-4321",
+        "As typed.",
+    ),
     opt("order.billing_address", Group, "", "Who pays."),
-    opt("order.billing_address.name", Text, "Maria da Silva", "Who lives there."),
-    opt("order.billing_address.street", Text, "Rua Augusta, 1500, ap 42", "Street and number, all lines."),
+    opt(
+        "order.billing_address.name",
+        Text,
+        "Maria da Silva",
+        "Who lives there.",
+    ),
+    opt(
+        "order.billing_address.street",
+        Text,
+        "Rua Augusta, 1500, ap 42",
+        "Street and number, all lines.",
+    ),
     opt("order.billing_address.city", Text, "São Paulo", "City."),
-    opt("order.billing_address.province", Text, "SP", "Province or state."),
-    opt("order.billing_address.zip", Text, "01304-001", "Postal code."),
+    opt(
+        "order.billing_address.province",
+        Text,
+        "SP",
+        "Province or state.",
+    ),
+    opt(
+        "order.billing_address.zip",
+        Text,
+        "01304-001",
+        "Postal code.",
+    ),
     opt("order.billing_address.country", Text, "BR", "ISO 3166."),
-    opt("order.billing_address.phone", Text, "11 98765-4321", "As typed."),
+    opt(
+        "order.billing_address.phone",
+        Text,
+        "11 98765-4321",
+        "As typed.",
+    ),
     opt("order.shipping_method", Text, "PAC", "How it is sent."),
-    f("order.discount_codes", List, "BEMVINDO", "Codes that were used."),
-    opt("order.note", Text, "Deixar na portaria", "The buyer's note."),
+    f(
+        "order.discount_codes",
+        List,
+        "BEMVINDO",
+        "Codes that were used.",
+    ),
+    opt(
+        "order.note",
+        Text,
+        "Deixar na portaria",
+        "The buyer's note.",
+    ),
     f("order.tags", List, "atacado", "The order's tags."),
-    f("order.attributes", FreeMap, "order.attributes.cpf", "Note attributes (Shopify), meta data (WooCommerce)."),
-    f("order.channel", Word(&["web", "pos", "draft", "other"]), "web", "Where it was placed."),
-    opt("order.is_first", Bool, "true", "The customer's first order, where the source says."),
-    f("order.test", Bool, "false", "A test gateway; such events never leave except to `only_to`."),
-    opt("order.cancel_reason", Text, "inventory", "Why it was cancelled."),
+    f(
+        "order.attributes",
+        FreeMap,
+        "order.attributes.cpf",
+        "Note attributes (Shopify), meta data (WooCommerce).",
+    ),
+    f(
+        "order.channel",
+        Word(&["web", "pos", "draft", "other"]),
+        "web",
+        "Where it was placed.",
+    ),
+    opt(
+        "order.is_first",
+        Bool,
+        "true",
+        "The customer's first order, where the source says.",
+    ),
+    f(
+        "order.test",
+        Bool,
+        "false",
+        "A test gateway; such events never leave except to `only_to`.",
+    ),
+    opt(
+        "order.cancel_reason",
+        Text,
+        "inventory",
+        "Why it was cancelled.",
+    ),
     f("shipment", Group, "", "The parcel."),
     f("shipment.id", Text, "4411", "The id at the source."),
     f("shipment.number", Text, "#1001.1", "The parcel's number."),
     opt("shipment.company", Text, "Correios", "The carrier."),
-    opt("shipment.tracking_number", Text, "BR123456789BR", "The carrier's number."),
-    opt("shipment.tracking_url", Url, "https://rastreio.example.com/BR123456789BR", "Where to follow it."),
+    opt(
+        "shipment.tracking_number",
+        Text,
+        "BR123456789BR",
+        "The carrier's number.",
+    ),
+    opt(
+        "shipment.tracking_url",
+        Url,
+        "https://rastreio.example.com/BR123456789BR",
+        "Where to follow it.",
+    ),
     opt(
         "shipment.status",
         Word(&["in_transit", "out_for_delivery", "delivered", "failure"]),
         "in_transit",
         "Where the parcel is.",
     ),
-    f("shipment.items", Items, "{{ shipment.items | summary }}", "What is in it."),
-    f("shipment.items[].title", Text, "Camiseta", "What was bought."),
-    opt("shipment.items[].variant", Text, "M / azul", "Which variant."),
+    f(
+        "shipment.items",
+        Items,
+        "{{ shipment.items | summary }}",
+        "What is in it.",
+    ),
+    f(
+        "shipment.items[].title",
+        Text,
+        "Camiseta",
+        "What was bought.",
+    ),
+    opt(
+        "shipment.items[].variant",
+        Text,
+        "M / azul",
+        "Which variant.",
+    ),
     f("shipment.items[].quantity", Number, "2", "How many."),
     f("shipment.items[].price", Money, "59.95", "One of them."),
-    f("shipment.items[].total", Money, "119.9", "All of them, after the line's discounts."),
-    opt("shipment.items[].sku", Text, "CAM-M-AZ", "The shop's own number."),
-    opt("shipment.items[].product_id", Text, "8123", "The id at the source."),
-    f("shipment.is_last", Bool, "true", "The last parcel of the order."),
-    f("checkout", Group, "", "The checkout as the source shows it now."),
-    f("checkout.id", Text, "b1946ac92492d234", "The checkout's token."),
-    f("checkout.created_at", Time, "2026-11-22T10:00:00Z", "When it was begun."),
-    f("checkout.updated_at", Time, "2026-11-22T10:10:00Z", "When it last changed."),
+    f(
+        "shipment.items[].total",
+        Money,
+        "119.9",
+        "All of them, after the line's discounts.",
+    ),
+    opt(
+        "shipment.items[].sku",
+        Text,
+        "CAM-M-AZ",
+        "The shop's own number.",
+    ),
+    opt(
+        "shipment.items[].product_id",
+        Text,
+        "8123",
+        "The id at the source.",
+    ),
+    f(
+        "shipment.is_last",
+        Bool,
+        "true",
+        "The last parcel of the order.",
+    ),
+    f(
+        "checkout",
+        Group,
+        "",
+        "The checkout as the source shows it now.",
+    ),
+    f(
+        "checkout.id",
+        Text,
+        "b1946ac92492d234",
+        "The checkout's token.",
+    ),
+    f(
+        "checkout.created_at",
+        Time,
+        "2026-11-22T10:00:00Z",
+        "When it was begun.",
+    ),
+    f(
+        "checkout.updated_at",
+        Time,
+        "2026-11-22T10:10:00Z",
+        "When it last changed.",
+    ),
     f("checkout.total", Money, "129.9", "What it would cost."),
     f("checkout.currency", Text, "BRL", "ISO 4217."),
-    f("checkout.items", Items, "{{ checkout.items | summary(2) }}", "What is in the basket, at most 50 lines."),
-    f("checkout.items[].title", Text, "Camiseta", "What is in the basket."),
-    opt("checkout.items[].variant", Text, "M / azul", "Which variant."),
+    f(
+        "checkout.items",
+        Items,
+        "{{ checkout.items | summary(2) }}",
+        "What is in the basket, at most 50 lines.",
+    ),
+    f(
+        "checkout.items[].title",
+        Text,
+        "Camiseta",
+        "What is in the basket.",
+    ),
+    opt(
+        "checkout.items[].variant",
+        Text,
+        "M / azul",
+        "Which variant.",
+    ),
     f("checkout.items[].quantity", Number, "2", "How many."),
     f("checkout.items[].price", Money, "59.95", "One of them."),
-    f("checkout.items[].total", Money, "119.9", "All of them, after the line's discounts."),
-    opt("checkout.items[].sku", Text, "CAM-M-AZ", "The shop's own number."),
-    opt("checkout.items[].product_id", Text, "8123", "The id at the source."),
-    f("checkout.item_count", Number, "3", "The sum of all quantities."),
-    f("checkout.url", Url, "https://minhaloja.com.br/checkout/b1946ac9", "Back to the basket."),
-    f("checkout.discount_codes", List, "BEMVINDO", "Codes that were entered."),
-    f("checkout.attributes", FreeMap, "checkout.attributes.cpf", "Note attributes."),
-    f("now", Time, "2026-11-22T10:00:00Z", "The moment of sending; in steps and messages only."),
+    f(
+        "checkout.items[].total",
+        Money,
+        "119.9",
+        "All of them, after the line's discounts.",
+    ),
+    opt(
+        "checkout.items[].sku",
+        Text,
+        "CAM-M-AZ",
+        "The shop's own number.",
+    ),
+    opt(
+        "checkout.items[].product_id",
+        Text,
+        "8123",
+        "The id at the source.",
+    ),
+    f(
+        "checkout.item_count",
+        Number,
+        "3",
+        "The sum of all quantities.",
+    ),
+    f(
+        "checkout.url",
+        Url,
+        "https://minhaloja.com.br/checkout/b1946ac9",
+        "Back to the basket.",
+    ),
+    f(
+        "checkout.discount_codes",
+        List,
+        "BEMVINDO",
+        "Codes that were entered.",
+    ),
+    f(
+        "checkout.attributes",
+        FreeMap,
+        "checkout.attributes.cpf",
+        "Note attributes.",
+    ),
+    f(
+        "now",
+        Time,
+        "2026-11-22T10:00:00Z",
+        "The moment of sending.",
+    ),
 ];
 
 /// First parts of the fields that every event has.
@@ -219,7 +574,9 @@ pub fn has_root(event: Name, root: &str) -> bool {
 
 /// The fields of an event, in the order of the reference.
 pub fn of(event: Name) -> impl Iterator<Item = &'static Field> {
-    FIELDS.iter().filter(move |field| has_root(event, root(field.path)))
+    FIELDS
+        .iter()
+        .filter(move |field| has_root(event, root(field.path)))
 }
 
 /// What a path leads to.
@@ -241,12 +598,17 @@ pub fn lookup(path: &str) -> Lookup {
     }
     // An element of a list: `order.tags[]` is a text, `order.items[]` a group.
     if let Some(list) = path.strip_suffix("[]")
-        && let Some(field) = FIELDS.iter().find(|field| field.path == list && matches!(field.kind, List | Items))
+        && let Some(field) = FIELDS
+            .iter()
+            .find(|field| field.path == list && matches!(field.kind, List | Items))
     {
         return Lookup::Field(field);
     }
     let inside = |field: &&Field| {
-        field.kind == FreeMap && path.strip_prefix(field.path).is_some_and(|rest| rest.starts_with(['.', '[']))
+        field.kind == FreeMap
+            && path
+                .strip_prefix(field.path)
+                .is_some_and(|rest| rest.starts_with(['.', '[']))
     };
     match FIELDS.iter().find(inside) {
         Some(field) => Lookup::Free(field),
@@ -259,7 +621,9 @@ pub fn lookup(path: &str) -> Lookup {
 pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<String> {
     let first = root(path);
     if asked_once && ["now", "contact", "conversation"].contains(&first) {
-        return Some(format!("{first}: not known yet when the event arrives: move it to the step's when"));
+        return Some(format!(
+            "{first}: not known yet when the event arrives: move it to the step's when"
+        ));
     }
     if LATER_FIELDS.contains(&first) {
         return Some(format!("{first}.* is not known yet in this version"));
@@ -271,7 +635,10 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
             .into_iter()
             .filter(|root| has_root(*lacking, root))
             .collect();
-        return Some(format!("{lacking} has no {first}.*; it has {}", roots.join(", ")));
+        return Some(format!(
+            "{lacking} has no {first}.*; it has {}",
+            roots.join(", ")
+        ));
     }
     let here: Vec<&str> = FIELDS
         .iter()
@@ -280,8 +647,14 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
         .collect();
     Some(match nearest_field(path, &here) {
         Some(near) => format!("unknown field {path}; did you mean {near}?"),
-        None => match path.rsplit_once('.').filter(|(group, _)| here.contains(group)) {
-            Some((group, _)) => format!("unknown field {path}; {group} has {}", below(group, &here).join(", ")),
+        None => match path
+            .rsplit_once('.')
+            .filter(|(group, _)| here.contains(group))
+        {
+            Some((group, _)) => format!(
+                "unknown field {path}; {group} has {}",
+                below(group, &here).join(", ")
+            ),
             None => format!("unknown field {path}"),
         },
     })
@@ -299,13 +672,30 @@ fn below<'f>(group: &str, fields: &[&'f str]) -> Vec<&'f str> {
 /// The field that was meant: of the same group first, then by its last part alone.
 fn nearest_field<'f>(path: &str, fields: &[&'f str]) -> Option<&'f str> {
     let (group, last) = path.rsplit_once('.').unwrap_or(("", path));
-    let in_group = fields.iter().copied().filter(|field| field.rsplit_once('.').is_some_and(|(one, _)| one == group));
+    let in_group = fields
+        .iter()
+        .copied()
+        .filter(|field| field.rsplit_once('.').is_some_and(|(one, _)| one == group));
     let by_last = |field: &&&str| field.rsplit_once('.').is_some_and(|(_, one)| one == last);
     let known_group = fields.contains(&group);
-    let near_in_group = nearest(last, in_group.filter_map(|field| field.rsplit_once('.').map(|(_, one)| one)))
-        .and_then(|one| fields.iter().copied().find(|field| field.rsplit_once('.') == Some((group, one))));
+    let near_in_group = nearest(
+        last,
+        in_group.filter_map(|field| field.rsplit_once('.').map(|(_, one)| one)),
+    )
+    .and_then(|one| {
+        fields
+            .iter()
+            .copied()
+            .find(|field| field.rsplit_once('.') == Some((group, one)))
+    });
     near_in_group
-        .or_else(|| if known_group { None } else { nearest(path, fields.iter().copied()) })
+        .or_else(|| {
+            if known_group {
+                None
+            } else {
+                nearest(path, fields.iter().copied())
+            }
+        })
         .or_else(|| fields.iter().find(by_last).copied())
         .or_else(|| nearest(path, fields.iter().copied()))
 }
@@ -329,7 +719,10 @@ pub(crate) fn time_problem(path: &str, events: &[Name]) -> Option<String> {
                 .map(|field| field.path)
                 .filter(|path| events.iter().all(|event| has_root(*event, root(path))))
                 .collect();
-            Some(format!("{path} is no time; there are: {}", times.join(", ")))
+            Some(format!(
+                "{path} is no time; there are: {}",
+                times.join(", ")
+            ))
         }
     }
 }
@@ -347,7 +740,13 @@ mod tests {
     use super::*;
 
     /// What events carry for the planner and automations do not see.
-    const HIDDEN: [&str; 5] = ["subject", "event.test", "event.depth", "event.notes", "customer.phones"];
+    const HIDDEN: [&str; 5] = [
+        "subject",
+        "event.test",
+        "event.depth",
+        "event.notes",
+        "customer.phones",
+    ];
 
     fn flatten(path: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
         if HIDDEN.contains(&path) {
@@ -360,7 +759,11 @@ mod tests {
         match value {
             Value::Object(map) if !free => {
                 for (key, inner) in map {
-                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    let path = if path.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{path}.{key}")
+                    };
                     flatten(&path, inner, found);
                 }
             }
@@ -390,7 +793,10 @@ mod tests {
     #[test]
     fn the_catalogue_has_what_events_write_and_nothing_else() {
         for event in events() {
-            let catalogue: BTreeSet<String> = of(event).map(|field| field.path.to_owned()).filter(|path| path != "now").collect();
+            let catalogue: BTreeSet<String> = of(event)
+                .map(|field| field.path.to_owned())
+                .filter(|path| path != "now")
+                .collect();
             let full: BTreeSet<String> = written(event, Kind::Full).into_keys().collect();
             assert_eq!(catalogue, full, "{event}");
             let required: BTreeSet<String> = written(event, Kind::Required).into_keys().collect();
@@ -411,13 +817,23 @@ mod tests {
                 let right = match field.kind {
                     Text => value.is_string(),
                     Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-                    Url => value.as_str().is_some_and(|url| url.starts_with("https://")),
-                    Time => value.as_str().is_some_and(|time| time.parse::<Timestamp>().is_ok()),
-                    Money => value.as_str().is_some_and(|money| shared::event::Money::parse(money).is_some()),
+                    Url => value
+                        .as_str()
+                        .is_some_and(|url| url.starts_with("https://")),
+                    Time => value
+                        .as_str()
+                        .is_some_and(|time| time.parse::<Timestamp>().is_ok()),
+                    Money => value
+                        .as_str()
+                        .is_some_and(|money| shared::event::Money::parse(money).is_some()),
                     Number => value.is_u64(),
                     Bool => value.is_boolean(),
-                    List => value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string)),
-                    Items => value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object)),
+                    List => value
+                        .as_array()
+                        .is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string)),
+                    Items => value
+                        .as_array()
+                        .is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object)),
                     FreeMap | Group => value.is_object(),
                 };
                 assert!(right, "{event}: {} is {value}", field.path);
@@ -429,13 +845,26 @@ mod tests {
     #[test]
     fn words_are_those_of_the_types() {
         fn reads<T: serde::de::DeserializeOwned>(path: &str) {
-            let Lookup::Field(Field { kind: Word(words), .. }) = lookup(path) else { panic!("{path}") };
+            let Lookup::Field(Field {
+                kind: Word(words), ..
+            }) = lookup(path)
+            else {
+                panic!("{path}")
+            };
             for word in *words {
-                serde_json::from_value::<T>(Value::from(*word)).unwrap_or_else(|why| panic!("{path}: {why}"));
+                serde_json::from_value::<T>(Value::from(*word))
+                    .unwrap_or_else(|why| panic!("{path}: {why}"));
             }
-            let refused = serde_json::from_value::<T>(Value::from("?")).err().expect("a refusal").to_string();
+            let refused = serde_json::from_value::<T>(Value::from("?"))
+                .err()
+                .expect("a refusal")
+                .to_string();
             // The refusal of an unknown word names all that there are.
-            assert_eq!(refused.matches('`').count() / 2, words.len() + 1, "{path}: {refused}");
+            assert_eq!(
+                refused.matches('`').count() / 2,
+                words.len() + 1,
+                "{path}: {refused}"
+            );
         }
         reads::<shared::event::PaymentStatus>("order.payment_status");
         reads::<shared::event::FulfillmentStatus>("order.fulfillment_status");
@@ -454,7 +883,12 @@ mod tests {
                 let scope = Scope::new(&file, &Home::of(&file, &sample, None), &sample).at(now);
                 for field in of(event).filter(|field| !field.path.contains('[')) {
                     let seen = !scope.field(field.path).is_undefined();
-                    assert_eq!(seen, kind == Kind::Full || !field.optional, "{event}, {kind:?}: {}", field.path);
+                    assert_eq!(
+                        seen,
+                        kind == Kind::Full || !field.optional,
+                        "{event}, {kind:?}: {}",
+                        field.path
+                    );
                 }
             }
         }
@@ -472,11 +906,29 @@ mod tests {
     #[test]
     fn the_nearest_field_is_named() {
         let said = |path: &str| problem(path, &[Name::OrderCreated], false).unwrap_or_default();
-        assert_eq!(said("order.totl"), "unknown field order.totl; did you mean order.total?");
-        assert_eq!(said("ordr.total"), "unknown field ordr.total; did you mean order.total?");
-        assert_eq!(said("phone"), "unknown field phone; did you mean customer.phone?");
-        assert_eq!(said("order.items.title"), "unknown field order.items.title; did you mean order.items[].title?");
-        assert!(said("customer.shoe_size").starts_with("unknown field customer.shoe_size; customer has name, first_name"));
-        assert_eq!(said("checkout.total"), "order.created has no checkout.*; it has event, customer, order");
+        assert_eq!(
+            said("order.totl"),
+            "unknown field order.totl; did you mean order.total?"
+        );
+        assert_eq!(
+            said("ordr.total"),
+            "unknown field ordr.total; did you mean order.total?"
+        );
+        assert_eq!(
+            said("phone"),
+            "unknown field phone; did you mean customer.phone?"
+        );
+        assert_eq!(
+            said("order.items.title"),
+            "unknown field order.items.title; did you mean order.items[].title?"
+        );
+        assert!(
+            said("customer.shoe_size")
+                .starts_with("unknown field customer.shoe_size; customer has name, first_name")
+        );
+        assert_eq!(
+            said("checkout.total"),
+            "order.created has no checkout.*; it has event, customer, order"
+        );
     }
 }

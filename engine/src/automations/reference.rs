@@ -14,12 +14,16 @@ fn meaning(event: Name) -> &'static str {
     match event {
         Name::OrderCreated => "An order was placed, paid or not.",
         Name::OrderPaid => "Payment is complete. Pix and boleto: later than created.",
-        Name::OrderShipped => "A parcel left, and again when its tracking first appears or changes; `once` is \"shipment\" unless told.",
+        Name::OrderShipped => {
+            "A parcel left, and again when its tracking first appears or changes; `once` is \"shipment\" unless told."
+        }
         Name::OrderDelivered => "The carrier says that a parcel was delivered.",
         Name::OrderFulfilled => "Everything was sent.",
         Name::OrderCancelled => "The order was cancelled.",
         Name::OrderRefunded => "Money went back, in part or in full.",
-        Name::CheckoutAbandoned => "A checkout with a phone number has not become an order. Needs an `at` of at least `15m`.",
+        Name::CheckoutAbandoned => {
+            "A checkout with a phone number has not become an order. Needs an `at` of at least `15m`."
+        }
         Name::PrivacyDataRequest | Name::PrivacyRedactCustomer | Name::PrivacyRedactAccount => "",
     }
 }
@@ -53,8 +57,16 @@ fn cell(text: &str) -> String {
 // Writing into a String cannot fail: the results below are dropped.
 
 fn table(out: &mut String, table: &Table) {
-    let header = if table.kind == spec::STEP.kind { "A step: `{ … }` in `steps`".to_owned() } else { format!("`{}`", table.header()) };
-    let _ = writeln!(out, "\n### {header}\n\n{}\n\n| key | value | default | meaning | example |\n| --- | --- | --- | --- | --- |", table.meaning);
+    let header = if table.kind == spec::STEP.kind {
+        "A step: `{ … }` in `steps`".to_owned()
+    } else {
+        format!("`{}`", table.header())
+    };
+    let _ = writeln!(
+        out,
+        "\n### {header}\n\n{}\n\n| key | value | default | meaning | example |\n| --- | --- | --- | --- | --- |",
+        table.meaning
+    );
     if table.kind == spec::HOURS.kind {
         key(out, &spec::WEEKDAY_KEY);
     }
@@ -64,7 +76,11 @@ fn table(out: &mut String, table: &Table) {
 }
 
 fn key(out: &mut String, key: &Key) {
-    let default = if key.required { "required" } else { key.default };
+    let default = if key.required {
+        "required"
+    } else {
+        key.default
+    };
     let _ = writeln!(
         out,
         "| `{}` | {} | {} | {} | `{}` |",
@@ -89,12 +105,22 @@ fn times(out: &mut String) {
 }
 
 fn events(out: &mut String) {
-    out.push_str("\n## Events\n\n| event | subject | made when | from |\n| --- | --- | --- | --- |\n");
+    out.push_str(
+        "\n## Events\n\n| event | subject | made when | from |\n| --- | --- | --- | --- |\n",
+    );
     for event in Name::ALL.iter().filter(|name| !name.is_internal()) {
-        let from: Vec<&str> =
-            sources::ALL.iter().filter(|source| source.events().contains(event)).map(|source| source.kind()).collect();
+        let from: Vec<&str> = sources::ALL
+            .iter()
+            .filter(|source| source.events().contains(event))
+            .map(|source| source.kind())
+            .collect();
         let subject = event.subject().as_str();
-        let _ = writeln!(out, "| `{event}` | {subject} | {} | {} |", cell(meaning(*event)), from.join(", "));
+        let _ = writeln!(
+            out,
+            "| `{event}` | {subject} | {} | {} |",
+            cell(meaning(*event)),
+            from.join(", ")
+        );
     }
 }
 
@@ -105,25 +131,43 @@ fn all_fields(out: &mut String) {
         let root = fields::root(field.path);
         if root != group {
             group = root;
-            let _ = writeln!(out, "\n### `{root}`\n\n{}\n\n| field | type | example | meaning |\n| --- | --- | --- | --- |", whereabouts(root));
+            let _ = writeln!(
+                out,
+                "\n### `{root}`\n\n{}\n\n| field | type | example | meaning |\n| --- | --- | --- | --- |",
+                whereabouts(root)
+            );
         }
         self::field(out, field);
     }
 }
 
 fn whereabouts(root: &str) -> String {
+    if root == "now" {
+        return "In steps and messages, of every event.".to_owned();
+    }
     let events: Vec<String> = Name::ALL
         .iter()
         .filter(|event| !event.is_internal() && fields::has_root(**event, root))
         .map(|event| format!("`{event}`"))
         .collect();
-    let all = Name::ALL.iter().filter(|event| !event.is_internal()).count();
-    if events.len() == all { "In every event.".to_owned() } else { format!("In {}.", events.join(", ")) }
+    let all = Name::ALL
+        .iter()
+        .filter(|event| !event.is_internal())
+        .count();
+    if events.len() == all {
+        "In every event.".to_owned()
+    } else {
+        format!("In {}.", events.join(", "))
+    }
 }
 
 fn field(out: &mut String, field: &Field) {
     let optional = if field.optional { " *opt*" } else { "" };
-    let example = if field.example.is_empty() { String::new() } else { format!("`{}`", cell(field.example)) };
+    let example = if field.example.is_empty() {
+        String::new()
+    } else {
+        format!("`{}`", cell(field.example))
+    };
     let _ = writeln!(
         out,
         "| `{}`{optional} | {} | {example} | {} |",
@@ -134,15 +178,30 @@ fn field(out: &mut String, field: &Field) {
 }
 
 fn filters(out: &mut String) {
-    for (title, kind) in [("Filters", Kind::Filter), ("Functions", Kind::Function), ("Tests", Kind::Test)] {
-        let _ = writeln!(out, "\n## {title}\n\n| {} | what it does | example |\n| --- | --- | --- |", title.to_lowercase());
+    for (title, kind) in [
+        ("Filters", Kind::Filter),
+        ("Functions", Kind::Function),
+        ("Tests", Kind::Test),
+    ] {
+        let _ = writeln!(
+            out,
+            "\n## {title}\n\n| {} | what it does | example |\n| --- | --- | --- |",
+            title.to_lowercase()
+        );
         for entry in TABLE.iter().filter(|entry| entry.kind == kind) {
             let example = entry
                 .examples
                 .first()
-                .map(|(locale, text, result)| format!("`{}` → `{}` ({locale})", cell(text), cell(result)))
+                .map(|(locale, text, result)| {
+                    format!("`{}` → `{}` ({locale})", cell(text), cell(result))
+                })
                 .unwrap_or_default();
-            let _ = writeln!(out, "| `{}` | {} | {example} |", cell(entry.signature), cell(entry.about));
+            let _ = writeln!(
+                out,
+                "| `{}` | {} | {example} |",
+                cell(entry.signature),
+                cell(entry.about)
+            );
         }
     }
     out.push_str(

@@ -4,8 +4,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::event::{
-    Address, Body, Checkout, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, Item, Money, Name, Order,
-    PaymentStatus, PhoneCandidate, SalesChannel, Shipment, ShipmentStatus, State, Subject, SubjectKind,
+    Address, Body, Checkout, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, Item,
+    Money, Name, Order, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, ShipmentStatus,
+    State, Subject, SubjectKind,
 };
 
 /// Which of the four.
@@ -38,7 +39,12 @@ impl Kind {
 
 /// A sample of an event, with times shortly before `now`. `free` are paths into free maps
 /// (`order.attributes.age`), which the samples of [`Kind::Texts`] and [`Kind::Numbers`] fill.
-pub fn sample<'p>(name: Name, kind: Kind, now: Timestamp, free: impl IntoIterator<Item = &'p str>) -> Event {
+pub fn sample<'p>(
+    name: Name,
+    kind: Kind,
+    now: Timestamp,
+    free: impl IntoIterator<Item = &'p str>,
+) -> Event {
     let clock = Times { now };
     let mut event = match name.subject() {
         SubjectKind::Checkout => checkout(name, &clock),
@@ -59,7 +65,9 @@ struct Times {
 
 impl Times {
     fn minutes_ago(&self, minutes: i64) -> Timestamp {
-        self.now.checked_sub(SignedDuration::from_mins(minutes)).unwrap_or(self.now)
+        self.now
+            .checked_sub(SignedDuration::from_mins(minutes))
+            .unwrap_or(self.now)
     }
 }
 
@@ -85,7 +93,11 @@ fn customer() -> Customer {
         accepts_marketing: Some(true),
         accepts_email: Some(true),
         tags: vec!["vip".to_owned()],
-        phones: vec![PhoneCandidate { path: "phone".to_owned(), number: text("+5511987654321"), country: text("BR") }],
+        phones: vec![PhoneCandidate {
+            path: "phone".to_owned(),
+            number: text("+5511987654321"),
+            country: text("BR"),
+        }],
     }
 }
 
@@ -99,7 +111,10 @@ fn items() -> Vec<Item> {
         sku: text(sku),
         product_id: text("8123"),
     };
-    vec![item("Camiseta", "M / azul", 2, "49.95", "99.9", "CAM-M-AZ"), item("Boné", "Preto", 1, "30", "30", "BON-P")]
+    vec![
+        item("Camiseta", "M / azul", 2, "49.95", "99.9", "CAM-M-AZ"),
+        item("Boné", "Preto", 1, "30", "30", "BON-P"),
+    ]
 }
 
 fn address() -> Address {
@@ -129,7 +144,9 @@ fn fact(name: Name) -> &'static str {
         Name::OrderCancelled => "cancelled",
         Name::OrderRefunded => "refunded/9001",
         Name::CheckoutAbandoned => "abandoned",
-        Name::PrivacyDataRequest | Name::PrivacyRedactCustomer | Name::PrivacyRedactAccount => "request",
+        Name::PrivacyDataRequest | Name::PrivacyRedactCustomer | Name::PrivacyRedactAccount => {
+            "request"
+        }
     }
 }
 
@@ -151,7 +168,10 @@ fn order(name: Name, clock: &Times) -> Event {
     let created_at = clock.minutes_ago(60);
     let paid = !matches!(name, Name::OrderCreated | Name::OrderCancelled);
     let refunded = name == Name::OrderRefunded;
-    let sent = matches!(name, Name::OrderShipped | Name::OrderDelivered | Name::OrderFulfilled);
+    let sent = matches!(
+        name,
+        Name::OrderShipped | Name::OrderDelivered | Name::OrderFulfilled
+    );
     let one = Order {
         id: "6171".to_owned(),
         number: "#1001".to_owned(),
@@ -171,7 +191,11 @@ fn order(name: Name, clock: &Times) -> Event {
             (false, false) => PaymentStatus::Pending,
         },
         payment_method: text("pix"),
-        fulfillment_status: if sent { FulfillmentStatus::Fulfilled } else { FulfillmentStatus::None },
+        fulfillment_status: if sent {
+            FulfillmentStatus::Fulfilled
+        } else {
+            FulfillmentStatus::None
+        },
         items: items(),
         item_count: 3,
         status_url: text("https://minhaloja.com.br/orders/6171"),
@@ -203,7 +227,10 @@ fn order(name: Name, clock: &Times) -> Event {
             aliases: Vec::new(),
             ends: Vec::new(),
         },
-        body: Body::Order { order: Box::new(one), shipment: parcel },
+        body: Body::Order {
+            order: Box::new(one),
+            shipment: parcel,
+        },
     }
 }
 
@@ -215,7 +242,11 @@ fn shipment(name: Name) -> Shipment {
         company: text("Correios"),
         tracking_number: text("BR123456789BR"),
         tracking_url: text("https://rastreio.example.com/BR123456789BR"),
-        status: Some(if delivered { ShipmentStatus::Delivered } else { ShipmentStatus::InTransit }),
+        status: Some(if delivered {
+            ShipmentStatus::Delivered
+        } else {
+            ShipmentStatus::InTransit
+        }),
         items: items(),
         is_last: true,
     }
@@ -248,7 +279,9 @@ fn checkout(name: Name, clock: &Times) -> Event {
             aliases: Vec::new(),
             ends: Vec::new(),
         },
-        body: Body::Checkout { checkout: Box::new(one) },
+        body: Body::Checkout {
+            checkout: Box::new(one),
+        },
     }
 }
 
@@ -307,10 +340,12 @@ fn strip_items(items: &mut Vec<Item>) {
 fn fill<'p>(event: &mut Event, free: impl IntoIterator<Item = &'p str>, value: &Value) {
     for path in free {
         let map = match &mut event.body {
-            Body::Order { order, .. } => path.strip_prefix("order.attributes").map(|rest| (&mut order.attributes, rest)),
-            Body::Checkout { checkout } => {
-                path.strip_prefix("checkout.attributes").map(|rest| (&mut checkout.attributes, rest))
-            }
+            Body::Order { order, .. } => path
+                .strip_prefix("order.attributes")
+                .map(|rest| (&mut order.attributes, rest)),
+            Body::Checkout { checkout } => path
+                .strip_prefix("checkout.attributes")
+                .map(|rest| (&mut checkout.attributes, rest)),
             Body::Privacy { .. } => None,
         };
         if let Some((map, rest)) = map
@@ -323,8 +358,12 @@ fn fill<'p>(event: &mut Event, free: impl IntoIterator<Item = &'p str>, value: &
 
 /// Puts a value at a path: `a.b[]` is a list in `b` of a table in `a`.
 fn put(map: &mut FreeMap, path: &str, value: &Value) {
-    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
-    let (key, is_list) = first.split_once('[').map_or((first, false), |(key, _)| (key, true));
+    let (first, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let (key, is_list) = first
+        .split_once('[')
+        .map_or((first, false), |(key, _)| (key, true));
     let inner = match rest {
         None => value.clone(),
         Some(rest) => {
@@ -336,5 +375,12 @@ fn put(map: &mut FreeMap, path: &str, value: &Value) {
             Value::Object(inner)
         }
     };
-    map.insert(key.to_owned(), if is_list { Value::Array(vec![inner]) } else { inner });
+    map.insert(
+        key.to_owned(),
+        if is_list {
+            Value::Array(vec![inner])
+        } else {
+            inner
+        },
+    );
 }

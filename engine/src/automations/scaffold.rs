@@ -37,7 +37,9 @@ const WORDS: [(&str, [&str; 3]); 5] = [
 pub fn scaffold(answers: &Answers) -> String {
     let mut out = String::new();
     for line in SHOP.lines() {
-        let Some(line) = scaffold_line(line, answers) else { continue };
+        let Some(line) = scaffold_line(line, answers) else {
+            continue;
+        };
         out.push_str(&line);
         out.push('\n');
     }
@@ -57,11 +59,21 @@ fn scaffold_line(line: &str, answers: &Answers) -> Option<String> {
         "locale" => set(&answers.locale),
         "timezone" => set(&answers.timezone),
         "send_hours" => {
-            let own: Vec<String> = answers.only_to.iter().map(|phone| format!("\"{phone}\"")).collect();
+            let own: Vec<String> = answers
+                .only_to
+                .iter()
+                .map(|phone| format!("\"{phone}\""))
+                .collect();
             let comment = "# while trying out: delete this line to go live";
-            Some(format!("{line}\nonly_to    = [{}]            {comment}", own.join(", ")))
+            Some(format!(
+                "{line}\nonly_to    = [{}]            {comment}",
+                own.join(", ")
+            ))
         }
-        "uuid" => answers.channel.as_deref().map_or_else(|| Some(line.to_owned()), |uuid| Some(format!("uuid = \"{uuid}\""))),
+        "uuid" => answers.channel.as_deref().map_or_else(
+            || Some(line.to_owned()),
+            |uuid| Some(format!("uuid = \"{uuid}\"")),
+        ),
         _ => localised(line, &answers.locale),
     }
 }
@@ -72,25 +84,46 @@ fn localised(line: &str, locale: &str) -> Option<String> {
     if own == "pt" {
         return Some(line.replace(".pt-BR", &format!(".{locale}")));
     }
-    let table = line.trim_start().split(['=', ' ']).next().unwrap_or_default();
+    let table = line
+        .trim_start()
+        .split(['=', ' '])
+        .next()
+        .unwrap_or_default();
     if own == "en" && table.ends_with(".pt-BR") && line.contains(".pt-BR") {
         // A message that has Portuguese alone keeps it, as English.
-        let english_follows = SHOP.lines().skip_while(|one| *one != line).nth(1).is_some_and(|next| next.contains(".en "));
+        let english_follows = SHOP
+            .lines()
+            .skip_while(|one| *one != line)
+            .nth(1)
+            .is_some_and(|next| next.contains(".en "));
         if english_follows {
             return None;
         }
     }
-    let words = WORDS.iter().find(|(language, _)| *language == own).or(WORDS.first());
+    let words = WORDS
+        .iter()
+        .find(|(language, _)| *language == own)
+        .or(WORDS.first());
     let [name, greeting, carrier] = words.map(|(_, words)| *words)?;
-    let renamed = if own == "en" { line.replace(".en ", &format!(".{locale} ")) } else { line.to_owned() };
+    let renamed = if own == "en" {
+        line.replace(".en ", &format!(".{locale} "))
+    } else {
+        line.to_owned()
+    };
     let renamed = renamed.replace(".pt-BR", &format!(".{locale}"));
     let quoted = |word: &str| format!("'{word}'");
     let said = renamed
         .replace("'cliente'", &quoted(name))
         .replace("'tudo bem'", &quoted(greeting))
         .replace("'transportadora'", &quoted(carrier))
-        .replace("https://minhaloja.com.br/conta", "https://shop.example.com/account")
-        .replace("https://minhaloja.com.br/rastreio", "https://shop.example.com/track");
+        .replace(
+            "https://minhaloja.com.br/conta",
+            "https://shop.example.com/account",
+        )
+        .replace(
+            "https://minhaloja.com.br/rastreio",
+            "https://shop.example.com/track",
+        );
     Some(said)
 }
 
@@ -123,12 +156,20 @@ mod tests {
                 };
                 let text = scaffold(&answers);
                 let report = check(&text, None, now);
-                assert_eq!(report.diagnostics, [], "{}\n{text}", report.render("automations.toml"));
+                assert_eq!(
+                    report.diagnostics,
+                    [],
+                    "{}\n{text}",
+                    report.render("automations.toml")
+                );
                 let file = report.automations.expect("a file");
                 assert_eq!(file.defaults.only_to, Some(only_to.into_iter().collect()));
                 assert_eq!(file.defaults.locale, locale);
                 assert_eq!(file.defaults.country.as_deref(), Some(country));
-                assert_eq!(file.channels["shop"].uuid, "35f6f8ccb5504278a2ea099f3a4e0799");
+                assert_eq!(
+                    file.channels["shop"].uuid,
+                    "35f6f8ccb5504278a2ea099f3a4e0799"
+                );
             }
         }
     }

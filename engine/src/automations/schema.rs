@@ -10,7 +10,8 @@ use super::spec::{self, Key, Table, Type};
 const NAME_PATTERN: &str = "^[a-z0-9-]{1,40}$";
 /// Locales, roughly: the parser knows them exactly.
 const LOCALE_PATTERN: &str = "^[a-zA-Z]{2,3}(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?$";
-const UUID_PATTERN: &str = "^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$";
+const UUID_PATTERN: &str =
+    "^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$";
 const DURATION_PATTERN: &str = "^[0-9]+[mhdw]$";
 const SPAN_PATTERN: &str = "^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]$";
 const DATE_PATTERN: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$";
@@ -52,14 +53,21 @@ fn table_schema(table: &Table) -> Value {
     for key in table.keys {
         properties.insert(key.name.to_owned(), key_schema(key));
     }
-    let required: Vec<&str> = table.keys.iter().filter(|key| key.required).map(|key| key.name).collect();
+    let required: Vec<&str> = table
+        .keys
+        .iter()
+        .filter(|key| key.required)
+        .map(|key| key.name)
+        .collect();
     let mut out = json!({
         "type": "object",
         "description": table.meaning,
         "properties": properties,
         "additionalProperties": false,
     });
-    let Some(object) = out.as_object_mut() else { return out };
+    let Some(object) = out.as_object_mut() else {
+        return out;
+    };
     if !required.is_empty() {
         object.insert("required".to_owned(), json!(required));
     }
@@ -67,17 +75,26 @@ fn table_schema(table: &Table) -> Value {
         let day = format!("({})", spec::WEEKDAYS.join("|"));
         let mut days = value_schema(Type::Spans);
         describe(&mut days, spec::WEEKDAY_KEY.meaning, "");
-        object.insert("patternProperties".to_owned(), json!({ format!("^{day}(-{day})?$"): days }));
+        object.insert(
+            "patternProperties".to_owned(),
+            json!({ format!("^{day}(-{day})?$"): days }),
+        );
     }
     if *table == spec::AUTOMATION {
-        object.insert("oneOf".to_owned(), json!([{ "required": ["message"] }, { "required": ["steps"] }]));
+        object.insert(
+            "oneOf".to_owned(),
+            json!([{ "required": ["message"] }, { "required": ["steps"] }]),
+        );
     }
     if *table == spec::STEP {
         object.insert("required".to_owned(), json!(["message"]));
     }
     if *table == spec::MESSAGE {
         let ways = ["text", "template", "image", "document", "audio", "video"];
-        let ways: Vec<Value> = ways.iter().map(|way| json!({ "required": [way] })).collect();
+        let ways: Vec<Value> = ways
+            .iter()
+            .map(|way| json!({ "required": [way] }))
+            .collect();
         object.insert("anyOf".to_owned(), json!(ways));
     }
     out
@@ -90,9 +107,18 @@ fn key_schema(key: &Key) -> Value {
 }
 
 fn describe(value: &mut Value, meaning: &str, default: &str) {
-    let Some(object) = value.as_object_mut() else { return };
-    let default = if default.is_empty() { String::new() } else { format!(" Default: {default}.") };
-    object.insert("description".to_owned(), json!(format!("{meaning}{default}")));
+    let Some(object) = value.as_object_mut() else {
+        return;
+    };
+    let default = if default.is_empty() {
+        String::new()
+    } else {
+        format!(" Default: {default}.")
+    };
+    object.insert(
+        "description".to_owned(),
+        json!(format!("{meaning}{default}")),
+    );
 }
 
 fn list_of(item: &Value) -> Value {
@@ -157,12 +183,18 @@ fn value_schema(value: Type) -> Value {
             "patternProperties": { DATE_PATTERN: list_of(&pattern(SPAN_PATTERN)) },
             "additionalProperties": false,
         }),
-        Type::Steps => json!({ "type": "array", "items": table_schema(&spec::STEP), "minItems": 1, "maxItems": super::model::STEPS_MAX }),
+        Type::Steps => {
+            json!({ "type": "array", "items": table_schema(&spec::STEP), "minItems": 1, "maxItems": super::model::STEPS_MAX })
+        }
     }
 }
 
 fn events() -> Vec<&'static str> {
-    Name::ALL.iter().filter(|name| !name.is_internal()).map(|name| name.as_str()).collect()
+    Name::ALL
+        .iter()
+        .filter(|name| !name.is_internal())
+        .map(|name| name.as_str())
+        .collect()
 }
 
 #[cfg(test)]
@@ -175,72 +207,114 @@ mod tests {
         super::super::hold_to_file("../examples/automations.schema.json", &schema_text());
     }
 
-    /// Whether `value` obeys `schema`, as far as this file's own keywords go.
-    fn obeys(schema: &Value, value: &toml::Value) -> Result<(), String> {
-        let fail = |why: &str| Err(format!("{why}: {value} against {schema}"));
-        let each = |list: &Value| -> Vec<Value> { list.as_array().cloned().unwrap_or_default() };
-        if let Some(any) = schema.get("anyOf")
-            && !each(any).iter().any(|one| obeys(one, value).is_ok())
-        {
-            return fail("anyOf");
-        }
-        if let Some(one) = schema.get("oneOf")
-            && each(one).iter().filter(|one| obeys(one, value).is_ok()).count() != 1
-        {
-            return fail("oneOf");
-        }
-        if let Some(not) = schema.get("not")
-            && obeys(not, value).is_ok()
-        {
-            return fail("not");
-        }
-        let kind = match value {
+    fn each(list: Option<&Value>) -> &[Value] {
+        list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    fn matches(pattern: &str, text: &str) -> bool {
+        regex_lite::Regex::new(pattern)
+            .expect("a pattern")
+            .is_match(text)
+    }
+
+    fn kind(value: &toml::Value) -> &'static str {
+        match value {
             toml::Value::String(_) => "string",
             toml::Value::Integer(_) => "integer",
             toml::Value::Boolean(_) => "boolean",
             toml::Value::Array(_) => "array",
             toml::Value::Table(_) => "object",
             _ => "other",
+        }
+    }
+
+    /// Whether `value` obeys `schema`, as far as the keywords go that this file writes.
+    fn obeys(schema: &Value, value: &toml::Value) -> Result<(), String> {
+        let text = value.as_str();
+        let any = |key: &str| {
+            each(schema.get(key))
+                .iter()
+                .filter(|one| obeys(one, value).is_ok())
+                .count()
         };
-        if schema.get("type").is_some_and(|wanted| wanted != kind) {
-            return fail("type");
-        }
-        if schema.get("const").is_some_and(|wanted| Some(wanted.clone()) != serde_json::to_value(value).ok()) {
-            return fail("const");
-        }
-        if let (Some(words), Some(text)) = (schema.get("enum"), value.as_str())
-            && !each(words).iter().any(|word| word == text)
-        {
-            return fail("enum");
-        }
-        let matches = |pattern: &str, text: &str| regex_lite::Regex::new(pattern).expect("a pattern").is_match(text);
-        if let (Some(pattern), Some(text)) = (schema.get("pattern").and_then(Value::as_str), value.as_str())
-            && !matches(pattern, text)
-        {
-            return fail("pattern");
-        }
-        if let (Some(least), Some(number)) = (schema.get("minimum").and_then(Value::as_i64), value.as_integer())
-            && number < least
-        {
-            return fail("minimum");
+        let pattern = schema.get("pattern").and_then(Value::as_str);
+        let minimum = schema.get("minimum").and_then(Value::as_i64);
+        let json = serde_json::to_value(value).unwrap_or_default();
+        let broken = [
+            ("anyOf", schema.get("anyOf").is_some() && any("anyOf") == 0),
+            ("oneOf", schema.get("oneOf").is_some() && any("oneOf") != 1),
+            (
+                "not",
+                schema
+                    .get("not")
+                    .is_some_and(|not| obeys(not, value).is_ok()),
+            ),
+            (
+                "type",
+                schema
+                    .get("type")
+                    .is_some_and(|wanted| wanted != kind(value)),
+            ),
+            (
+                "const",
+                schema.get("const").is_some_and(|wanted| *wanted != json),
+            ),
+            (
+                "enum",
+                schema.get("enum").is_some() && !each(schema.get("enum")).contains(&json),
+            ),
+            (
+                "pattern",
+                pattern
+                    .zip(text)
+                    .is_some_and(|(pattern, text)| !matches(pattern, text)),
+            ),
+            (
+                "minimum",
+                minimum
+                    .zip(value.as_integer())
+                    .is_some_and(|(least, number)| number < least),
+            ),
+        ];
+        if let Some((keyword, _)) = broken.iter().find(|(_, broken)| *broken) {
+            return Err(format!("{keyword}: {value} against {schema}"));
         }
         if let (Some(items), Some(list)) = (schema.get("items"), value.as_array()) {
             list.iter().try_for_each(|item| obeys(items, item))?;
         }
-        let Some(table) = value.as_table() else { return Ok(()) };
-        for name in schema.get("required").map(each).unwrap_or_default() {
-            if !table.contains_key(name.as_str().unwrap_or_default()) {
-                return fail("required");
+        value
+            .as_table()
+            .map_or(Ok(()), |table| table_obeys(schema, table))
+    }
+
+    fn table_obeys(schema: &Value, table: &toml::Table) -> Result<(), String> {
+        for name in each(schema.get("required"))
+            .iter()
+            .filter_map(Value::as_str)
+        {
+            if !table.contains_key(name) {
+                return Err(format!("required: {name}"));
             }
         }
+        let patterns = || {
+            schema
+                .get("patternProperties")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+        };
         for (key, inner) in table {
             let known = schema.get("properties").and_then(|all| all.get(key));
-            let patterned = schema.get("patternProperties").and_then(Value::as_object).and_then(|all| {
-                all.iter().find(|(pattern, _)| matches(pattern, key)).map(|(_, schema)| schema)
-            });
-            match known.or(patterned) {
-                Some(schema) => obeys(schema, inner)?,
-                None if schema.get("additionalProperties") == Some(&json!(false)) => return fail(key),
+            let patterned = || {
+                patterns()
+                    .find(|(pattern, _)| matches(pattern, key))
+                    .map(|(_, one)| one)
+            };
+            match known.or_else(patterned) {
+                Some(one) => obeys(one, inner)?,
+                None if schema.get("additionalProperties") == Some(&json!(false)) => {
+                    return Err(format!("additionalProperties: {key}"));
+                }
                 None => {}
             }
         }
@@ -259,7 +333,8 @@ mod tests {
             let path = file.expect("an entry").path();
             if path.extension().is_some_and(|end| end == "toml") {
                 let text = std::fs::read_to_string(&path).expect("a file");
-                obeys(&schema(), &read(&text)).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+                obeys(&schema(), &read(&text))
+                    .unwrap_or_else(|why| panic!("{}: {why}", path.display()));
                 seen += 1;
             }
         }
@@ -291,7 +366,8 @@ mod tests {
             for key in table.keys {
                 let value = read(&format!("x = {}", key.example));
                 let value = value.get("x").expect("x");
-                obeys(&key_schema(key), value).unwrap_or_else(|why| panic!("{}.{}: {why}", table.kind, key.name));
+                obeys(&key_schema(key), value)
+                    .unwrap_or_else(|why| panic!("{}.{}: {why}", table.kind, key.name));
             }
         }
     }

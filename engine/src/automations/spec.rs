@@ -97,7 +97,10 @@ impl Type {
             Type::Events => "an event in quotes, or a list of events".into(),
             Type::Sources => "the name or kind of a source, or a list of them".into(),
             Type::SourceKind => "a kind of source in quotes".into(),
-            Type::Once => "\"event\", the event's subject or \"customer\", with or without \"every 7d\"".into(),
+            Type::Once => {
+                "\"event\", the event's subject or \"customer\", with or without \"every 7d\""
+                    .into()
+            }
             Type::LocText => "a text in quotes, or one a locale".into(),
             Type::LocUuid => "32 hex digits in quotes, or one a locale".into(),
             Type::LocTexts => "a list of texts in quotes, or one list a locale".into(),
@@ -110,7 +113,11 @@ impl Type {
 }
 
 fn quoted(words: &[&str]) -> String {
-    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|word| format!("\"{word}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// One key of a table.
@@ -153,7 +160,11 @@ impl Table {
 
     /// The header as a user writes it: `[channel.NAME]`.
     pub fn header(&self) -> String {
-        if self.named { format!("[{}.NAME]", self.kind) } else { format!("[{}]", self.kind) }
+        if self.named {
+            format!("[{}.NAME]", self.kind)
+        } else {
+            format!("[{}]", self.kind)
+        }
     }
 }
 
@@ -168,30 +179,39 @@ pub const TEXT_CHARS_MAX: usize = 4_096;
 /// Most characters of a template once filled in.
 pub const TEMPLATE_CHARS_MAX: usize = 1_024;
 
-const COUNTRY: Key = Key {
-    name: "country",
-    value: Type::Country,
-    default: "",
-    required: false,
-    meaning: "For phone numbers without a country code, after the country that the event gives.",
-    example: "\"BR\"",
-};
-const LOCALE: Key = Key {
-    name: "locale",
-    value: Type::Locale,
-    default: "",
-    required: false,
-    meaning: "Language of what it sends, where the event carries none.",
-    example: "\"pt-BR\"",
-};
-const TIMEZONE: Key = Key {
-    name: "timezone",
-    value: Type::Zone,
-    default: "",
-    required: false,
-    meaning: "The zone in which times are read and printed.",
-    example: "\"America/Sao_Paulo\"",
-};
+/// `country`, `locale`, `timezone`: the same three keys of three kinds of tables.
+const fn country(default: &'static str) -> Key {
+    optional(
+        "country",
+        Type::Country,
+        default,
+        "For phone numbers without a country code, after the country that the event gives.",
+        "\"BR\"",
+    )
+}
+
+const fn locale(default: &'static str) -> Key {
+    optional(
+        "locale",
+        Type::Locale,
+        default,
+        "Language of what is sent, where the event carries none.",
+        "\"pt-BR\"",
+    )
+}
+
+const fn timezone(default: &'static str) -> Key {
+    optional(
+        "timezone",
+        Type::Zone,
+        default,
+        "The business's zone: times are read and printed in it.",
+        "\"America/Sao_Paulo\"",
+    )
+}
+
+/// Where a source's own word is missing.
+const AFTER_SOURCE: &str = "the channel's, then the defaults'";
 
 const fn optional(
     name: &'static str,
@@ -200,11 +220,30 @@ const fn optional(
     meaning: &'static str,
     example: &'static str,
 ) -> Key {
-    Key { name, value, default, required: false, meaning, example }
+    Key {
+        name,
+        value,
+        default,
+        required: false,
+        meaning,
+        example,
+    }
 }
 
-const fn required(name: &'static str, value: Type, meaning: &'static str, example: &'static str) -> Key {
-    Key { name, value, default: "", required: true, meaning, example }
+const fn required(
+    name: &'static str,
+    value: Type,
+    meaning: &'static str,
+    example: &'static str,
+) -> Key {
+    Key {
+        name,
+        value,
+        default: "",
+        required: true,
+        meaning,
+        example,
+    }
 }
 
 /// `[defaults]`.
@@ -213,7 +252,7 @@ pub const DEFAULTS: Table = Table {
     named: false,
     meaning: "What holds where nothing nearer says otherwise. Every key is optional.",
     keys: &[
-        optional("locale", Type::Locale, "\"en\"", "Language when the event carries none.", "\"pt-BR\""),
+        locale("\"en\""),
         optional(
             "locale_by_country",
             Type::LocaleByCountry,
@@ -221,9 +260,15 @@ pub const DEFAULTS: Table = Table {
             "Language from the phone's country, where the event has none (WooCommerce never has one).",
             "{ BR = \"pt-BR\", IT = \"it\" }",
         ),
-        COUNTRY,
-        optional("timezone", Type::Zone, "\"UTC\"", "The business's zone.", "\"America/Sao_Paulo\""),
-        optional("channel", Type::Name("channel"), "the only channel", "Which `[channel.x]` sends.", "\"shop\""),
+        country("none"),
+        timezone("\"UTC\""),
+        optional(
+            "channel",
+            Type::Name("channel"),
+            "the only channel",
+            "Which `[channel.x]` sends.",
+            "\"shop\"",
+        ),
         optional(
             "send_hours",
             Type::Name("hours"),
@@ -252,8 +297,23 @@ pub const DEFAULTS: Table = Table {
             "Safety catch: only these numbers get messages, everyone else's job is `skipped: not in only_to`. Test orders and sample events make jobs that pass only through here.",
             "[\"+5511987654321\"]",
         ),
-        optional("rate", Type::Int { min: 1, max: RATE_MAX }, "20", "Messages a second to Callbell.", "20"),
-        optional("paused", Type::Bool, "false", "Jobs are made and wait; nothing goes out.", "true"),
+        optional(
+            "rate",
+            Type::Int {
+                min: 1,
+                max: RATE_MAX,
+            },
+            "20",
+            "Messages a second to Callbell.",
+            "20",
+        ),
+        optional(
+            "paused",
+            Type::Bool,
+            "false",
+            "Jobs are made and wait; nothing goes out.",
+            "true",
+        ),
     ],
     later: &[],
 };
@@ -264,7 +324,12 @@ pub const CHANNEL: Table = Table {
     named: true,
     meaning: "A Callbell channel that sends.",
     keys: &[
-        required("uuid", Type::Uuid, "From `callbell channels`.", "\"35f6f8ccb5504278a2ea099f3a4e0730\""),
+        required(
+            "uuid",
+            Type::Uuid,
+            "From `callbell channels`.",
+            "\"35f6f8ccb5504278a2ea099f3a4e0730\"",
+        ),
         optional(
             "kind",
             Type::Words(&["whatsapp", "instagram", "facebook", "telegram"]),
@@ -272,9 +337,9 @@ pub const CHANNEL: Table = Table {
             "Sent to Callbell as `from`. Templates exist on WhatsApp only.",
             "\"whatsapp\"",
         ),
-        COUNTRY,
-        LOCALE,
-        TIMEZONE,
+        country("the defaults'"),
+        locale("the defaults'"),
+        timezone("the defaults'"),
     ],
     later: &[],
 };
@@ -285,11 +350,23 @@ pub const SOURCE: Table = Table {
     named: true,
     meaning: "A connected system, where its name alone is not enough: a second store, another channel. A system that is connected once needs no table, its name is its kind. The last part of the webhook's path, the secret and `event.source` follow the name.",
     keys: &[
-        optional("kind", Type::SourceKind, "the name", "Which provider.", "\"shopify\""),
-        optional("channel", Type::Name("channel"), "defaults", "Sender of what it causes.", "\"it\""),
-        COUNTRY,
-        LOCALE,
-        TIMEZONE,
+        optional(
+            "kind",
+            Type::SourceKind,
+            "the name",
+            "Which provider.",
+            "\"shopify\"",
+        ),
+        optional(
+            "channel",
+            Type::Name("channel"),
+            "defaults",
+            "Sender of what it causes.",
+            "\"it\"",
+        ),
+        country(AFTER_SOURCE),
+        locale(AFTER_SOURCE),
+        timezone(AFTER_SOURCE),
         optional(
             "phone_from",
             Type::Paths,
@@ -298,7 +375,17 @@ pub const SOURCE: Table = Table {
             "[\"shipping.phone\", \"phone\"]",
         ),
     ],
-    later: &["phone_question", "auth", "hmac", "key", "phone", "name", "email", "at", "each"],
+    later: &[
+        "phone_question",
+        "auth",
+        "hmac",
+        "key",
+        "phone",
+        "name",
+        "email",
+        "at",
+        "each",
+    ],
 };
 
 /// `[hours.NAME]`. Besides these keys, weekdays `mon` … `sun` or ranges of them, see [`WEEKDAYS`].
@@ -307,8 +394,20 @@ pub const HOURS: Table = Table {
     named: true,
     meaning: "Opening hours and sending hours, one grammar for both. A day that is not named is closed. Spans over midnight are written as two days.",
     keys: &[
-        optional("timezone", Type::Zone, "the business's", "The hours' own zone.", "\"Europe/Rome\""),
-        optional("closed", Type::Dates, "[]", "Dates on which it stays closed.", "[\"2026-12-25\"]"),
+        optional(
+            "timezone",
+            Type::Zone,
+            "the business's",
+            "The hours' own zone.",
+            "\"Europe/Rome\"",
+        ),
+        optional(
+            "closed",
+            Type::Dates,
+            "[]",
+            "Dates on which it stays closed.",
+            "[\"2026-12-25\"]",
+        ),
         optional(
             "open",
             Type::SpansByDate,
@@ -338,8 +437,20 @@ pub const MESSAGE: Table = Table {
     named: true,
     meaning: "What is said, in every language. With `text` and `template`, inside the 24 hours after the person's last message `text` is sent, outside or where nobody knows, `template`.",
     keys: &[
-        optional("text", Type::LocText, "", "Free text: only inside 24 hours of the person's last message.", "\"Olá {{ customer.first_name | default('cliente') }}!\""),
-        optional("template", Type::LocUuid, "", "Approved template, by its uuid from `callbell templates`.", "\"d980fb66fd5043d3ace1aa06ba044342\""),
+        optional(
+            "text",
+            Type::LocText,
+            "",
+            "Free text: only inside 24 hours of the person's last message.",
+            "\"Olá {{ customer.first_name | default('cliente') }}!\"",
+        ),
+        optional(
+            "template",
+            Type::LocUuid,
+            "",
+            "Approved template, by its uuid from `callbell templates`.",
+            "\"d980fb66fd5043d3ace1aa06ba044342\"",
+        ),
         optional(
             "values",
             Type::LocTexts,
@@ -347,10 +458,34 @@ pub const MESSAGE: Table = Table {
             "One a placeholder, in order. A plain list serves every locale; give `values.it` where a translation has another order.",
             "[\"{{ order.number }}\", \"{{ order.total | money }}\"]",
         ),
-        optional("image", Type::LocText, "", "An https address; with `text` its caption, with `template` the header.", "\"https://minhaloja.com.br/foto.jpg\""),
-        optional("document", Type::LocText, "", "An https address, as `image`.", "\"https://minhaloja.com.br/nota.pdf\""),
-        optional("audio", Type::LocText, "", "An https address, as `image`; not with `template`.", "\"https://minhaloja.com.br/oi.mp3\""),
-        optional("video", Type::LocText, "", "An https address, as `image`.", "\"https://minhaloja.com.br/oi.mp4\""),
+        optional(
+            "image",
+            Type::LocText,
+            "",
+            "An https address; with `text` its caption, with `template` the header.",
+            "\"https://minhaloja.com.br/foto.jpg\"",
+        ),
+        optional(
+            "document",
+            Type::LocText,
+            "",
+            "An https address, as `image`.",
+            "\"https://minhaloja.com.br/nota.pdf\"",
+        ),
+        optional(
+            "audio",
+            Type::LocText,
+            "",
+            "An https address, as `image`; not with `template`.",
+            "\"https://minhaloja.com.br/oi.mp3\"",
+        ),
+        optional(
+            "video",
+            Type::LocText,
+            "",
+            "An https address, as `image`.",
+            "\"https://minhaloja.com.br/oi.mp4\"",
+        ),
         optional(
             "purpose",
             Type::Words(&["service", "marketing"]),
@@ -358,9 +493,27 @@ pub const MESSAGE: Table = Table {
             "`marketing` needs the consent `customer.accepts_marketing` and keeps to `defaults.send_hours`.",
             "\"marketing\"",
         ),
-        optional("assign", Type::Email, "", "The conversation's assigned user.", "\"ana@minhaloja.com.br\""),
-        optional("team", Type::Plain, "", "The conversation's team, by name.", "\"Comercial\""),
-        optional("bot", Type::Words(&["start", "end"]), "", "Starts or ends Callbell's own bot.", "\"end\""),
+        optional(
+            "assign",
+            Type::Email,
+            "",
+            "The conversation's assigned user.",
+            "\"ana@minhaloja.com.br\"",
+        ),
+        optional(
+            "team",
+            Type::Plain,
+            "",
+            "The conversation's team, by name.",
+            "\"Comercial\"",
+        ),
+        optional(
+            "bot",
+            Type::Words(&["start", "end"]),
+            "",
+            "Starts or ends Callbell's own bot.",
+            "\"end\"",
+        ),
     ],
     later: &[],
 };
@@ -379,8 +532,19 @@ pub const AUTOMATION: Table = Table {
     named: true,
     meaning: "When it is said: on which event, when, at what time, which action. Either one action key, or `steps`.",
     keys: &[
-        required("on", Type::Events, "What starts it. With a list, only fields common to all may be used unconditionally.", "\"order.paid\""),
-        optional("source", Type::Sources, "any", "Only events of these sources.", "\"shopify\""),
+        required(
+            "on",
+            Type::Events,
+            "What starts it. With a list, only fields common to all may be used unconditionally.",
+            "\"order.paid\"",
+        ),
+        optional(
+            "source",
+            Type::Sources,
+            "any",
+            "Only events of these sources.",
+            "\"shopify\"",
+        ),
         optional(
             "when",
             Type::Expr,
@@ -388,7 +552,13 @@ pub const AUTOMATION: Table = Table {
             "Asked once, when the event arrives, over the event's own fields. What must be true at sending time goes on the step.",
             "\"order.total >= 50\"",
         ),
-        optional("enabled", Type::Bool, "true", "false: no new jobs; its waiting jobs wait.", "false"),
+        optional(
+            "enabled",
+            Type::Bool,
+            "true",
+            "false: no new jobs; its waiting jobs wait.",
+            "false",
+        ),
         optional(
             "consent",
             Type::ExprOrTrue,
@@ -417,12 +587,48 @@ pub const AUTOMATION: Table = Table {
             "Times that fall outside move into these hours.",
             "\"daytime\"",
         ),
-        optional("give_up_after", Type::Duration, "defaults", "Latest start after a job's own time.", "\"6h\""),
-        optional("if_unknown", Type::Words(&["hold", "resend"]), "defaults", "What to do where an answer was lost.", "\"resend\""),
-        optional("channel", Type::Name("channel"), "source, defaults", "Which `[channel.x]` sends.", "\"it\""),
-        optional("locale", Type::Text, "customer.locale", "The language, as a text.", "\"{{ order.attributes.lang }}\""),
-        optional("to", Type::Text, "customer.phone", "Another recipient, e.g. the owner.", "\"+5511987654321\""),
-        optional("at", Type::Time, "at once", "When; only with a single action.", "\"+1h\""),
+        optional(
+            "give_up_after",
+            Type::Duration,
+            "defaults",
+            "Latest start after a job's own time.",
+            "\"6h\"",
+        ),
+        optional(
+            "if_unknown",
+            Type::Words(&["hold", "resend"]),
+            "defaults",
+            "What to do where an answer was lost.",
+            "\"resend\"",
+        ),
+        optional(
+            "channel",
+            Type::Name("channel"),
+            "source, defaults",
+            "Which `[channel.x]` sends.",
+            "\"it\"",
+        ),
+        optional(
+            "locale",
+            Type::Text,
+            "customer.locale",
+            "The language, as a text.",
+            "\"{{ order.attributes.lang }}\"",
+        ),
+        optional(
+            "to",
+            Type::Text,
+            "customer.phone",
+            "Another recipient, e.g. the owner.",
+            "\"+5511987654321\"",
+        ),
+        optional(
+            "at",
+            Type::Time,
+            "at once",
+            "When; only with a single action.",
+            "\"+1h\"",
+        ),
         MESSAGE_REF,
         optional(
             "steps",
@@ -450,8 +656,20 @@ pub const STEP: Table = Table {
             "Asked immediately before it acts, over the event and `now`.",
             "\"order.payment_status == 'pending'\"",
         ),
-        optional("to", Type::Text, "the automation's", "Another recipient.", "\"+5511987654321\""),
-        optional("channel", Type::Name("channel"), "the automation's", "Which `[channel.x]` sends.", "\"it\""),
+        optional(
+            "to",
+            Type::Text,
+            "the automation's",
+            "Another recipient.",
+            "\"+5511987654321\"",
+        ),
+        optional(
+            "channel",
+            Type::Name("channel"),
+            "the automation's",
+            "Which `[channel.x]` sends.",
+            "\"it\"",
+        ),
     ],
     later: LATER_ACTIONS,
 };
@@ -461,8 +679,17 @@ pub const TABLES: &[&Table] = &[&DEFAULTS, &CHANNEL, &SOURCE, &HOURS, &MESSAGE, 
 
 /// Actions and tables of later versions: known to be no typing mistake.
 pub const LATER_ACTIONS: &[&str] = &[
-    "reply", "contact", "slack", "sheet", "webhook", "hubspot", "pipedrive", "salesforce", "mailchimp",
-    "zendesk", "intercom",
+    "reply",
+    "contact",
+    "slack",
+    "sheet",
+    "webhook",
+    "hubspot",
+    "pipedrive",
+    "salesforce",
+    "mailchimp",
+    "zendesk",
+    "intercom",
 ];
 
 /// Tables of later versions that are no action.
@@ -498,11 +725,32 @@ pub const LATER_EVENTS: &[&str] = &[
 
 /// Kinds of sources of later versions.
 pub const LATER_KINDS: &[&str] = &[
-    "calendly", "cal-com", "google-calendar", "hubspot", "pipedrive", "salesforce", "mailchimp", "zendesk",
-    "intercom", "typeform", "google-forms", "gmail", "callbell", "webhook",
+    "calendly",
+    "cal-com",
+    "google-calendar",
+    "hubspot",
+    "pipedrive",
+    "salesforce",
+    "mailchimp",
+    "zendesk",
+    "intercom",
+    "typeform",
+    "google-forms",
+    "gmail",
+    "callbell",
+    "webhook",
 ];
 
 /// First parts of fields of later versions.
 pub const LATER_FIELDS: &[&str] = &[
-    "appointment", "form", "lead", "deal", "email", "contact", "conversation", "message", "job", "data",
+    "appointment",
+    "form",
+    "lead",
+    "deal",
+    "email",
+    "contact",
+    "conversation",
+    "message",
+    "job",
+    "data",
 ];

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use minijinja::machinery::ast::{self, BinOpKind, CallArg, CallType, CompareOpKind, Expr, Stmt};
-use minijinja::machinery::{Span, parse, parse_expr};
+use minijinja::machinery::{Span, Token, parse, parse_expr, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 /// A field that is named.
@@ -62,13 +62,43 @@ pub(crate) struct SyntaxProblem {
 
 impl From<minijinja::Error> for SyntaxProblem {
     fn from(error: minijinja::Error) -> Self {
-        let message = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-        SyntaxProblem { message, line: error.line().unwrap_or(1) }
+        let message = error
+            .detail()
+            .map_or_else(|| error.to_string(), str::to_owned);
+        SyntaxProblem {
+            message,
+            line: error.line().unwrap_or(1),
+        }
     }
+}
+
+/// Most words and signs of one expression, or of one pair of braces. The engine walks chains like
+/// `a.b.c` by recursion, so that an endless one would end the process.
+const TOKENS_MAX: usize = 400;
+
+fn short_enough(text: &str, in_expr: bool) -> Result<(), SyntaxProblem> {
+    let mut count = 0;
+    for token in tokenize(text, in_expr, SyntaxConfig::default()) {
+        let (token, span) = token?;
+        count = match token {
+            Token::VariableStart | Token::BlockStart => 0,
+            _ => count + 1,
+        };
+        if count > TOKENS_MAX {
+            let message =
+                format!("more than {TOKENS_MAX} words and signs: write it shorter, or as several");
+            return Err(SyntaxProblem {
+                message,
+                line: usize::from(span.start_line),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Reads an expression without braces.
 pub(crate) fn expression(text: &str) -> Result<Found, SyntaxProblem> {
+    short_enough(text, true)?;
     let expr = parse_expr(text)?;
     let mut walk = Walk::default();
     walk.expr(&expr, &Place::Asked);
@@ -77,6 +107,7 @@ pub(crate) fn expression(text: &str) -> Result<Found, SyntaxProblem> {
 
 /// Reads a text with braces.
 pub(crate) fn text(text: &str) -> Result<Found, SyntaxProblem> {
+    short_enough(text, false)?;
     let stmt = parse(text, "<text>", SyntaxConfig::default())?;
     let mut walk = Walk::default();
     walk.stmt(&stmt);
@@ -210,9 +241,19 @@ impl Walk {
 
     /// Walks with the fields of `condition` taken as asked for.
     fn guarded(&mut self, condition: &Expr<'_>, walk: impl FnOnce(&mut Walk)) {
-        let mut inner = Walk { scopes: self.scopes.clone(), ..Walk::default() };
+        let mut inner = Walk {
+            scopes: self.scopes.clone(),
+            ..Walk::default()
+        };
         inner.asked(condition);
-        self.guards.push(inner.found.fields.into_iter().map(|field| field.path).collect());
+        self.guards.push(
+            inner
+                .found
+                .fields
+                .into_iter()
+                .map(|field| field.path)
+                .collect(),
+        );
         walk(self);
         self.guards.pop();
     }
@@ -256,11 +297,20 @@ impl Walk {
             Place::Printed(filters) => Some(filters.iter().rev().cloned().collect::<Vec<_>>()),
             Place::Asked => None,
         };
-        let defaulted = filters.iter().flatten().any(|name| name == "default" || name == "d");
+        let defaulted = filters
+            .iter()
+            .flatten()
+            .any(|name| name == "default" || name == "d");
         let asked = |name: &str| self.guards.iter().any(|guard| guard.contains(name));
         let printed = filters.is_some() && !defaulted && !asked(&path);
         let guarded = asked(&path) || asked(super::fields::root(&path));
-        self.found.fields.push(FieldUse { path, span, printed, guarded, filters });
+        self.found.fields.push(FieldUse {
+            path,
+            span,
+            printed,
+            guarded,
+            filters,
+        });
     }
 
     fn expr(&mut self, expr: &Expr<'_>, place: &Place) {
@@ -292,25 +342,14 @@ impl Walk {
                     }
                 });
             }
-            Expr::Filter(one) => {
-                let argument = first_text(&one.args);
-                self.found.filters.push(NameUse { name: one.name.to_owned(), span: bytes(expr.span()), argument });
-                self.arguments(&one.args);
-                if let Some(inner) = &one.expr {
-                    let place = match place {
-                        Place::Printed(outer) => {
-                            let mut filters = outer.clone();
-                            filters.push(one.name.to_owned());
-                            Place::Printed(filters)
-                        }
-                        Place::Asked => Place::Asked,
-                    };
-                    self.expr(inner, &place);
-                }
-            }
+            Expr::Filter(one) => self.filter(one, bytes(expr.span()), place),
             Expr::Test(one) => {
                 let argument = first_text(&one.args);
-                self.found.tests.push(NameUse { name: one.name.to_owned(), span: bytes(expr.span()), argument });
+                self.found.tests.push(NameUse {
+                    name: one.name.to_owned(),
+                    span: bytes(expr.span()),
+                    argument,
+                });
                 self.asked(&one.expr);
                 self.arguments(&one.args);
             }
@@ -327,6 +366,25 @@ impl Walk {
                 self.all(&one.values);
             }
         }
+    }
+
+    fn filter(&mut self, one: &ast::Filter<'_>, span: Range<usize>, place: &Place) {
+        self.found.filters.push(NameUse {
+            name: one.name.to_owned(),
+            span,
+            argument: first_text(&one.args),
+        });
+        self.arguments(&one.args);
+        let Some(inner) = &one.expr else { return };
+        let place = match place {
+            Place::Printed(outer) => {
+                let mut filters = outer.clone();
+                filters.push(one.name.to_owned());
+                Place::Printed(filters)
+            }
+            Place::Asked => Place::Asked,
+        };
+        self.expr(inner, &place);
     }
 
     fn all(&mut self, items: &[Expr<'_>]) {
@@ -368,7 +426,10 @@ impl Walk {
         let mut left = &one.expr;
         self.asked(left);
         for op in &one.ops {
-            if matches!(op.op, CompareOpKind::Eq | CompareOpKind::Ne | CompareOpKind::In | CompareOpKind::NotIn) {
+            if matches!(
+                op.op,
+                CompareOpKind::Eq | CompareOpKind::Ne | CompareOpKind::In | CompareOpKind::NotIn
+            ) {
                 self.words(left, &op.expr);
             }
             self.asked(&op.expr);
@@ -378,7 +439,9 @@ impl Walk {
 
     fn words(&mut self, left: &Expr<'_>, right: &Expr<'_>) {
         for (field, other) in [(left, right), (right, left)] {
-            let Chain::Field(path) = self.chain(field) else { continue };
+            let Chain::Field(path) = self.chain(field) else {
+                continue;
+            };
             let items: &[Expr<'_>] = match other {
                 Expr::List(list) => &list.items,
                 Expr::Tuple(tuple) => &tuple.items,
@@ -389,7 +452,11 @@ impl Walk {
                     && let Some(word) = constant.value.as_str()
                 {
                     let span = bytes(item.span());
-                    self.found.words.push(WordUse { path: path.clone(), word: word.to_owned(), span });
+                    self.found.words.push(WordUse {
+                        path: path.clone(),
+                        word: word.to_owned(),
+                        span,
+                    });
                 }
             }
         }
@@ -399,10 +466,18 @@ impl Walk {
         let argument = first_text(&one.args);
         match one.identify_call() {
             CallType::Function(name) => {
-                self.found.functions.push(NameUse { name: name.to_owned(), span, argument });
+                self.found.functions.push(NameUse {
+                    name: name.to_owned(),
+                    span,
+                    argument,
+                });
             }
             CallType::Method(object, name) => {
-                self.found.methods.push(NameUse { name: name.to_owned(), span, argument });
+                self.found.methods.push(NameUse {
+                    name: name.to_owned(),
+                    span,
+                    argument,
+                });
                 self.asked(object);
             }
             CallType::Object(object) => self.asked(object),
@@ -413,7 +488,10 @@ impl Walk {
     fn arguments(&mut self, args: &[CallArg<'_>]) {
         for arg in args {
             match arg {
-                CallArg::Pos(expr) | CallArg::Kwarg(_, expr) | CallArg::PosSplat(expr) | CallArg::KwargSplat(expr) => {
+                CallArg::Pos(expr)
+                | CallArg::Kwarg(_, expr)
+                | CallArg::PosSplat(expr)
+                | CallArg::KwargSplat(expr) => {
                     self.asked(expr);
                 }
             }
@@ -444,23 +522,49 @@ mod tests {
     use super::*;
 
     fn paths(found: &Found) -> Vec<&str> {
-        found.fields.iter().map(|field| field.path.as_str()).collect()
+        found
+            .fields
+            .iter()
+            .map(|field| field.path.as_str())
+            .collect()
     }
 
     #[test]
     fn fields_have_their_places() {
         let source = "order.totl > 100 and customer['name'] == 'x'";
         let found = expression(source).expect("an expression");
-        let texts: Vec<&str> = found.fields.iter().map(|field| &source[field.span.clone()]).collect();
+        let texts: Vec<&str> = found
+            .fields
+            .iter()
+            .map(|field| &source[field.span.clone()])
+            .collect();
         assert_eq!(texts, ["order.totl", "customer['name']"]);
         assert_eq!(paths(&found), ["order.totl", "customer.name"]);
         assert_eq!(found.words.len(), 1);
     }
 
     #[test]
+    fn endless_chains_are_refused() {
+        for part in [".x", " + 1", "|upper", "[0]", " or x", " and x"] {
+            let long = format!("order{}", part.repeat(100_000));
+            assert!(expression(&long).is_err(), "{part}");
+            assert!(text(&format!("{{{{ {long} }}}}")).is_err(), "{part}");
+        }
+        assert!(expression(&"(".repeat(100_000)).is_err());
+        assert!(expression(&"not ".repeat(100_000)).is_err());
+        assert!(text(&"{% if order.test %}".repeat(10_000)).is_err());
+        assert!(text(&"x {{ order.number }}".repeat(1_000)).is_ok());
+    }
+
+    #[test]
     fn loops_and_names_lead_to_their_fields() {
-        let found = text("{% set o = order %}{% for item in o.items %}{{ item.title }}{{ loop.index }}{% endfor %}{{ item }}");
-        assert_eq!(paths(&found.expect("a text")), ["order", "order.items", "order.items[].title", "item"]);
+        let found = text(
+            "{% set o = order %}{% for item in o.items %}{{ item.title }}{{ loop.index }}{% endfor %}{{ item }}",
+        );
+        assert_eq!(
+            paths(&found.expect("a text")),
+            ["order", "order.items", "order.items[].title", "item"]
+        );
     }
 
     #[test]
@@ -472,8 +576,12 @@ mod tests {
         assert!(printed("{{ shipment.company }}"));
         assert!(printed("{{ shipment.company | upper }}"));
         assert!(!printed("{{ shipment.company | default('-') | upper }}"));
-        assert!(!printed("{% if shipment.company %}{{ shipment.company }}{% endif %}"));
-        assert!(!printed("{{ shipment.company if shipment.company else '-' }}"));
+        assert!(!printed(
+            "{% if shipment.company %}{{ shipment.company }}{% endif %}"
+        ));
+        assert!(!printed(
+            "{{ shipment.company if shipment.company else '-' }}"
+        ));
         assert!(!printed("{{ shipment.company or '-' }}"));
         assert!(printed("{{ 'a' ~ shipment.company }}"));
     }

@@ -23,7 +23,11 @@ pub struct Template {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status: String,
     /// `text`, `image`, `video`, `document`.
-    #[serde(default, rename = "templateType", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        rename = "templateType",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub template_type: String,
 }
 
@@ -72,19 +76,29 @@ impl Templates {
 
 impl FromIterator<Template> for Templates {
     fn from_iter<I: IntoIterator<Item = Template>>(list: I) -> Self {
-        Templates(list.into_iter().map(|one| (plain(&one.uuid), one)).collect())
+        Templates(
+            list.into_iter()
+                .map(|one| (plain(&one.uuid), one))
+                .collect(),
+        )
     }
 }
 
 fn plain(uuid: &str) -> String {
-    uuid.chars().filter(|c| *c != '-').collect::<String>().to_lowercase()
+    uuid.chars()
+        .filter(|c| *c != '-')
+        .collect::<String>()
+        .to_lowercase()
 }
 
 impl Template {
     /// How many values it takes: the highest number, or as many as there are named ones.
     pub fn placeholders(&self) -> usize {
         let names: BTreeSet<&str> = placeholders(&self.text).map(|(_, name)| name).collect();
-        let highest = names.iter().filter_map(|name| name.parse::<usize>().ok()).max();
+        let highest = names
+            .iter()
+            .filter_map(|name| name.parse::<usize>().ok())
+            .max();
         highest.unwrap_or(names.len())
     }
 
@@ -94,9 +108,21 @@ impl Template {
         let mut out = String::with_capacity(self.text.len());
         let mut rest = 0;
         for (at, name) in placeholders(&self.text) {
-            let end = at + 2 + self.text.get(at + 2..).and_then(|tail| tail.find("}}")).unwrap_or(0) + 2;
-            let number = name.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-            let Some(value) = number.and_then(|index| values.get(index)) else { continue };
+            let end = at
+                + 2
+                + self
+                    .text
+                    .get(at + 2..)
+                    .and_then(|tail| tail.find("}}"))
+                    .unwrap_or(0)
+                + 2;
+            let number = name
+                .parse::<usize>()
+                .ok()
+                .and_then(|number| number.checked_sub(1));
+            let Some(value) = number.and_then(|index| values.get(index)) else {
+                continue;
+            };
             out.push_str(self.text.get(rest..at).unwrap_or_default());
             out.push_str(value.as_ref());
             rest = end;
@@ -121,14 +147,20 @@ mod tests {
     use super::*;
 
     fn template(text: &str) -> Template {
-        Template { text: text.to_owned(), ..Template::default() }
+        Template {
+            text: text.to_owned(),
+            ..Template::default()
+        }
     }
 
     #[test]
     fn placeholders_are_counted_and_filled() {
         let one = template("Olá {{1}}, seu pedido {{ 2 }} de {{1}} custa {{3}}.");
         assert_eq!(one.placeholders(), 3);
-        assert_eq!(one.fill(&["Maria", "#1001"]), "Olá Maria, seu pedido #1001 de Maria custa {{3}}.");
+        assert_eq!(
+            one.fill(&["Maria", "#1001"]),
+            "Olá Maria, seu pedido #1001 de Maria custa {{3}}."
+        );
         assert_eq!(template("Só isto {{ }}").placeholders(), 0);
         assert_eq!(template("{{nome}} {{pedido}}").placeholders(), 2);
         // A value that looks like a placeholder is not filled in again.
@@ -142,7 +174,10 @@ mod tests {
         assert_eq!(one.get("aaaabb").map(Template::placeholders), Some(1));
         let answer = format!(r#"{{"templates":{list}}}"#);
         assert_eq!(Templates::from_json(&answer).expect("an answer"), one);
-        assert_eq!(Templates::from_json(&one.to_json()).expect("its own text"), one);
+        assert_eq!(
+            Templates::from_json(&one.to_json()).expect("its own text"),
+            one
+        );
         assert!(Templates::from_json("7").is_err());
     }
 }

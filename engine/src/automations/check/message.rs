@@ -51,20 +51,44 @@ impl Checker<'_> {
             let part = |key: &str, suffix: &str| format!("message.{name}.{key}{suffix}");
             let check = |checker: &mut Self, path: &str, label: &str, text: &Text, kind: Part| {
                 let to_customer = !usage.to_others;
-                let subject = Subject { path, label, events: &events, asked_once: false, to_customer };
+                let subject = Subject {
+                    path,
+                    label,
+                    events: &events,
+                    asked_once: false,
+                    to_customer,
+                };
                 checker.part(&subject, text, kind, locale)
             };
-            if let Some((suffix, text)) = message.text.as_ref().and_then(|table| pick(table, locale)) {
-                check(self, &part("text", &suffix), &format!("text{suffix} of {name}"), text, Part::Text);
+            if let Some((suffix, text)) =
+                message.text.as_ref().and_then(|table| pick(table, locale))
+            {
+                check(
+                    self,
+                    &part("text", &suffix),
+                    &format!("text{suffix} of {name}"),
+                    text,
+                    Part::Text,
+                );
             }
             if let Some(Media { kind, url }) = &message.media
                 && let Some((suffix, url)) = pick(url, locale)
             {
                 let key = key_of(*kind);
-                check(self, &part(key, &suffix), &format!("{key}{suffix} of {name}"), url, Part::Url);
+                check(
+                    self,
+                    &part(key, &suffix),
+                    &format!("{key}{suffix} of {name}"),
+                    url,
+                    Part::Url,
+                );
             }
             let mut values = Vec::new();
-            if let Some((suffix, list)) = message.values.as_ref().and_then(|table| pick(table, locale)) {
+            if let Some((suffix, list)) = message
+                .values
+                .as_ref()
+                .and_then(|table| pick(table, locale))
+            {
                 for (index, value) in list.iter().enumerate() {
                     let path = format!("{}[{index}]", part("values", &suffix));
                     let label = format!("values{suffix}[{}] of {name}", index + 1);
@@ -83,16 +107,29 @@ impl Checker<'_> {
         let tables = [
             ("template", message.template.as_ref().map(locales)),
             ("text", message.text.as_ref().map(locales)),
-            (media.map_or("image", |media| key_of(media.kind)), media.map(|media| locales(&media.url))),
+            (
+                media.map_or("image", |media| key_of(media.kind)),
+                media.map(|media| locales(&media.url)),
+            ),
             ("values", message.values.as_ref().map(locales)),
         ];
-        let mut present = tables.into_iter().filter_map(|(key, table)| table.map(|table| (key, table)));
-        let Some((chosen_key, chosen)) = present.next() else { return Vec::new() };
+        let mut present = tables
+            .into_iter()
+            .filter_map(|(key, table)| table.map(|table| (key, table)));
+        let Some((chosen_key, chosen)) = present.next() else {
+            return Vec::new();
+        };
         if let Some(chosen) = &chosen
-            && !chosen.iter().any(|locale| language(locale) == language(&default))
+            && !chosen
+                .iter()
+                .any(|locale| language(locale) == language(&default))
         {
             let span = self.site(&format!("message.{name}.{chosen_key}"));
-            let list = chosen.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let list = chosen
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
             self.error(&span, format!("{name}: {chosen_key} has {list} and no {default}, the default locale: add {chosen_key}.{default}"));
         }
         let needed = chosen.clone().unwrap_or_else(|| BTreeSet::from([default]));
@@ -100,23 +137,41 @@ impl Checker<'_> {
             let Some(table) = table else { continue };
             let span = self.site(&format!("message.{name}.{key}"));
             for locale in needed.difference(&table) {
-                let why = if chosen.is_some() { format!("{chosen_key} has") } else { "the default locale".to_owned() };
-                self.error(&span, format!("{name}: {key} has no {locale}, {why}: add {key}.{locale}"));
+                let why = if chosen.is_some() {
+                    format!("{chosen_key} has")
+                } else {
+                    "the default locale".to_owned()
+                };
+                self.error(
+                    &span,
+                    format!("{name}: {key} has no {locale}, {why}: add {key}.{locale}"),
+                );
             }
             for locale in table.difference(&needed) {
-                self.warning(&span, format!("{name}: {key}.{locale} is never used: {chosen_key} has no {locale}"));
+                self.warning(
+                    &span,
+                    format!("{name}: {key}.{locale} is never used: {chosen_key} has no {locale}"),
+                );
             }
         }
         needed.into_iter().collect()
     }
 
     /// One text of a message, in one locale; what it is with the full sample.
-    fn part(&mut self, subject: &Subject<'_>, text: &Text, part: Part, locale: &str) -> Option<String> {
+    fn part(
+        &mut self,
+        subject: &Subject<'_>,
+        text: &Text,
+        part: Part,
+        locale: &str,
+    ) -> Option<String> {
         // What could not be read was reported by the parser.
         if !self.sites.contains_key(subject.path) {
             return None;
         }
-        let Ok(found) = syntax::text(&text.0) else { return None };
+        let Ok(found) = syntax::text(&text.0) else {
+            return None;
+        };
         if syntax::is_literal(&text.0) {
             self.literal(subject, &text.0, part);
             return Some(text.0.clone());
@@ -145,18 +200,34 @@ impl Checker<'_> {
         }
         let length = text.chars().count();
         if part == Part::Text && length > TEXT_CHARS_MAX {
-            self.error(&span, format!("{} has {length} characters: WhatsApp takes {TEXT_CHARS_MAX}", subject.label));
+            self.error(
+                &span,
+                format!(
+                    "{} has {length} characters: WhatsApp takes {TEXT_CHARS_MAX}",
+                    subject.label
+                ),
+            );
         }
         if matches!(fields::lookup(text), Lookup::Field(field) if field.path.contains('.')) {
-            self.warning(&span, format!("{} is the plain words {text}: write {{{{ {text} }}}}", subject.label));
+            self.warning(
+                &span,
+                format!(
+                    "{} is the plain words {text}: write {{{{ {text} }}}}",
+                    subject.label
+                ),
+            );
         }
     }
 
     /// What prints in a form that no customer should read.
     fn bare(&mut self, subject: &Subject<'_>, found: &Found) {
         for field in &found.fields {
-            let Some(filters) = &field.filters else { continue };
-            let Lookup::Field(known) = fields::lookup(&field.path) else { continue };
+            let Some(filters) = &field.filters else {
+                continue;
+            };
+            let Lookup::Field(known) = fields::lookup(&field.path) else {
+                continue;
+            };
             if field.path.ends_with("[]") || filters.iter().any(|filter| filter != "default") {
                 continue;
             }
@@ -165,7 +236,9 @@ impl Checker<'_> {
                 FieldType::Time => "prints as a bare time stamp: add | date or | time",
                 FieldType::Items => "prints as a bare list: add | summary",
                 FieldType::List => "prints as a bare list: add | join(', ')",
-                FieldType::FreeMap | FieldType::Group => "prints as a bare table: name a field of it",
+                FieldType::FreeMap | FieldType::Group => {
+                    "prints as a bare table: name a field of it"
+                }
                 _ => continue,
             };
             let span = self.inside(subject.path, &field.span);
@@ -178,14 +251,22 @@ impl Checker<'_> {
         let mut any = false;
         for field in found.fields.iter().filter(|field| field.printed) {
             let optional = match fields::lookup(&field.path) {
-                Lookup::Field(known) => known.optional && !(subject.to_customer && field.path == "customer.phone"),
+                Lookup::Field(known) => {
+                    known.optional && !(subject.to_customer && field.path == "customer.phone")
+                }
                 Lookup::Free(_) => true,
                 Lookup::Unknown => false,
             };
             if optional {
                 any = true;
                 let span = self.inside(subject.path, &field.span);
-                self.error(&span, format!("{} may be blank ({}): add | default('…')", subject.label, field.path));
+                self.error(
+                    &span,
+                    format!(
+                        "{} may be blank ({}): add | default('…')",
+                        subject.label, field.path
+                    ),
+                );
             }
         }
         any
@@ -194,8 +275,15 @@ impl Checker<'_> {
     fn blank(&mut self, subject: &Subject<'_>, part: Part, rendered: &Rendered) {
         let Some(blank) = &rendered.blank else { return };
         let span = self.site(subject.path);
-        let mend = if part == Part::Url { "" } else { ": add | default('…')" };
-        self.error(&span, format!("{} comes out blank {blank}{mend}", subject.label));
+        let mend = if part == Part::Url {
+            ""
+        } else {
+            ": add | default('…')"
+        };
+        self.error(
+            &span,
+            format!("{} comes out blank {blank}{mend}", subject.label),
+        );
     }
 
     /// What the full sample shows.
@@ -206,19 +294,35 @@ impl Checker<'_> {
             self.error(&span, format!("{} has {length} characters with the full sample: WhatsApp takes {TEXT_CHARS_MAX}", subject.label));
         }
         if part == Part::Url && !full.trim().is_empty() && !full.trim().starts_with("https://") {
-            self.error(&span, format!("{} comes out as no https address with the full sample", subject.label));
+            self.error(
+                &span,
+                format!(
+                    "{} comes out as no https address with the full sample",
+                    subject.label
+                ),
+            );
         }
     }
 
     /// Everything that `templates.json` tells.
     fn templates_of(&mut self, name: &str, message: &Message, filled: &[(String, Vec<String>)]) {
-        let Some(templates) = self.templates else { return };
-        let Some(table) = &message.template else { return };
+        let Some(templates) = self.templates else {
+            return;
+        };
+        let Some(table) = &message.template else {
+            return;
+        };
         for (locale, values) in filled {
-            let Some((suffix, uuid)) = pick(table, locale) else { continue };
+            let Some((suffix, uuid)) = pick(table, locale) else {
+                continue;
+            };
             let path = format!("message.{name}.template{suffix}");
             let span = self.site(&path);
-            let label = if suffix.is_empty() { name.to_owned() } else { format!("{name}, {locale}") };
+            let label = if suffix.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{name}, {locale}")
+            };
             let Some(template) = templates.get(uuid) else {
                 self.error(&span, format!("{label}: Callbell has no template {uuid}: see callbell templates, or pull them again"));
                 continue;
@@ -233,7 +337,10 @@ impl Checker<'_> {
         let span = self.site(path);
         let status = template.status.to_lowercase();
         if !status.is_empty() && status != "approved" {
-            self.error(&span, format!("{label}: its template is {status} at Callbell"));
+            self.error(
+                &span,
+                format!("{label}: its template is {status} at Callbell"),
+            );
         }
         let media = message.media.as_ref().map(|media| media.kind);
         let wanted = match template.template_type.to_lowercase().as_str() {
@@ -247,14 +354,31 @@ impl Checker<'_> {
         match (wanted, media) {
             (Some(wanted), None) => {
                 let key = key_of(wanted);
-                self.error(&span, format!("{label}: its template begins with {}: add {key} = \"https://…\"", article(key)));
+                self.error(
+                    &span,
+                    format!(
+                        "{label}: its template begins with {}: add {key} = \"https://…\"",
+                        article(key)
+                    ),
+                );
             }
             (None, Some(given)) => {
-                self.error(&span, format!("{label}: its template is text alone, and the message has {}", article(key_of(given))));
+                self.error(
+                    &span,
+                    format!(
+                        "{label}: its template is text alone, and the message has {}",
+                        article(key_of(given))
+                    ),
+                );
             }
             (Some(wanted), Some(given)) if wanted != given => {
                 let (wanted, given) = (article(key_of(wanted)), article(key_of(given)));
-                self.error(&span, format!("{label}: its template begins with {wanted}, and the message has {given}"));
+                self.error(
+                    &span,
+                    format!(
+                        "{label}: its template begins with {wanted}, and the message has {given}"
+                    ),
+                );
             }
             _ => {}
         }
@@ -281,14 +405,21 @@ impl Checker<'_> {
         let wanted = template.placeholders();
         if wanted != given {
             let plural = if wanted == 1 { "" } else { "s" };
-            self.error(&span, format!("{label}: the template has {wanted} placeholder{plural}, values has {given}"));
+            self.error(
+                &span,
+                format!(
+                    "{label}: the template has {wanted} placeholder{plural}, values has {given}"
+                ),
+            );
         } else if template.fill(values).chars().count() > TEMPLATE_CHARS_MAX {
             self.warning(&span, format!("{label}: filled in from the full sample it has more than {TEMPLATE_CHARS_MAX} characters, the most that WhatsApp takes"));
         }
     }
 
     fn category(&mut self, name: &str, message: &Message) {
-        let (Some(templates), Some(table)) = (self.templates, &message.template) else { return };
+        let (Some(templates), Some(table)) = (self.templates, &message.template) else {
+            return;
+        };
         let uuids: Vec<&String> = match table {
             ByLocale::All(uuid) => vec![uuid],
             ByLocale::Each(each) => each.values().collect(),
@@ -299,7 +430,10 @@ impl Checker<'_> {
             .any(|template| template.category.eq_ignore_ascii_case("marketing"));
         if marketing && message.purpose == Purpose::Service {
             let span = self.site(&format!("message.{name}"));
-            self.warning(&span, format!("{name} is purpose = \"service\", its template is MARKETING at Callbell"));
+            self.warning(
+                &span,
+                format!("{name} is purpose = \"service\", its template is MARKETING at Callbell"),
+            );
         }
     }
 }

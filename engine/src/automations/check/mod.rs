@@ -46,7 +46,10 @@ pub struct Counts {
 impl Report {
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        self.diagnostics.iter().filter(|one| one.severity == Severity::Error).count()
+        self.diagnostics
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+            .count()
     }
 
     /// How many warnings there are.
@@ -56,8 +59,14 @@ impl Report {
 
     /// `4 errors, 1 warning; 6 automations, 9 messages, 3 locales`.
     pub fn summary(&self) -> String {
-        let counted = |number: usize, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
-        let Counts { automations, messages, locales } = self.counts;
+        let counted = |number: usize, one: &str| {
+            format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+        };
+        let Counts {
+            automations,
+            messages,
+            locales,
+        } = self.counts;
         format!(
             "{}, {}; {}, {}, {}",
             counted(self.errors(), "error"),
@@ -85,15 +94,16 @@ impl Report {
     }
 }
 
-/// Checks a file. With `templates` placeholders are counted and categories compared. `now` is the time
-/// that the samples are made for.
+/// Checks a file. With `templates` placeholders are counted and categories compared; an empty set is
+/// none. `now` is the time that the samples are made for.
 pub fn check(text: &str, templates: Option<&Templates>, now: Timestamp) -> Report {
     let parsed = parse::read(text);
     let mut checker = Checker {
         source: Source { text },
         file: &parsed.automations,
         sites: &parsed.sites,
-        templates,
+        // Before the first pull nothing is known, which is no reason to complain.
+        templates: templates.filter(|templates| !templates.is_empty()),
         now,
         used: parsed.used,
         doubtful: parsed.doubtful,
@@ -105,11 +115,19 @@ pub fn check(text: &str, templates: Option<&Templates>, now: Timestamp) -> Repor
         checker.unused();
     }
     let mut diagnostics = checker.diagnostics;
-    diagnostics.sort_by(|a, b| (a.line, a.column, a.severity, &a.message).cmp(&(b.line, b.column, b.severity, &b.message)));
+    diagnostics.sort_by(|a, b| {
+        (a.line, a.column, a.severity, &a.message).cmp(&(b.line, b.column, b.severity, &b.message))
+    });
     diagnostics.dedup();
     let counts = counts(&parsed.automations);
-    let wrong = diagnostics.iter().any(|one| one.severity == Severity::Error);
-    Report { automations: (!wrong).then_some(parsed.automations), diagnostics, counts }
+    let wrong = diagnostics
+        .iter()
+        .any(|one| one.severity == Severity::Error);
+    Report {
+        automations: (!wrong).then_some(parsed.automations),
+        diagnostics,
+        counts,
+    }
 }
 
 fn counts(file: &Automations) -> Counts {
@@ -125,7 +143,11 @@ fn counts(file: &Automations) -> Counts {
         add(&mut locales, message.values.as_ref());
         add(&mut locales, message.media.as_ref().map(|media| &media.url));
     }
-    Counts { automations: file.automations.len(), messages: file.messages.len(), locales: locales.len() }
+    Counts {
+        automations: file.automations.len(),
+        messages: file.messages.len(),
+        locales: locales.len(),
+    }
 }
 
 struct Checker<'c> {
@@ -179,27 +201,58 @@ impl<'c> Checker<'c> {
         let path = format!("automation.{name}");
         let many = one.steps.len() > 1 || self.sites.contains_key(&format!("{path}.steps[0]"));
         if let Some(when) = &one.when {
-            self.condition(&format!("{path}.when"), &format!("when of {name}"), when, &one.on, true);
+            self.condition(
+                &format!("{path}.when"),
+                &format!("when of {name}"),
+                when,
+                &one.on,
+                true,
+            );
         }
         if let Some(Consent::Expr(consent)) = &one.consent {
-            self.condition(&format!("{path}.consent"), &format!("consent of {name}"), consent, &one.on, true);
+            self.condition(
+                &format!("{path}.consent"),
+                &format!("consent of {name}"),
+                consent,
+                &one.on,
+                true,
+            );
         }
         if let Some(to) = &one.to {
             self.recipient(&format!("{path}.to"), &format!("to of {name}"), to, &one.on);
         }
         if let Some(locale) = &one.locale {
-            self.short_text(&format!("{path}.locale"), &format!("locale of {name}"), locale, &one.on);
+            self.short_text(
+                &format!("{path}.locale"),
+                &format!("locale of {name}"),
+                locale,
+                &one.on,
+            );
         }
         for (index, step) in one.steps.iter().enumerate() {
             let (path, label) = match many {
-                true => (format!("{path}.steps[{index}]"), format!("step {} of {name}", index + 1)),
+                true => (
+                    format!("{path}.steps[{index}]"),
+                    format!("step {} of {name}", index + 1),
+                ),
                 false => (path.clone(), name.to_owned()),
             };
             if let Some(when) = &step.when {
-                self.condition(&format!("{path}.when"), &format!("when of {label}"), when, &one.on, false);
+                self.condition(
+                    &format!("{path}.when"),
+                    &format!("when of {label}"),
+                    when,
+                    &one.on,
+                    false,
+                );
             }
             if let Some(to) = &step.to {
-                self.recipient(&format!("{path}.to"), &format!("to of {label}"), to, &one.on);
+                self.recipient(
+                    &format!("{path}.to"),
+                    &format!("to of {label}"),
+                    to,
+                    &one.on,
+                );
             }
             self.template_channel(&path, one, step);
         }
@@ -208,17 +261,25 @@ impl<'c> Checker<'c> {
     /// Templates exist on WhatsApp alone.
     fn template_channel(&mut self, path: &str, one: &Automation, step: &Step) {
         let Action::Message(message) = &step.action;
-        let has_template = self.file.messages.get(message).is_some_and(|message| message.template.is_some());
+        let has_template = self
+            .file
+            .messages
+            .get(message)
+            .is_some_and(|message| message.template.is_some());
         if !has_template {
             return;
         }
         for name in self.channels(one, step) {
-            let Some(channel) = self.file.channels.get(&name) else { continue };
+            let Some(channel) = self.file.channels.get(&name) else {
+                continue;
+            };
             if channel.kind == super::model::ChannelKind::Whatsapp {
                 continue;
             }
             let kind = channel.kind.as_str();
-            let said = format!("{message} has a template, and channel {name} is {kind}: templates exist on whatsapp only");
+            let said = format!(
+                "{message} has a template, and channel {name} is {kind}: templates exist on whatsapp only"
+            );
             let span = self.site(&format!("{path}.message"));
             self.error(&span, said);
         }
@@ -231,7 +292,9 @@ impl<'c> Checker<'c> {
         }
         let default = locale::default_channel(self.file);
         let of_source = |(name, source): (&String, &super::model::SourceTable)| {
-            let named = one.source.is_empty() || one.source.contains(name) || one.source.contains(&source.kind);
+            let named = one.source.is_empty()
+                || one.source.contains(name)
+                || one.source.contains(&source.kind);
             if named { source.channel.clone() } else { None }
         };
         let mut found: BTreeSet<String> = self.file.sources.iter().filter_map(of_source).collect();
@@ -281,7 +344,14 @@ impl<'c> Checker<'c> {
 
     /// The events of free-map paths that samples have to fill.
     fn free_paths(found: &syntax::Found) -> BTreeSet<String> {
-        let free = |path: &&str| matches!(super::fields::lookup(path), super::fields::Lookup::Free(_));
-        found.fields.iter().map(|field| field.path.as_str()).filter(free).map(str::to_owned).collect()
+        let free =
+            |path: &&str| matches!(super::fields::lookup(path), super::fields::Lookup::Free(_));
+        found
+            .fields
+            .iter()
+            .map(|field| field.path.as_str())
+            .filter(free)
+            .map(str::to_owned)
+            .collect()
     }
 }

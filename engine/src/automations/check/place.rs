@@ -9,7 +9,10 @@ pub(super) fn raw_offset(raw: &str, target: usize) -> usize {
     let mut offset = open;
     if open == 3 {
         // A line break right after the opening quotes is not part of the value.
-        offset += ["\r\n", "\n"].iter().find(|line| starts(raw, offset, line)).map_or(0, |line| line.len());
+        offset += ["\r\n", "\n"]
+            .iter()
+            .find(|line| starts(raw, offset, line))
+            .map_or(0, |line| line.len());
     }
     let mut value = 0;
     while let Some(next) = raw.get(offset..).and_then(|rest| rest.chars().next()) {
@@ -34,7 +37,9 @@ fn starts(raw: &str, offset: usize, with: &str) -> bool {
 /// How many bytes an escape takes in the file, and in the value.
 fn escape(text: &str) -> (usize, usize) {
     let hex = |digits: usize| {
-        let code = text.get(2..2 + digits).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        let code = text
+            .get(2..2 + digits)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
         let bytes = code.and_then(char::from_u32).map_or(1, char::len_utf8);
         (2 + digits, bytes)
     };
@@ -68,7 +73,11 @@ mod tests {
             ("'''\r\nX'''", "X"),
         ] {
             let target = value.find('X').expect("an X");
-            assert_eq!(raw_offset(raw, target), raw.find('X').expect("an X"), "{raw}");
+            assert_eq!(
+                raw_offset(raw, target),
+                raw.find('X').expect("an X"),
+                "{raw}"
+            );
         }
         assert_eq!(raw_offset("\"ab\"", 99), 4);
     }

@@ -38,13 +38,29 @@ impl Checker<'_> {
     pub(super) fn inside(&self, path: &str, span: &Range<usize>) -> Range<usize> {
         let whole = self.site(path);
         let raw = self.source.text.get(whole.clone()).unwrap_or_default();
-        whole.start + place::raw_offset(raw, span.start)..whole.start + place::raw_offset(raw, span.end)
+        whole.start + place::raw_offset(raw, span.start)
+            ..whole.start + place::raw_offset(raw, span.end)
     }
 
     /// `when`, `consent`, a step's `when`.
-    pub(super) fn condition(&mut self, path: &str, label: &str, expr: &Expr, events: &[Name], asked_once: bool) {
-        let Ok(found) = syntax::expression(&expr.0) else { return };
-        let subject = Subject { path, label, events, asked_once, to_customer: false };
+    pub(super) fn condition(
+        &mut self,
+        path: &str,
+        label: &str,
+        expr: &Expr,
+        events: &[Name],
+        asked_once: bool,
+    ) {
+        let Ok(found) = syntax::expression(&expr.0) else {
+            return;
+        };
+        let subject = Subject {
+            path,
+            label,
+            events,
+            asked_once,
+            to_customer: false,
+        };
         if !self.names(&subject, &found) {
             return;
         }
@@ -58,9 +74,14 @@ impl Checker<'_> {
                     Some(note) => format!("{label}: {note}, {sample}: {MEND_COMPARISON}"),
                     None => continue,
                 },
-                Err(EvalError::Comparison(note)) => format!("{label}: {note}, {sample}: {MEND_COMPARISON}"),
+                Err(EvalError::Comparison(note)) => {
+                    format!("{label}: {note}, {sample}: {MEND_COMPARISON}")
+                }
                 Err(EvalError::NotBool(what)) => {
-                    format!("{label} gives {what}, not true or false, {sample}: {}", mend_condition(&expr.0))
+                    format!(
+                        "{label} gives {what}, not true or false, {sample}: {}",
+                        mend_condition(&expr.0)
+                    )
                 }
                 // Not a matter of the sample.
                 Err(EvalError::Syntax { message, .. }) => format!("{label}: {message}"),
@@ -80,14 +101,29 @@ impl Checker<'_> {
         let blank = self.short_text(path, label, text, events);
         if let Some(blank) = blank {
             let span = self.site(path);
-            self.warning(&span, format!("{label} comes out blank {blank}: such jobs are skipped"));
+            self.warning(
+                &span,
+                format!("{label} comes out blank {blank}: such jobs are skipped"),
+            );
         }
     }
 
     /// A text of an automation. Says in which sample it comes out blank.
-    pub(super) fn short_text(&mut self, path: &str, label: &str, text: &Text, events: &[Name]) -> Option<String> {
+    pub(super) fn short_text(
+        &mut self,
+        path: &str,
+        label: &str,
+        text: &Text,
+        events: &[Name],
+    ) -> Option<String> {
         let found = syntax::text(&text.0).ok()?;
-        let subject = Subject { path, label, events, asked_once: false, to_customer: false };
+        let subject = Subject {
+            path,
+            label,
+            events,
+            asked_once: false,
+            to_customer: false,
+        };
         if !self.names(&subject, &found) {
             return None;
         }
@@ -110,22 +146,41 @@ impl Checker<'_> {
             (filters::Kind::Test, "test", &found.tests),
             (filters::Kind::Function, "function", &found.functions),
         ] {
-            let known = || filters::TABLE.iter().filter(|entry| entry.kind == kind).map(|entry| entry.name);
-            for one in uses.iter().filter(|one| !known().any(|name| name == one.name)) {
+            let known = || {
+                filters::TABLE
+                    .iter()
+                    .filter(|entry| entry.kind == kind)
+                    .map(|entry| entry.name)
+            };
+            for one in uses
+                .iter()
+                .filter(|one| !known().any(|name| name == one.name))
+            {
                 let hint = suggestion(&one.name, known());
                 let span = self.inside(subject.path, &one.span);
-                self.error(&span, format!("{}: there is no {word} {}{hint}", subject.label, one.name));
+                self.error(
+                    &span,
+                    format!("{}: there is no {word} {}{hint}", subject.label, one.name),
+                );
             }
         }
         for one in &found.methods {
             let span = self.inside(subject.path, &one.span);
-            self.error(&span, format!("{}: there are no methods: write | {}", subject.label, one.name));
+            self.error(
+                &span,
+                format!(
+                    "{}: there are no methods: write | {}",
+                    subject.label, one.name
+                ),
+            );
         }
         for function in &found.functions {
             if !["is_open", "next_open"].contains(&function.name.as_str()) {
                 continue;
             }
-            let Some(name) = &function.argument else { continue };
+            let Some(name) = &function.argument else {
+                continue;
+            };
             if self.file.hours.contains_key(name) {
                 self.used.insert(("hours", name.clone()));
             } else {
@@ -139,15 +194,28 @@ impl Checker<'_> {
 
     /// `unknown field order.totl in message.order-confirmed; did you mean order.total?`
     fn located(&self, subject: &Subject<'_>, problem: &str) -> String {
-        let table = subject.path.split(['.']).take(2).collect::<Vec<_>>().join(".");
-        match problem.strip_prefix("unknown field ").map(|rest| rest.split_once(';').unwrap_or((rest, ""))) {
+        let table = subject
+            .path
+            .split(['.'])
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(".");
+        match problem
+            .strip_prefix("unknown field ")
+            .map(|rest| rest.split_once(';').unwrap_or((rest, "")))
+        {
             Some((field, "")) => format!("unknown field {field} in {table}"),
             Some((field, hint)) => format!("unknown field {field} in {table};{hint}"),
             None => format!("{}: {problem}", subject.label),
         }
     }
 
-    fn field_problem(&self, subject: &Subject<'_>, found: &Found, field: &FieldUse) -> Option<String> {
+    fn field_problem(
+        &self,
+        subject: &Subject<'_>,
+        found: &Found,
+        field: &FieldUse,
+    ) -> Option<String> {
         let events = subject.events;
         let problem = fields::problem(&field.path, events, subject.asked_once)?;
         // A field that only some of the events have may be used where it is asked for first.
@@ -155,7 +223,11 @@ impl Checker<'_> {
         let some = events.iter().any(|event| fields::has_root(*event, root));
         let all = events.iter().all(|event| fields::has_root(*event, root));
         let exists = fields::lookup(&field.path) != Lookup::Unknown;
-        let asked_for = field.filters.iter().flatten().any(|filter| filter == "default")
+        let asked_for = field
+            .filters
+            .iter()
+            .flatten()
+            .any(|filter| filter == "default")
             || field.guarded
             || field.path == root
             || found.fields.iter().any(|other| other.path == root);
@@ -165,8 +237,12 @@ impl Checker<'_> {
     /// Comparisons with words that a field never holds.
     pub(super) fn words(&mut self, subject: &Subject<'_>, found: &Found) {
         for one in &found.words {
-            let Lookup::Field(field) = fields::lookup(&one.path) else { continue };
-            let FieldType::Word(words) = field.kind else { continue };
+            let Lookup::Field(field) = fields::lookup(&one.path) else {
+                continue;
+            };
+            let FieldType::Word(words) = field.kind else {
+                continue;
+            };
             if words.contains(&one.word.as_str()) {
                 continue;
             }
@@ -175,17 +251,28 @@ impl Checker<'_> {
                 None => format!("it is one of {}", words.join(", ")),
             };
             let span = self.inside(subject.path, &one.span);
-            self.error(&span, format!("{}: {} is never '{}'; {hint}", subject.label, one.path, one.word));
+            self.error(
+                &span,
+                format!(
+                    "{}: {} is never '{}'; {hint}",
+                    subject.label, one.path, one.word
+                ),
+            );
         }
     }
 
     /// Every sample of every event of a string.
-    pub(super) fn samples(&self, subject: &Subject<'_>, free: &BTreeSet<String>) -> Vec<(Name, Kind, Event)> {
+    pub(super) fn samples(
+        &self,
+        subject: &Subject<'_>,
+        free: &BTreeSet<String>,
+    ) -> Vec<(Name, Kind, Event)> {
         let now: Timestamp = self.now;
         let mut all = Vec::with_capacity(subject.events.len() * Kind::ALL.len());
         for event in subject.events {
             for kind in Kind::ALL {
-                let mut sample = samples::sample(*event, kind, now, free.iter().map(String::as_str));
+                let mut sample =
+                    samples::sample(*event, kind, now, free.iter().map(String::as_str));
                 if subject.to_customer && sample.customer.phone.is_none() {
                     let full = samples::sample(*event, Kind::Full, now, []);
                     sample.customer.phone = full.customer.phone;
@@ -199,7 +286,11 @@ impl Checker<'_> {
     pub(super) fn scope(&self, event: &Event, asked_once: bool) -> Scope {
         let home = Home::of(self.file, event, None);
         let scope = Scope::new(self.file, &home, event);
-        if asked_once { scope } else { scope.at(self.now) }
+        if asked_once {
+            scope
+        } else {
+            scope.at(self.now)
+        }
     }
 
     /// Renders a text over all samples, in `locale` where one is given, and reports what fails.
@@ -212,7 +303,9 @@ impl Checker<'_> {
     ) -> Rendered {
         let mut result = Rendered::default();
         let free = Checker::free_paths(found);
-        let in_locale = locale.map(|locale| format!(" in {locale}")).unwrap_or_default();
+        let in_locale = locale
+            .map(|locale| format!(" in {locale}"))
+            .unwrap_or_default();
         for (event, kind, sample) in self.samples(subject, &free) {
             let scope = self.scope(&sample, subject.asked_once);
             let scope = match locale {
@@ -229,7 +322,9 @@ impl Checker<'_> {
                         result.full.get_or_insert(out);
                     }
                     match expr::text_notes(text, &scope).first() {
-                        Some(note) => format!("{}: {note}, {sample}: {MEND_COMPARISON}", subject.label),
+                        Some(note) => {
+                            format!("{}: {note}, {sample}: {MEND_COMPARISON}", subject.label)
+                        }
                         None => continue,
                     }
                 }
@@ -257,6 +352,12 @@ pub(super) struct Rendered {
 }
 
 fn mend_condition(expr: &str) -> String {
-    let plain = expr.chars().all(|c| c.is_alphanumeric() || "._[]'".contains(c));
-    if plain { format!("write {expr} is present, or compare it") } else { "compare it with something".to_owned() }
+    let plain = expr
+        .chars()
+        .all(|c| c.is_alphanumeric() || "._[]'".contains(c));
+    if plain {
+        format!("write {expr} is present, or compare it")
+    } else {
+        "compare it with something".to_owned()
+    }
 }

@@ -54,7 +54,10 @@ fn the_shop_is_right() {
     let templates = Templates::from_json(&example("templates.json")).expect("templates");
     for templates in [None, Some(&templates)] {
         let report = check(&example("shop.toml"), templates, now());
-        assert_eq!(report.render("shop.toml"), "0 errors, 0 warnings; 4 automations, 5 messages, 2 locales\n");
+        assert_eq!(
+            report.render("shop.toml"),
+            "0 errors, 0 warnings; 4 automations, 5 messages, 2 locales\n"
+        );
         assert!(report.automations.is_some());
     }
 }

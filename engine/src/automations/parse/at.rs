@@ -18,27 +18,41 @@ pub(crate) fn duration(text: &str) -> Result<Span, String> {
     let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = trimmed.split_at(digits);
     if number.is_empty() {
-        return Err(format!("\"{text}\" is no duration: write a number and m, h, d or w, like 24h"));
+        return Err(format!(
+            "\"{text}\" is no duration: write a number and m, h, d or w, like 24h"
+        ));
     }
     let too_long = || format!("{text} is too long: at most {DAYS_MAX}d");
     let number: i64 = number.parse().map_err(|_| too_long())?;
     let exact = |minutes: i64| {
-        let minutes = number.checked_mul(minutes).filter(|minutes| *minutes <= HOURS_MAX * 60);
-        minutes.map(|minutes| Span::Exact(SignedDuration::from_mins(minutes))).ok_or_else(too_long)
+        let minutes = number
+            .checked_mul(minutes)
+            .filter(|minutes| *minutes <= HOURS_MAX * 60);
+        minutes
+            .map(|minutes| Span::Exact(SignedDuration::from_mins(minutes)))
+            .ok_or_else(too_long)
     };
     let calendar = |days: i64| {
-        let days = number.checked_mul(days).and_then(|days| i32::try_from(days).ok());
-        days.filter(|days| *days <= DAYS_MAX).map(Span::Days).ok_or_else(too_long)
+        let days = number
+            .checked_mul(days)
+            .and_then(|days| i32::try_from(days).ok());
+        days.filter(|days| *days <= DAYS_MAX)
+            .map(Span::Days)
+            .ok_or_else(too_long)
     };
     match unit {
         "m" => exact(1),
         "h" => exact(60),
         "d" => calendar(1),
         "w" => calendar(7),
-        "" => Err(format!("{number} has no unit: write {number}m, {number}h, {number}d or {number}w")),
+        "" => Err(format!(
+            "{number} has no unit: write {number}m, {number}h, {number}d or {number}w"
+        )),
         _ => Err(match meant_unit(unit.trim()) {
             Some((factor, short)) => format!("{text}: write {}{short}", number * factor),
-            None => format!("{unit} is no unit: write m (minutes), h (hours), d (days) or w (weeks)"),
+            None => {
+                format!("{unit} is no unit: write m (minutes), h (hours), d (days) or w (weeks)")
+            }
         }),
     }
 }
@@ -65,7 +79,9 @@ fn meant_unit(unit: &str) -> Option<(i64, char)> {
 /// The whole sentence that says what to write.
 pub(crate) fn at(text: &str) -> Result<At, String> {
     if text.contains("{{") || text.contains("{%") {
-        return Err(format!("at = \"{text}\": no braces in a time: order.created_at + 30d"));
+        return Err(format!(
+            "at = \"{text}\": no braces in a time: order.created_at + 30d"
+        ));
     }
     let (moved, wall) = split_wall(text)?;
     let moved = moved.trim();
@@ -80,15 +96,27 @@ pub(crate) fn at(text: &str) -> Result<At, String> {
     let offset = offset.map(|rest| read_offset(text, rest)).transpose()?;
     if base.is_empty() {
         return match offset {
-            Some(Offset { before: true, .. }) => {
-                Err(format!("at = \"{text}\": - needs a field before it, like order.created_at - 1d; after the event is +"))
+            Some(Offset { before: true, .. }) => Err(format!(
+                "at = \"{text}\": - needs a field before it, like order.created_at - 1d; after the event is +"
+            )),
+            Some(_) => Ok(At {
+                field: None,
+                offset,
+                wall,
+            }),
+            None if wall.is_some() => Err(format!(
+                "at = \"{text}\": on which day? write +0d at 18:00, or +1d at 18:00"
+            )),
+            None => {
+                Err("at is empty: write +1h, or a field, like order.created_at + 1d".to_owned())
             }
-            Some(_) => Ok(At { field: None, offset, wall }),
-            None if wall.is_some() => Err(format!("at = \"{text}\": on which day? write +0d at 18:00, or +1d at 18:00")),
-            None => Err("at is empty: write +1h, or a field, like order.created_at + 1d".to_owned()),
         };
     }
-    if base.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
+    if base
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_digit())
+    {
         return Err(match duration(base) {
             Ok(_) => format!("at = \"{text}\": after the event, or before a field? write +{base}"),
             Err(said) => format!("at = \"{text}\": {said}"),
@@ -99,12 +127,21 @@ pub(crate) fn at(text: &str) -> Result<At, String> {
         let words: Vec<&str> = base.split_whitespace().collect();
         return Err(match words.as_slice() {
             [_, ..] if words.len() > 1 && words.iter().all(|word| word.contains('.')) => {
-                format!("at = \"{text}\": two bases, {}: one field only", words.join(" and "))
+                format!(
+                    "at = \"{text}\": two bases, {}: one field only",
+                    words.join(" and ")
+                )
             }
-            _ => format!("at = \"{text}\": write FIELD + 1h, FIELD - 1d, or +1h, and at 18:00 where you want the time of day"),
+            _ => format!(
+                "at = \"{text}\": write FIELD + 1h, FIELD - 1d, or +1h, and at 18:00 where you want the time of day"
+            ),
         });
     }
-    Ok(At { field: Some(base.to_owned()), offset, wall })
+    Ok(At {
+        field: Some(base.to_owned()),
+        offset,
+        wall,
+    })
 }
 
 /// The first `+` or `-` that is no part of a word.
@@ -119,7 +156,9 @@ fn read_offset(text: &str, rest: &str) -> Result<Offset, String> {
         return Err(format!("at = \"{text}\": one + or - only"));
     }
     if length.contains('.') {
-        return Err(format!("at = \"{text}\": two bases: one field only, then + or - and a duration like 24h"));
+        return Err(format!(
+            "at = \"{text}\": two bases: one field only, then + or - and a duration like 24h"
+        ));
     }
     let span = duration(length).map_err(|said| format!("at = \"{text}\": {said}"))?;
     Ok(Offset { before, span })
@@ -128,11 +167,21 @@ fn read_offset(text: &str, rest: &str) -> Result<Offset, String> {
 fn split_wall(text: &str) -> Result<(&str, Option<Time>), String> {
     let padded_at = text.find(" at ").map(|index| (index, index + 4));
     let leading = text.strip_prefix("at ").map(|_| (0, 3));
-    let Some((end, start)) = padded_at.or(leading) else { return Ok((text, None)) };
-    let (moved, wall) = (text.get(..end).unwrap_or_default(), text.get(start..).unwrap_or_default());
+    let Some((end, start)) = padded_at.or(leading) else {
+        return Ok((text, None));
+    };
+    let (moved, wall) = (
+        text.get(..end).unwrap_or_default(),
+        text.get(start..).unwrap_or_default(),
+    );
     let wall = clock(wall.trim())
         .filter(|time| *time != Time::MAX)
-        .ok_or_else(|| format!("at = \"{text}\": {} is no time of day: write 09:00 to 23:59", wall.trim()))?;
+        .ok_or_else(|| {
+            format!(
+                "at = \"{text}\": {} is no time of day: write 09:00 to 23:59",
+                wall.trim()
+            )
+        })?;
     Ok((moved, Some(wall)))
 }
 
@@ -168,9 +217,18 @@ mod tests {
             ("24", "24 has no unit: write 24m, 24h, 24d or 24w"),
             ("24 hours", "24 hours: write 24h"),
             ("2 months", "2 months: write 60d"),
-            ("h", "\"h\" is no duration: write a number and m, h, d or w, like 24h"),
-            ("5y", "y is no unit: write m (minutes), h (hours), d (days) or w (weeks)"),
-            ("99999999999999999999h", "99999999999999999999h is too long: at most 732d"),
+            (
+                "h",
+                "\"h\" is no duration: write a number and m, h, d or w, like 24h",
+            ),
+            (
+                "5y",
+                "y is no unit: write m (minutes), h (hours), d (days) or w (weeks)",
+            ),
+            (
+                "99999999999999999999h",
+                "99999999999999999999h is too long: at most 732d",
+            ),
             ("9999999h", "9999999h is too long: at most 732d"),
         ] {
             assert_eq!(duration(typed), Err(said.to_owned()));
@@ -179,8 +237,20 @@ mod tests {
 
     #[test]
     fn times() {
-        let plus = |span| Some(Offset { before: false, span });
-        assert_eq!(at("+1h"), Ok(At { field: None, offset: plus(exact(60)), wall: None }));
+        let plus = |span| {
+            Some(Offset {
+                before: false,
+                span,
+            })
+        };
+        assert_eq!(
+            at("+1h"),
+            Ok(At {
+                field: None,
+                offset: plus(exact(60)),
+                wall: None
+            })
+        );
         assert_eq!(at("+ 1h"), at("+1h"));
         assert_eq!(
             at("order.created_at + 30d at 10:00"),
@@ -192,7 +262,10 @@ mod tests {
         );
         assert_eq!(
             at("order.created_at-1d").map(|at| at.offset),
-            Ok(Some(Offset { before: true, span: Span::Days(1) }))
+            Ok(Some(Offset {
+                before: true,
+                span: Span::Days(1)
+            }))
         );
         assert_eq!(at("order.created_at").map(|at| at.offset), Ok(None));
         for (typed, part) in [

@@ -9,7 +9,8 @@ use toml::de::DeValue;
 
 use super::super::diagnostic::nearest;
 use super::super::model::{
-    Action, At, Automation, Automations, Consent, Offset, Once, OnceScope, STEPS_MAX, SendHours, Span, Step, Text,
+    Action, At, Automation, Automations, Consent, Offset, Once, OnceScope, STEPS_MAX, SendHours,
+    Span, Step, Text,
 };
 use super::super::{fields, spec, syntax};
 use super::message::{expr, text};
@@ -19,7 +20,11 @@ use super::{at, tables};
 /// Least wait after an abandoned checkout: without it buyers would be messaged while they type.
 const CHECKOUT_WAIT_MIN: SignedDuration = SignedDuration::from_mins(15);
 
-pub(super) fn automation<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, file: &Automations) -> Automation {
+pub(super) fn automation<'t>(
+    ctx: &mut Ctx<'t>,
+    node: &Node<'_, 't>,
+    file: &Automations,
+) -> Automation {
     node.unknown_keys(ctx, |_| false, &[]);
     let on = events(ctx, node, "on");
     let source = source(ctx, node, &on, file);
@@ -39,7 +44,9 @@ pub(super) fn automation<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, file: &Auto
         if_unknown: tables::if_unknown(ctx, node),
         channel: ctx.name_of(node, "channel"),
         locale: node.get("locale").and_then(|entry| locale(ctx, &entry)),
-        to: node.get("to").and_then(|entry| recipient(ctx, &entry, country)),
+        to: node
+            .get("to")
+            .and_then(|entry| recipient(ctx, &entry, country)),
         steps,
         on,
     }
@@ -47,7 +54,9 @@ pub(super) fn automation<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, file: &Auto
 
 /// The events of `on` or `stop_on`.
 fn events<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, key: &'static str) -> Vec<Name> {
-    let Some(entry) = node.get(key) else { return Vec::new() };
+    let Some(entry) = node.get(key) else {
+        return Vec::new();
+    };
     let before = ctx.diagnostics.len();
     let mut found = Vec::new();
     for (text, span) in ctx.strings(&entry, true) {
@@ -70,22 +79,44 @@ fn unknown_event(text: &str) -> String {
     if spec::LATER_EVENTS.contains(&text) {
         return format!("the event {text} is not known yet in this version");
     }
-    let names = || Name::ALL.iter().filter(|name| !name.is_internal()).map(|name| name.as_str());
+    let names = || {
+        Name::ALL
+            .iter()
+            .filter(|name| !name.is_internal())
+            .map(|name| name.as_str())
+    };
     if text.contains('*') {
-        return format!("\"{text}\": no patterns: name each event, [\"order.created\", \"order.paid\"]");
+        return format!(
+            "\"{text}\": no patterns: name each event, [\"order.created\", \"order.paid\"]"
+        );
     }
     match nearest(text, names().chain(spec::LATER_EVENTS.iter().copied())) {
         Some(near) => format!("unknown event \"{text}\": did you mean {near}?"),
-        None => format!("unknown event \"{text}\"; there are: {}", names().collect::<Vec<_>>().join(", ")),
+        None => format!(
+            "unknown event \"{text}\"; there are: {}",
+            names().collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
-fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], file: &Automations) -> Vec<String> {
-    let Some(entry) = node.get("source") else { return Vec::new() };
+fn source<'t>(
+    ctx: &mut Ctx<'t>,
+    node: &Node<'_, 't>,
+    on: &[Name],
+    file: &Automations,
+) -> Vec<String> {
+    let Some(entry) = node.get("source") else {
+        return Vec::new();
+    };
     let found = tables::sources(ctx, &entry);
     for (name, span) in &found {
-        let kind = file.sources.get(name).map_or(name.as_str(), |source| source.kind.as_str());
-        let Some(provider) = shared::sources::by_kind(kind) else { continue };
+        let kind = file
+            .sources
+            .get(name)
+            .map_or(name.as_str(), |source| source.kind.as_str());
+        let Some(provider) = shared::sources::by_kind(kind) else {
+            continue;
+        };
         for event in on.iter().filter(|event| !provider.events().contains(event)) {
             ctx.error(span, format!("{name} never makes {event}"));
         }
@@ -95,11 +126,16 @@ fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], file: &Automa
 
 fn stop_on<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Vec<Name> {
     let found = events(ctx, node, "stop_on");
-    let Some(entry) = node.get("stop_on") else { return found };
+    let Some(entry) = node.get("stop_on") else {
+        return found;
+    };
     let waits = node.has("at")
         || node.get("steps").is_some_and(|steps| {
             let steps = steps.value.get_ref().as_array();
-            steps.into_iter().flat_map(|list| list.iter()).any(|step| step.get_ref().get("at").is_some())
+            steps
+                .into_iter()
+                .flat_map(|list| list.iter())
+                .any(|step| step.get_ref().get("at").is_some())
         });
     if !waits {
         ctx.error(&entry.span(), "stop_on: no step has an at: nothing to stop");
@@ -112,16 +148,25 @@ fn consent<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<Consent> {
     match entry.value.get_ref() {
         DeValue::Boolean(true) => return Some(Consent::Held),
         DeValue::Boolean(false) => {
-            ctx.error(&entry.span(), "consent = false would never send: write enabled = false, or leave the message out");
+            ctx.error(
+                &entry.span(),
+                "consent = false would never send: write enabled = false, or leave the message out",
+            );
             return None;
         }
         _ => {}
     }
     let found = expr(ctx, &entry)?;
-    let hidden = syntax::expression(&found.0)
-        .is_ok_and(|uses| uses.fields.iter().any(|field| field.path.starts_with("form.hidden")));
+    let hidden = syntax::expression(&found.0).is_ok_and(|uses| {
+        uses.fields
+            .iter()
+            .any(|field| field.path.starts_with("form.hidden"))
+    });
     if hidden {
-        ctx.error(&entry.span(), "consent names form.hidden: typed by the visitor, proves nothing");
+        ctx.error(
+            &entry.span(),
+            "consent names form.hidden: typed by the visitor, proves nothing",
+        );
         return None;
     }
     Some(Consent::Expr(found))
@@ -171,20 +216,40 @@ fn locale<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<Text> {
 
 fn once<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) -> Once {
     // A parcel makes its event again when its tracking appears.
-    let unless_told = if on == [Name::OrderShipped] { OnceScope::Subject } else { OnceScope::Event };
-    let default = Once { scope: unless_told, every: None };
-    ctx.parsed(node, "once", |text| read_once(text, on)).unwrap_or(default)
+    let unless_told = if on == [Name::OrderShipped] {
+        OnceScope::Subject
+    } else {
+        OnceScope::Event
+    };
+    let default = Once {
+        scope: unless_told,
+        every: None,
+    };
+    ctx.parsed(node, "once", |text| read_once(text, on))
+        .unwrap_or(default)
 }
 
 fn read_once(text: &str, on: &[Name]) -> Result<Once, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (scope, every) = match words.as_slice() {
         [scope] => (*scope, None),
-        [scope, "every", duration] => (*scope, Some(at::duration(duration).map_err(|said| format!("once: {said}"))?)),
+        [scope, "every", duration] => (
+            *scope,
+            Some(at::duration(duration).map_err(|said| format!("once: {said}"))?),
+        ),
         [_, "every", number, unit] => {
-            return Err(format!("once: {}", at::duration(&format!("{number} {unit}")).err().unwrap_or_default()));
+            return Err(format!(
+                "once: {}",
+                at::duration(&format!("{number} {unit}"))
+                    .err()
+                    .unwrap_or_default()
+            ));
         }
-        _ => return Err(format!("once = \"{text}\": write \"event\", the subject, or \"customer\", and every 7d where it may come again")),
+        _ => {
+            return Err(format!(
+                "once = \"{text}\": write \"event\", the subject, or \"customer\", and every 7d where it may come again"
+            ));
+        }
     };
     let scope = match scope {
         "event" => OnceScope::Event,
@@ -194,7 +259,9 @@ fn read_once(text: &str, on: &[Name]) -> Result<Once, String> {
                 let right = event.subject().as_str();
                 if right != subject {
                     let family = family(*event);
-                    return Err(format!("once: {family} has the subject \"{right}\", not \"{subject}\""));
+                    return Err(format!(
+                        "once: {family} has the subject \"{right}\", not \"{subject}\""
+                    ));
                 }
             }
             OnceScope::Subject
@@ -213,23 +280,40 @@ fn family(event: Name) -> String {
 }
 
 /// The steps of an automation; a single action is one.
-fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], country: Option<&str>) -> Vec<Step> {
+fn steps<'t>(
+    ctx: &mut Ctx<'t>,
+    node: &Node<'_, 't>,
+    on: &[Name],
+    country: Option<&str>,
+) -> Vec<Step> {
     let later = spec::LATER_ACTIONS.iter().any(|key| node.has(key));
     let Some(entry) = node.get("steps") else {
         if !node.has("message") {
             if !later {
-                let message = format!("{} does nothing: message = \"NAME\", or steps = [ … ]", node.path);
+                let message = format!(
+                    "{} does nothing: message = \"NAME\", or steps = [ … ]",
+                    node.path
+                );
                 ctx.error(&node.header, message);
             }
             return Vec::new();
         }
         if later {
-            ctx.error(&node.header, format!("{} has two actions: use steps = [ … ] for several actions", node.path));
+            ctx.error(
+                &node.header,
+                format!(
+                    "{} has two actions: use steps = [ … ] for several actions",
+                    node.path
+                ),
+            );
         }
         return step(ctx, node, on, false, country).into_iter().collect();
     };
     if node.has("message") || later {
-        let message = format!("{} has an action beside steps: use steps = [ … ] for several actions", node.path);
+        let message = format!(
+            "{} has an action beside steps: use steps = [ … ] for several actions",
+            node.path
+        );
         ctx.error(&node.header, message);
     }
     if let Some(at) = node.get("at") {
@@ -240,10 +324,20 @@ fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], country: Optio
         return Vec::new();
     };
     if list.is_empty() {
-        ctx.error(&entry.span(), format!("{} has no step: steps = {}", node.path, entry.key.example));
+        ctx.error(
+            &entry.span(),
+            format!("{} has no step: steps = {}", node.path, entry.key.example),
+        );
     }
     if list.len() > STEPS_MAX {
-        ctx.error(&entry.span(), format!("{} has {} steps: at most {STEPS_MAX}", node.path, list.len()));
+        ctx.error(
+            &entry.span(),
+            format!(
+                "{} has {} steps: at most {STEPS_MAX}",
+                node.path,
+                list.len()
+            ),
+        );
     }
     let mut found: Vec<Step> = Vec::new();
     let mut keys = BTreeSet::new();
@@ -255,11 +349,22 @@ fn steps<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], country: Optio
         // Numbered as the model has them: a step that cannot be read is not in it.
         let path = format!("{}.steps[{}]", node.path, found.len());
         ctx.site(&path, &value.span());
-        let inner = Node { spec: &spec::STEP, path, header: value.span(), table };
+        let inner = Node {
+            spec: &spec::STEP,
+            path,
+            header: value.span(),
+            table,
+        };
         inner.unknown_keys(ctx, |_| false, &[]);
-        let Some(one) = step(ctx, &inner, on, true, country) else { continue };
+        let Some(one) = step(ctx, &inner, on, true, country) else {
+            continue;
+        };
         if !keys.insert(one.action.key()) {
-            let message = format!("{} twice in {}: a job's key needs each action once", one.action.key(), node.path);
+            let message = format!(
+                "{} twice in {}: a job's key needs each action once",
+                one.action.key(),
+                node.path
+            );
             ctx.error(&value.span(), message);
         }
         found.push(one);
@@ -276,12 +381,21 @@ fn step<'t>(
     country: Option<&str>,
 ) -> Option<Step> {
     if in_list {
-        let later = spec::LATER_ACTIONS.iter().filter(|key| node.has(key)).count();
+        let later = spec::LATER_ACTIONS
+            .iter()
+            .filter(|key| node.has(key))
+            .count();
         match (node.has("message"), later) {
             (false, 0) => {
-                let key = node.table.keys().find_map(|key| super::message::unknown_action(key.get_ref()));
+                let key = node
+                    .table
+                    .keys()
+                    .find_map(|key| super::message::unknown_action(key.get_ref()));
                 if key.is_none() {
-                    ctx.error(&node.header, "a step without an action: { message = \"NAME\" }");
+                    ctx.error(
+                        &node.header,
+                        "a step without an action: { message = \"NAME\" }",
+                    );
                 }
                 return None;
             }
@@ -296,13 +410,20 @@ fn step<'t>(
     let (when, to, channel) = if in_list {
         (
             node.get("when").and_then(|entry| expr(ctx, &entry)),
-            node.get("to").and_then(|entry| recipient(ctx, &entry, country)),
+            node.get("to")
+                .and_then(|entry| recipient(ctx, &entry, country)),
             ctx.name_of(node, "channel"),
         )
     } else {
         (None, None, None)
     };
-    Some(Step { action: Action::Message(message?), at, when, to, channel })
+    Some(Step {
+        action: Action::Message(message?),
+        at,
+        when,
+        to,
+        channel,
+    })
 }
 
 fn read_at<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) -> Option<At> {
@@ -310,7 +431,8 @@ fn read_at<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) -> Option<At
     ctx.parsed(node, "at", |text| {
         let at = at::at(text)?;
         if let Some(field) = &at.field {
-            fields::time_problem(field, on).map_or(Ok(()), |problem| Err(format!("at = \"{text}\": {problem}")))?;
+            fields::time_problem(field, on)
+                .map_or(Ok(()), |problem| Err(format!("at = \"{text}\": {problem}")))?;
         }
         Ok(at)
     })
@@ -322,15 +444,30 @@ fn checkout_waits<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name], at: O
     if !on.contains(&Name::CheckoutAbandoned) {
         return;
     }
-    let place: Range<usize> = node.get("at").map_or_else(|| node.header.clone(), |entry| entry.span());
+    let place: Range<usize> = node
+        .get("at")
+        .map_or_else(|| node.header.clone(), |entry| entry.span());
     if node.has("at") && at.is_none() {
         // The time itself is wrong and was reported.
         return;
     }
-    let from_last_change = at.is_some_and(|at| matches!(at.field.as_deref(), None | Some("checkout.updated_at")));
+    let from_last_change =
+        at.is_some_and(|at| matches!(at.field.as_deref(), None | Some("checkout.updated_at")));
     let long_enough = match at.and_then(|at| at.offset.map(|offset| (offset, at.wall))) {
-        Some((Offset { before: false, span: Span::Exact(wait) }, None)) => wait >= CHECKOUT_WAIT_MIN,
-        Some((Offset { before: false, span: Span::Days(days) }, _)) => days >= 1,
+        Some((
+            Offset {
+                before: false,
+                span: Span::Exact(wait),
+            },
+            None,
+        )) => wait >= CHECKOUT_WAIT_MIN,
+        Some((
+            Offset {
+                before: false,
+                span: Span::Days(days),
+            },
+            _,
+        )) => days >= 1,
         _ => false,
     };
     if !(from_last_change && long_enough) {

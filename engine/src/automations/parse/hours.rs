@@ -16,13 +16,20 @@ pub(super) fn hours<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Hours {
     let mut week: BTreeMap<WeekdayKey, Vec<OpenSpan>> = BTreeMap::new();
     let mut named: BTreeMap<WeekdayKey, String> = BTreeMap::new();
     for (key, value) in node.table {
-        let Some(days) = days(key.get_ref()) else { continue };
+        let Some(days) = days(key.get_ref()) else {
+            continue;
+        };
         let spans = spans(ctx, key.get_ref(), value);
         for day in days {
             let weekday = WeekdayKey::from(day);
             if let Some(earlier) = named.insert(weekday, key.get_ref().to_string()) {
-                let name = WEEKDAYS.get(usize::from(day.to_monday_zero_offset().unsigned_abs())).unwrap_or(&"");
-                ctx.error(&key.span(), format!("{name} twice: in {earlier} and in {}", key.get_ref()));
+                let name = WEEKDAYS
+                    .get(usize::from(day.to_monday_zero_offset().unsigned_abs()))
+                    .unwrap_or(&"");
+                ctx.error(
+                    &key.span(),
+                    format!("{name} twice: in {earlier} and in {}", key.get_ref()),
+                );
             }
             week.insert(weekday, spans.clone());
         }
@@ -30,10 +37,17 @@ pub(super) fn hours<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Hours {
     let timezone = ctx.parsed(node, "timezone", |text| places::zone(text, None));
     let dates = dates(ctx, node);
     if named.is_empty() && !node.has("open") {
-        let message = format!("{} is open on no day: mon-fri = {}", node.path, WEEKDAY_KEY.example);
+        let message = format!(
+            "{} is open on no day: mon-fri = {}",
+            node.path, WEEKDAY_KEY.example
+        );
         ctx.error(&node.header, message);
     }
-    Hours { timezone, week, dates }
+    Hours {
+        timezone,
+        week,
+        dates,
+    }
 }
 
 /// The days of `mon` or `mon-fri`; a range may run over Sunday.
@@ -60,13 +74,23 @@ fn days(key: &str) -> Option<Vec<Weekday>> {
 /// Spans of one day, ascending.
 fn spans<'t>(ctx: &mut Ctx<'t>, key: &str, value: &Value<'t>) -> Vec<OpenSpan> {
     let Some(list) = value.get_ref().as_array() else {
-        ctx.error(&value.span(), format!("{key} is {}: {key} = {}", WEEKDAY_KEY.value.words(), WEEKDAY_KEY.example));
+        ctx.error(
+            &value.span(),
+            format!(
+                "{key} is {}: {key} = {}",
+                WEEKDAY_KEY.value.words(),
+                WEEKDAY_KEY.example
+            ),
+        );
         return Vec::new();
     };
     let mut found: Vec<(OpenSpan, Range<usize>)> = Vec::new();
     for element in list.iter() {
         let Some(text) = element.get_ref().as_str() else {
-            ctx.error(&element.span(), format!("a span is a text: {key} = {}", WEEKDAY_KEY.example));
+            ctx.error(
+                &element.span(),
+                format!("a span is a text: {key} = {}", WEEKDAY_KEY.example),
+            );
             continue;
         };
         match span(text) {
@@ -88,9 +112,14 @@ fn spans<'t>(ctx: &mut Ctx<'t>, key: &str, value: &Value<'t>) -> Vec<OpenSpan> {
 fn span(text: &str) -> Result<OpenSpan, String> {
     let form = || format!("\"{text}\" is no span: write 09:00-18:00");
     let (from, to) = text.split_once('-').ok_or_else(form)?;
-    let (from, to) = (at::clock(from.trim()).ok_or_else(form)?, at::clock(to.trim()).ok_or_else(form)?);
+    let (from, to) = (
+        at::clock(from.trim()).ok_or_else(form)?,
+        at::clock(to.trim()).ok_or_else(form)?,
+    );
     if to <= from {
-        return Err(format!("\"{text}\" ends before it starts: hours over midnight are written as two days, until 24:00 and from 00:00"));
+        return Err(format!(
+            "\"{text}\" ends before it starts: hours over midnight are written as two days, until 24:00 and from 00:00"
+        ));
     }
     Ok(OpenSpan { from, to })
 }
@@ -113,7 +142,9 @@ fn dates<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> BTreeMap<Date, Vec<OpenS
             _ => ctx.wrong_type(entry.key, entry.value),
         }
     }
-    let Some(entry) = node.get("closed") else { return found };
+    let Some(entry) = node.get("closed") else {
+        return found;
+    };
     let Some(list) = entry.value.get_ref().as_array() else {
         ctx.wrong_type(entry.key, entry.value);
         return found;
@@ -141,7 +172,14 @@ fn dates<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> BTreeMap<Date, Vec<OpenS
 }
 
 fn date(text: &str) -> Result<Date, String> {
-    let plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    let parsed = if plain { text.parse::<Date>().ok() } else { None };
+    let plain = text.len() == 10
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let parsed = if plain {
+        text.parse::<Date>().ok()
+    } else {
+        None
+    };
     parsed.ok_or_else(|| format!("\"{text}\" is no date: write year-month-day, like 2026-12-25"))
 }

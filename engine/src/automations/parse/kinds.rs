@@ -2,6 +2,8 @@
 
 use shared::sources;
 
+use super::super::diagnostic::suggestion;
+
 /// The names of all providers.
 pub(crate) fn names() -> Vec<&'static str> {
     sources::ALL.iter().map(|source| source.kind()).collect()
@@ -11,10 +13,23 @@ pub(crate) fn names() -> Vec<&'static str> {
 pub(crate) fn phone_path_problem(kind: &str, path: &str) -> Option<String> {
     let source = sources::by_kind(kind)?;
     let free = |prefix: &&&str| path.len() > prefix.len() && path.starts_with(**prefix);
-    if source.phone_paths().contains(&path) || source.phone_prefixes().iter().any(|prefix| free(&prefix)) {
+    if source.phone_paths().contains(&path)
+        || source.phone_prefixes().iter().any(|prefix| free(&prefix))
+    {
         return None;
     }
-    let fixed = source.phone_paths().iter().map(|path| (*path).to_owned());
-    let list: Vec<String> = fixed.chain(source.phone_prefixes().iter().map(|prefix| format!("{prefix}KEY"))).collect();
-    Some(format!("{kind} has no \"{path}\" with a phone number; there are: {}", list.join(", ")))
+    let keys: Vec<String> = source
+        .phone_prefixes()
+        .iter()
+        .map(|prefix| format!("{prefix}KEY"))
+        .collect();
+    let known = source
+        .phone_paths()
+        .iter()
+        .copied()
+        .chain(keys.iter().map(String::as_str));
+    Some(format!(
+        "{kind} has no \"{path}\" with a phone number{}",
+        suggestion(path, known)
+    ))
 }

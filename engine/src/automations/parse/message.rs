@@ -26,24 +26,48 @@ pub(super) fn message<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Message {
     let media = media(ctx, node);
     let has_media = MEDIA.iter().any(|(key, _)| node.has(key));
     if !node.has("text") && !node.has("template") && !has_media {
-        let message = format!("{} says nothing: it needs text, template, or image, document, audio or video", node.path);
+        let message = format!(
+            "{} says nothing: it needs text, template, or image, document, audio or video",
+            node.path
+        );
         ctx.error(&node.header, message);
     }
     if node.has("values") && !node.has("template") {
-        let span = node.get("values").map_or_else(|| node.header.clone(), |entry| entry.span());
-        ctx.error(&span, "values fill the placeholders of a template, and there is no template".to_owned());
+        let span = node
+            .get("values")
+            .map_or_else(|| node.header.clone(), |entry| entry.span());
+        ctx.error(
+            &span,
+            "values fill the placeholders of a template, and there is no template".to_owned(),
+        );
     }
     if node.has("template") && node.has("audio") {
-        ctx.error(&node.header, format!("{}: no template of WhatsApp has a sound: audio goes with text or alone", node.path));
+        ctx.error(
+            &node.header,
+            format!(
+                "{}: no template of WhatsApp has a sound: audio goes with text or alone",
+                node.path
+            ),
+        );
     }
-    let bot = ctx.word(node, "bot").map(|word| if word == "start" { Bot::Start } else { Bot::End });
+    let bot = ctx.word(node, "bot").map(|word| {
+        if word == "start" {
+            Bot::Start
+        } else {
+            Bot::End
+        }
+    });
     let marketing = ctx.word(node, "purpose") == Some("marketing");
     Message {
         text,
         template,
         values,
         media,
-        purpose: if marketing { Purpose::Marketing } else { Purpose::Service },
+        purpose: if marketing {
+            Purpose::Marketing
+        } else {
+            Purpose::Service
+        },
         assign: ctx.parsed(node, "assign", email),
         team: ctx.parsed(node, "team", not_blank),
         bot,
@@ -51,15 +75,23 @@ pub(super) fn message<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Message {
 }
 
 fn email(text: &str) -> Result<String, String> {
-    let right = text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
+    let right = text
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
     if right && !text.contains(char::is_whitespace) {
         return Ok(text.to_owned());
     }
-    Err(format!("\"{text}\" is no e-mail address: assign = \"ana@minhaloja.com.br\""))
+    Err(format!(
+        "\"{text}\" is no e-mail address: assign = \"ana@minhaloja.com.br\""
+    ))
 }
 
 fn not_blank(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("team is blank: leave it out, or name a team".to_owned()) } else { Ok(text.to_owned()) }
+    if text.trim().is_empty() {
+        Err("team is blank: leave it out, or name a team".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn media<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<Media> {
@@ -67,7 +99,11 @@ fn media<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<Media> {
     for (key, kind) in MEDIA {
         let Some(entry) = node.get(key) else { continue };
         if let Some(earlier) = &found {
-            let message = format!("{}: {} and {key}: one of them only", node.path, key_of(earlier.kind));
+            let message = format!(
+                "{}: {} and {key}: one of them only",
+                node.path,
+                key_of(earlier.kind)
+            );
             ctx.error(&entry.span(), message);
             continue;
         }
@@ -80,7 +116,10 @@ fn media<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<Media> {
 
 /// The key that makes a medium.
 pub(crate) fn key_of(kind: MediaKind) -> &'static str {
-    MEDIA.iter().find(|(_, one)| *one == kind).map_or("image", |(key, _)| key)
+    MEDIA
+        .iter()
+        .find(|(_, one)| *one == kind)
+        .map_or("image", |(key, _)| key)
 }
 
 /// One value, or a table by locale. A table whose values are all wrong is nothing.
@@ -95,10 +134,16 @@ fn by_locale<'t, T>(
         return read(ctx, &entry).map(ByLocale::All);
     };
     let mut found = BTreeMap::new();
-    let first = table.keys().map(Spanned::span).min_by_key(|span| span.start);
+    let first = table
+        .keys()
+        .map(Spanned::span)
+        .min_by_key(|span| span.start);
     ctx.site(&entry.path, &first.unwrap_or_else(|| entry.span()));
     if table.is_empty() {
-        ctx.error(&entry.span(), format!("{key} has no locale: {key}.pt-BR = …"));
+        ctx.error(
+            &entry.span(),
+            format!("{key} has no locale: {key}.pt-BR = …"),
+        );
     }
     for (name, value) in table {
         let locale = match places::locale(name.get_ref()) {
@@ -109,10 +154,20 @@ fn by_locale<'t, T>(
             }
         };
         if value.get_ref().is_table() {
-            ctx.error(&value.span(), format!("{key}.{locale} is a table: write {key}.{locale} = {}", entry.key.example));
+            ctx.error(
+                &value.span(),
+                format!(
+                    "{key}.{locale} is a table: write {key}.{locale} = {}",
+                    entry.key.example
+                ),
+            );
             continue;
         }
-        let inner = Entry { key: entry.key, path: format!("{}.{locale}", entry.path), value };
+        let inner = Entry {
+            key: entry.key,
+            path: format!("{}.{locale}", entry.path),
+            value,
+        };
         if let Some(one) = read(ctx, &inner)
             && found.insert(locale.clone(), one).is_some()
         {
@@ -128,7 +183,9 @@ fn template<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<String> {
     match &found {
         Some(_) => ctx.site(&entry.path, &entry.span()),
         None => {
-            let message = format!("\"{text}\" is no uuid of 32 hex digits: use the uuid from \"callbell templates\"");
+            let message = format!(
+                "\"{text}\" is no uuid of 32 hex digits: use the uuid from \"callbell templates\""
+            );
             ctx.error(&entry.span(), message);
         }
     }
@@ -143,7 +200,11 @@ fn texts<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<Vec<Text>> {
     ctx.site(&entry.path, &entry.span());
     let mut found = Vec::with_capacity(list.len());
     for (index, value) in list.iter().enumerate() {
-        let inner = Entry { key: entry.key, path: format!("{}[{index}]", entry.path), value };
+        let inner = Entry {
+            key: entry.key,
+            path: format!("{}[{index}]", entry.path),
+            value,
+        };
         // A wrong text keeps its place, so that the others are still counted and numbered rightly.
         found.push(text(ctx, &inner).unwrap_or_else(|| Text(String::new())));
     }
@@ -156,7 +217,13 @@ fn url<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<Text> {
     let start = literal.get(..8.min(literal.len())).unwrap_or_default();
     let computed = !syntax::is_literal(&found.0) && literal.is_empty();
     if !computed && !start.eq_ignore_ascii_case("https://") {
-        ctx.error(&entry.span(), format!("{} is no https address: it starts with https://", entry.key.name));
+        ctx.error(
+            &entry.span(),
+            format!(
+                "{} is no https address: it starts with https://",
+                entry.key.name
+            ),
+        );
         return None;
     }
     Some(found)
@@ -169,8 +236,11 @@ pub(super) fn text<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<Text>
         let span = inside(ctx, entry.value, problem.line);
         let message = match ["include", "import", "extends", "macro", "block", "call"]
             .iter()
-            .find(|word| problem.message.contains(&format!("unknown statement {word}")))
-        {
+            .find(|word| {
+                problem
+                    .message
+                    .contains(&format!("unknown statement {word}"))
+            }) {
             Some(word) => format!("no {word} in a text: messages are written out"),
             None => format!("{}: {}", entry.key.name, problem.message),
         };
@@ -203,10 +273,16 @@ pub(super) fn expr<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<Expr>
         Err(problem) => {
             let span = inside(ctx, entry.value, problem.line);
             let message = if raw.trim().is_empty() {
-                format!("{name} is empty: leave it out, or write {name} = {}", entry.key.example)
+                format!(
+                    "{name} is empty: leave it out, or write {name} = {}",
+                    entry.key.example
+                )
             } else if assigns(raw) {
                 format!("{name} = \"{raw}\": one = compares nothing: write ==")
-            } else if raw.contains("&&") || raw.contains("||") || raw.contains('!') && !raw.contains("!=") {
+            } else if raw.contains("&&")
+                || raw.contains("||")
+                || raw.contains('!') && !raw.contains("!=")
+            {
                 format!("{name} = \"{raw}\": write and, or, not")
             } else {
                 format!("{name} = \"{raw}\": {}", problem.message)
@@ -214,8 +290,11 @@ pub(super) fn expr<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<Expr>
             ctx.error(&span, message);
             None
         }
-        Ok(found) if found.fields.is_empty() => {
-            ctx.error(&entry.span(), format!("{name} = \"{raw}\" names no field: it would always come out the same"));
+        Ok(found) if found.fields.is_empty() && found.functions.is_empty() => {
+            ctx.error(
+                &entry.span(),
+                format!("{name} = \"{raw}\" names no field: it would always come out the same"),
+            );
             None
         }
         Ok(_) => {
@@ -242,11 +321,17 @@ fn inside<'t>(ctx: &Ctx<'t>, value: &Value<'t>, line: usize) -> std::ops::Range<
     let raw = ctx.source.text.get(span.clone()).unwrap_or_default();
     // The line after the opening quotes of a multi-line string is its first.
     let trimmed = usize::from(raw.starts_with("\"\"\"\n") || raw.starts_with("'''\n"));
-    let start = raw.match_indices('\n').nth(line - 2 + trimmed).map_or(0, |(index, _)| index + 1);
+    let start = raw
+        .match_indices('\n')
+        .nth(line - 2 + trimmed)
+        .map_or(0, |(index, _)| index + 1);
     span.start + start..span.end
 }
 
 /// The action of an automation or step: exactly one.
 pub(super) fn unknown_action(key: &str) -> Option<&'static str> {
-    nearest(key, std::iter::once("message").chain(spec::LATER_ACTIONS.iter().copied()))
+    nearest(
+        key,
+        std::iter::once("message").chain(spec::LATER_ACTIONS.iter().copied()),
+    )
 }

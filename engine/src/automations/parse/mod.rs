@@ -41,8 +41,15 @@ pub(crate) struct Parsed {
 /// Every mistake of the file's grammar. Expressions are not tried here, see [`super::check`].
 pub fn parse(text: &str) -> Result<Automations, Vec<Diagnostic>> {
     let parsed = read(text);
-    let wrong = parsed.diagnostics.iter().any(|one| one.severity == Severity::Error);
-    if wrong { Err(parsed.diagnostics) } else { Ok(parsed.automations) }
+    let wrong = parsed
+        .diagnostics
+        .iter()
+        .any(|one| one.severity == Severity::Error);
+    if wrong {
+        Err(parsed.diagnostics)
+    } else {
+        Ok(parsed.automations)
+    }
 }
 
 pub(crate) fn read(text: &str) -> Parsed {
@@ -97,7 +104,11 @@ fn syntax(ctx: &mut Ctx<'_>, problems: &[toml::de::Error]) {
             continue;
         }
         let header = ctx.header(&span);
-        if header != span || text.get(span.end..).is_some_and(|rest| rest.starts_with(']')) {
+        if header != span
+            || text
+                .get(span.end..)
+                .is_some_and(|rest| rest.starts_with(']'))
+        {
             let next = text.get(span.end..).and_then(|rest| rest.find("\n["));
             within_second = next.map_or(text.len(), |next| span.end + next);
             let kind = text.get(header.start..span.start).unwrap_or_default();
@@ -131,7 +142,11 @@ fn top_level<'a, 't>(ctx: &mut Ctx<'t>, document: &'a DeTable<'t>) -> Kinds<'a, 
     kinds
 }
 
-fn unknown_table<'t>(ctx: &mut Ctx<'t>, key: &Spanned<std::borrow::Cow<'t, str>>, value: &Value<'t>) {
+fn unknown_table<'t>(
+    ctx: &mut Ctx<'t>,
+    key: &Spanned<std::borrow::Cow<'t, str>>,
+    value: &Value<'t>,
+) {
     let name: &str = key.get_ref();
     let span = key.span();
     if spec::LATER_ACTIONS.contains(&name) || spec::LATER_TABLES.contains(&name) {
@@ -140,7 +155,10 @@ fn unknown_table<'t>(ctx: &mut Ctx<'t>, key: &Spanned<std::borrow::Cow<'t, str>>
     }
     let known = spec::TABLES.iter().map(|table| table.kind);
     if let Some(near) = nearest(name, known) {
-        ctx.error(&span, format!("unknown table [{name}]; did you mean [{near}]?"));
+        ctx.error(
+            &span,
+            format!("unknown table [{name}]; did you mean [{near}]?"),
+        );
         return;
     }
     let is_table = matches!(value.get_ref(), DeValue::Table(_) | DeValue::Array(_));
@@ -168,11 +186,17 @@ fn each<'a, 't, T>(
         None => return found,
         Some((_, DeValue::Table(tables))) => tables,
         Some((span, DeValue::Array(_))) => {
-            ctx.error(&span, format!("no [[{kind}]]: lists of tables do not exist here, write [{kind}.NAME]"));
+            ctx.error(
+                &span,
+                format!("no [[{kind}]]: lists of tables do not exist here, write [{kind}.NAME]"),
+            );
             return found;
         }
         Some((span, _)) => {
-            ctx.error(&span, format!("{kind} is a table with a name: [{kind}.NAME]"));
+            ctx.error(
+                &span,
+                format!("{kind} is a table with a name: [{kind}.NAME]"),
+            );
             return found;
         }
     };
@@ -182,16 +206,24 @@ fn each<'a, 't, T>(
         let inner = match value.get_ref() {
             DeValue::Table(inner) => inner,
             DeValue::Array(list) if list.iter().any(|one| one.get_ref().is_table()) => {
-                let message = format!("no [[{kind}.{name}]]: lists of tables do not exist here, write [{kind}.{name}]");
+                let message = format!(
+                    "no [[{kind}.{name}]]: lists of tables do not exist here, write [{kind}.{name}]"
+                );
                 ctx.error(&header, message);
                 continue;
             }
             _ if table.key(name).is_some() => {
-                ctx.error(&key.span(), format!("[{kind}] needs a name: write [{kind}.NAME] above {name}"));
+                ctx.error(
+                    &key.span(),
+                    format!("[{kind}] needs a name: write [{kind}.NAME] above {name}"),
+                );
                 continue;
             }
             _ => {
-                ctx.error(&key.span(), format!("{kind}.{name} is a table: write [{kind}.{name}]"));
+                ctx.error(
+                    &key.span(),
+                    format!("{kind}.{name} is a table: write [{kind}.{name}]"),
+                );
                 continue;
             }
         };
@@ -203,7 +235,12 @@ fn each<'a, 't, T>(
         }
         let path = format!("{kind}.{name}");
         ctx.site(&path, &header);
-        let node = Node { spec: table, path, header, table: inner };
+        let node = Node {
+            spec: table,
+            path,
+            header,
+            table: inner,
+        };
         let one = read(ctx, &node);
         found.insert(name.to_owned(), one);
     }
@@ -217,13 +254,103 @@ mod tests {
     #[test]
     fn the_shop_is_read() {
         let text = include_str!("../../../../examples/shop.toml");
-        let file = parse(text).unwrap_or_else(|wrong| panic!("{}", super::super::listing("shop.toml", &wrong)));
+        let file = parse(text)
+            .unwrap_or_else(|wrong| panic!("{}", super::super::listing("shop.toml", &wrong)));
         assert_eq!(file.defaults.channel.as_deref(), Some("shop"));
         assert_eq!(file.automations.len(), 4);
         assert_eq!(file.automations["abandoned-cart"].steps.len(), 2);
-        assert_eq!(file.messages["order-shipped"].values.as_ref().map(|values| match values {
-            super::super::model::ByLocale::Each(each) => each.len(),
-            super::super::model::ByLocale::All(_) => 0,
-        }), Some(2));
+        assert_eq!(
+            file.messages["order-shipped"]
+                .values
+                .as_ref()
+                .map(|values| match values {
+                    super::super::model::ByLocale::Each(each) => each.len(),
+                    super::super::model::ByLocale::All(_) => 0,
+                }),
+            Some(2)
+        );
+    }
+
+    const SMALL: &str =
+        "[channel.a]\nuuid = \"35f6f8ccb5504278a2ea099f3a4e0730\"\n[message.m]\ntext = \"Oi\"\n";
+
+    #[test]
+    fn line_ends_and_byte_order_marks_of_windows_are_read() {
+        let text = format!("\u{feff}{SMALL}[automation.x]\non = \"order.pai\"\nmessage = \"m\"\n");
+        for text in [text.clone(), text.replace('\n', "\r\n")] {
+            let wrong = parse(&text).expect_err("an unknown event");
+            let one = wrong.first().expect("a mistake");
+            assert_eq!((wrong.len(), one.line, one.column), (1, 6, 6), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn two_hundred_automations_are_enough() {
+        let many = |count: usize| {
+            let each = |i| format!("[automation.a{i}]\non = \"order.paid\"\nmessage = \"m\"\n");
+            SMALL.to_owned() + &(0..count).map(each).collect::<String>()
+        };
+        assert!(parse(&many(AUTOMATIONS_MAX)).is_ok());
+        let wrong = parse(&many(AUTOMATIONS_MAX + 1)).expect_err("one too many");
+        assert_eq!(
+            wrong.first().map(|one| one.message.as_str()),
+            Some("more than 200 automations")
+        );
+    }
+
+    /// The model keeps what the file says, in the units that workers use.
+    #[test]
+    fn values_arrive_in_the_model() {
+        use super::super::model::{Consent, OnceScope, SendHours, Span};
+        let text = SMALL.to_owned()
+            + r#"
+[defaults]
+give_up_after = "3d"
+locale_by_country = { br = "pt-br" }
+only_to = ["+55 11 98765-4321"]
+[hours.day]
+fri-mon = ["14:00-24:00", "09:00-13:00"]
+closed = [2026-12-25]
+[automation.x]
+on = ["order.created", "order.paid"]
+source = "shopify"
+once = "customer every 2w"
+consent = true
+send_hours = "day"
+to = "{{ order.shipping_address.phone }}"
+message = "m"
+at = "order.created_at + 90m"
+"#;
+        let file =
+            parse(&text).unwrap_or_else(|wrong| panic!("{}", super::super::listing("x", &wrong)));
+        assert_eq!(file.defaults.give_up_after, Some(Span::Days(3)));
+        assert_eq!(file.defaults.locale_by_country["BR"], "pt-BR");
+        assert_eq!(
+            file.defaults.only_to,
+            Some(vec!["+5511987654321".to_owned()])
+        );
+        let hours = &file.hours["day"];
+        assert_eq!(hours.week.len(), 4);
+        assert!(
+            hours
+                .week
+                .values()
+                .all(|spans| spans.len() == 2 && spans[0].to <= spans[1].from)
+        );
+        assert_eq!(hours.dates.values().map(Vec::len).collect::<Vec<_>>(), [0]);
+        let one = &file.automations["x"];
+        assert_eq!(
+            (one.once.scope, one.once.every),
+            (OnceScope::Customer, Some(Span::Days(14)))
+        );
+        assert!(matches!(one.consent, Some(Consent::Held)));
+        assert_eq!(one.send_hours, Some(SendHours::Named("day".to_owned())));
+        assert_eq!(one.steps.len(), 1);
+        assert_eq!(
+            one.steps[0].at.as_ref().and_then(|at| at.field.as_deref()),
+            Some("order.created_at")
+        );
+        // The automation's own keys are not repeated on its only step.
+        assert!(one.to.is_some() && one.steps[0].to.is_none());
     }
 }

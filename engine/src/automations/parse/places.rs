@@ -26,26 +26,69 @@ const WRITTEN: &[(&str, &str, &str, &str)] = &[
     ("brasil brazil bra", "BR", "pt-BR", "America/Sao_Paulo"),
     ("portugal prt", "PT", "pt-PT", "Europe/Lisbon"),
     ("italia italy italien ita", "IT", "it", "Europe/Rome"),
-    ("españa espana spain espanha spagna esp", "ES", "es", "Europe/Madrid"),
+    (
+        "españa espana spain espanha spagna esp",
+        "ES",
+        "es",
+        "Europe/Madrid",
+    ),
     ("méxico mexico mex", "MX", "es-MX", "America/Mexico_City"),
-    ("argentina arg", "AR", "es-AR", "America/Argentina/Buenos_Aires"),
+    (
+        "argentina arg",
+        "AR",
+        "es-AR",
+        "America/Argentina/Buenos_Aires",
+    ),
     ("chile chl", "CL", "es-CL", "America/Santiago"),
     ("colombia col", "CO", "es-CO", "America/Bogota"),
     ("perú peru per", "PE", "es-PE", "America/Lima"),
     ("uruguay ury", "UY", "es-UY", "America/Montevideo"),
-    ("france frankreich frança francia fra", "FR", "fr", "Europe/Paris"),
-    ("germany deutschland alemanha germania alemania deu ger", "DE", "de", "Europe/Berlin"),
+    (
+        "france frankreich frança francia fra",
+        "FR",
+        "fr",
+        "Europe/Paris",
+    ),
+    (
+        "germany deutschland alemanha germania alemania deu ger",
+        "DE",
+        "de",
+        "Europe/Berlin",
+    ),
     ("austria österreich aut", "AT", "de-AT", "Europe/Vienna"),
-    ("switzerland schweiz suisse svizzera che", "CH", "de-CH", "Europe/Zurich"),
-    ("uk england britain united-kingdom great-britain gbr", "GB", "en-GB", "Europe/London"),
+    (
+        "switzerland schweiz suisse svizzera che",
+        "CH",
+        "de-CH",
+        "Europe/Zurich",
+    ),
+    (
+        "uk england britain united-kingdom great-britain gbr",
+        "GB",
+        "en-GB",
+        "Europe/London",
+    ),
     ("ireland irl", "IE", "en-IE", "Europe/Dublin"),
-    ("usa united-states america estados-unidos eua", "US", "en-US", "America/New_York"),
-    ("netherlands nederland holland nld", "NL", "nl", "Europe/Amsterdam"),
+    (
+        "usa united-states america estados-unidos eua",
+        "US",
+        "en-US",
+        "America/New_York",
+    ),
+    (
+        "netherlands nederland holland nld",
+        "NL",
+        "nl",
+        "Europe/Amsterdam",
+    ),
 ];
 
 /// What people write for a language.
 const SPOKEN: &[(&str, &str)] = &[
-    ("portuguese português portugues brazilian brasileiro", "pt-BR"),
+    (
+        "portuguese português portugues brazilian brasileiro",
+        "pt-BR",
+    ),
     ("english inglês ingles inglese", "en"),
     ("italian italiano", "it"),
     ("spanish español espanol castellano espanhol spagnolo", "es"),
@@ -84,11 +127,20 @@ pub(crate) fn country(text: &str) -> Result<String, String> {
         return Ok(upper);
     }
     let lower = text.trim().to_lowercase().replace(' ', "-");
-    let known = WRITTEN.iter().find(|(words, ..)| has_word(words, &lower)).map(|(_, code, ..)| *code);
+    let known = WRITTEN
+        .iter()
+        .find(|(words, ..)| has_word(words, &lower))
+        .map(|(_, code, ..)| *code);
     let known = known.or_else(|| {
-        let names = WRITTEN.iter().flat_map(|(words, ..)| words.split(' ')).filter(|word| word.len() > 3);
+        let names = WRITTEN
+            .iter()
+            .flat_map(|(words, ..)| words.split(' '))
+            .filter(|word| word.len() > 3);
         let near = nearest(&lower, names)?;
-        WRITTEN.iter().find(|(words, ..)| has_word(words, near)).map(|(_, code, ..)| *code)
+        WRITTEN
+            .iter()
+            .find(|(words, ..)| has_word(words, near))
+            .map(|(_, code, ..)| *code)
     });
     Err(match known {
         Some(code) => format!("\"{text}\" is no country code: write {code}"),
@@ -109,16 +161,25 @@ pub(crate) fn locale(text: &str) -> Result<String, String> {
     let lower = text.trim().to_lowercase();
     let meant = canonical_locale(dashed)
         .or_else(|| written_locale(text))
-        .or_else(|| SPOKEN.iter().find(|(words, _)| has_word(words, &lower)).map(|(_, locale)| (*locale).to_owned()));
+        .or_else(|| {
+            SPOKEN
+                .iter()
+                .find(|(words, _)| has_word(words, &lower))
+                .map(|(_, locale)| (*locale).to_owned())
+        });
     Err(match meant {
         Some(locale) => format!("unknown locale \"{text}\": write {locale}"),
-        None => format!("unknown locale \"{text}\": write language and country, like pt-BR, or a language, like it"),
+        None => format!(
+            "unknown locale \"{text}\": write language and country, like pt-BR, or a language, like it"
+        ),
     })
 }
 
 fn written_locale(text: &str) -> Option<String> {
     let lower = text.trim().to_lowercase();
-    let found = WRITTEN.iter().find(|(words, code, ..)| *code == text || has_word(words, &lower))?;
+    let found = WRITTEN
+        .iter()
+        .find(|(words, code, ..)| *code == text || has_word(words, &lower))?;
     Some(found.2.to_owned())
 }
 
@@ -127,8 +188,10 @@ fn canonical_locale(text: &str) -> Option<String> {
     let first = parts.next()?;
     let language = first.to_lowercase();
     // A country in capitals is meant as a country: BR is Brazil, not Breton.
-    let country_in_capitals = !text.contains('-') && first != language && WRITTEN.iter().any(|row| row.1 == first);
-    let three_letters = language.len() == 3 && language.bytes().all(|byte| byte.is_ascii_lowercase());
+    let country_in_capitals =
+        !text.contains('-') && first != language && WRITTEN.iter().any(|row| row.1 == first);
+    let three_letters =
+        language.len() == 3 && language.bytes().all(|byte| byte.is_ascii_lowercase());
     let known = (has_word(LANGUAGES, &language) && !country_in_capitals)
         || (three_letters && !WRITTEN.iter().any(|row| has_word(row.0, &language)));
     if !known {
@@ -136,7 +199,9 @@ fn canonical_locale(text: &str) -> Option<String> {
     }
     let mut canonical = language;
     let mut part = parts.next();
-    if let Some(script) = part.filter(|part| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_alphabetic())) {
+    if let Some(script) =
+        part.filter(|part| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_alphabetic()))
+    {
         let (head, tail) = script.split_at(1);
         canonical = format!("{canonical}-{}{}", head.to_uppercase(), tail.to_lowercase());
         part = parts.next();
@@ -164,7 +229,10 @@ pub(crate) fn language(locale: &str) -> &str {
 /// The whole sentence that says what to write.
 pub(crate) fn zone(text: &str, country: Option<&str>) -> Result<Zone, String> {
     // An empty name, a path or a POSIX rule must not reach the database.
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c));
+    let plain = !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c));
     if plain && let Ok(zone) = TimeZone::get(text) {
         let name = zone.iana_name().unwrap_or(text).to_owned();
         return Ok(Zone { name, zone });
@@ -172,24 +240,43 @@ pub(crate) fn zone(text: &str, country: Option<&str>) -> Result<Zone, String> {
     let meant = meant_zone(text, country);
     Err(match meant {
         Some(name) => format!("unknown time zone \"{text}\": write {name}"),
-        None => format!("unknown time zone \"{text}\": write region and city, like America/Sao_Paulo"),
+        None => {
+            format!("unknown time zone \"{text}\": write region and city, like America/Sao_Paulo")
+        }
     })
 }
 
 fn meant_zone(text: &str, country: Option<&str>) -> Option<String> {
     let lower = text.trim().to_lowercase();
-    let offset = lower.trim_start_matches("utc").trim_start_matches("gmt").trim();
-    let by_offset = OFFSETS.iter().find(|(words, _)| has_word(words, offset)).map(|(_, zone)| (*zone).to_owned());
+    let offset = lower
+        .trim_start_matches("utc")
+        .trim_start_matches("gmt")
+        .trim();
+    let by_offset = OFFSETS
+        .iter()
+        .find(|(words, _)| has_word(words, offset))
+        .map(|(_, zone)| (*zone).to_owned());
     if by_offset.is_some() {
         return by_offset;
     }
-    let by_country = |code: &str| WRITTEN.iter().find(|row| row.1 == code).map(|row| row.3.to_owned());
+    let by_country = |code: &str| {
+        WRITTEN
+            .iter()
+            .find(|row| row.1 == code)
+            .map(|row| row.3.to_owned())
+    };
     let named = lower.replace(' ', "-");
-    if let Some(row) = WRITTEN.iter().find(|row| has_word(row.0, &named) || row.1.to_lowercase() == named) {
+    if let Some(row) = WRITTEN
+        .iter()
+        .find(|row| has_word(row.0, &named) || row.1.to_lowercase() == named)
+    {
         return Some(row.3.to_owned());
     }
     let city = plain_letters(lower.rsplit('/').next().unwrap_or_default());
-    let names: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+    let names: Vec<String> = jiff::tz::db()
+        .available()
+        .map(|name| name.as_str().to_owned())
+        .collect();
     let of_city = names.iter().find(|name| {
         let last = name.rsplit('/').next().unwrap_or_default();
         name.contains('/') && plain_letters(&last.to_lowercase()) == city
@@ -222,7 +309,14 @@ mod tests {
 
     #[test]
     fn locales() {
-        for (typed, canonical) in [("pt-BR", "pt-BR"), ("pt-br", "pt-BR"), ("it", "it"), ("IT", "it"), ("zh-hant-tw", "zh-Hant-TW"), ("es-419", "es-419")] {
+        for (typed, canonical) in [
+            ("pt-BR", "pt-BR"),
+            ("pt-br", "pt-BR"),
+            ("it", "it"),
+            ("IT", "it"),
+            ("zh-hant-tw", "zh-Hant-TW"),
+            ("es-419", "es-419"),
+        ] {
             assert_eq!(locale(typed).as_deref(), Ok(canonical));
         }
         for (typed, meant) in [
@@ -243,8 +337,14 @@ mod tests {
     fn countries() {
         assert_eq!(country("BR").as_deref(), Ok("BR"));
         assert_eq!(country("br").as_deref(), Ok("BR"));
-        assert_eq!(country("Brasil"), Err("\"Brasil\" is no country code: write BR".into()));
-        assert_eq!(country("UK"), Err("\"UK\" is no country code: write GB".into()));
+        assert_eq!(
+            country("Brasil"),
+            Err("\"Brasil\" is no country code: write BR".into())
+        );
+        assert_eq!(
+            country("UK"),
+            Err("\"UK\" is no country code: write GB".into())
+        );
         assert!(country("").is_err());
     }
 
@@ -261,7 +361,10 @@ mod tests {
             ("Europe/Roma", "Europe/Rome"),
             ("Brasil", "America/Sao_Paulo"),
         ] {
-            assert_eq!(zone(typed, None), Err(format!("unknown time zone \"{typed}\": write {meant}")));
+            assert_eq!(
+                zone(typed, None),
+                Err(format!("unknown time zone \"{typed}\": write {meant}"))
+            );
         }
         for typed in ["", "../etc", "EST5EDT,M3.2.0,M11.1.0"] {
             assert!(zone(typed, None).is_err(), "{typed}");

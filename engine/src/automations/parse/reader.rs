@@ -42,7 +42,10 @@ impl<'t> Ctx<'t> {
     }
 
     pub(crate) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
-        self.diagnostics.push(self.source.diagnostic(Severity::Error, span, message.into()));
+        self.diagnostics.push(
+            self.source
+                .diagnostic(Severity::Error, span, message.into()),
+        );
     }
 
     /// Notes the place of a value that was read without a mistake.
@@ -51,7 +54,12 @@ impl<'t> Ctx<'t> {
     }
 
     /// The name of a table, checked to exist and marked as used.
-    pub(crate) fn reference(&mut self, span: &Range<usize>, kind: &'static str, name: &str) -> Option<String> {
+    pub(crate) fn reference(
+        &mut self,
+        span: &Range<usize>,
+        kind: &'static str,
+        name: &str,
+    ) -> Option<String> {
         let known = self.names.get(kind);
         if known.is_some_and(|names| names.contains(name)) {
             self.used.insert((kind, name.to_owned()));
@@ -94,7 +102,11 @@ impl<'a, 't> Node<'a, 't> {
     pub(crate) fn get(&self, name: &'static str) -> Option<Entry<'a, 't>> {
         let key = self.spec.key(name)?;
         let value = self.table.get(name)?;
-        Some(Entry { key, path: format!("{}.{name}", self.path), value })
+        Some(Entry {
+            key,
+            path: format!("{}.{name}", self.path),
+            value,
+        })
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -103,18 +115,35 @@ impl<'a, 't> Node<'a, 't> {
 
     /// Reports keys that the table does not have. `also` says which others are right, `others` how to
     /// name them in a list.
-    pub(crate) fn unknown_keys(&self, ctx: &mut Ctx<'t>, also: impl Fn(&str) -> bool, others: &[&'static str]) {
+    pub(crate) fn unknown_keys(
+        &self,
+        ctx: &mut Ctx<'t>,
+        also: impl Fn(&str) -> bool,
+        others: &[&'static str],
+    ) {
         for (key, _) in self.table {
             let name: &str = key.get_ref();
             if self.spec.key(name).is_some() || also(name) {
                 continue;
             }
             if self.spec.later.contains(&name) {
-                ctx.error(&key.span(), format!("{name} is not known yet in this version"));
+                ctx.error(
+                    &key.span(),
+                    format!("{name} is not known yet in this version"),
+                );
                 continue;
             }
-            let known = self.spec.keys.iter().map(|key| key.name).chain(others.iter().copied());
-            let table = if self.spec.kind == "step" { "a step".to_owned() } else { self.spec.header() };
+            let known = self
+                .spec
+                .keys
+                .iter()
+                .map(|key| key.name)
+                .chain(others.iter().copied());
+            let table = if self.spec.kind == "step" {
+                "a step".to_owned()
+            } else {
+                self.spec.header()
+            };
             let message = match nearest(name, known.clone()) {
                 Some(near) => format!("unknown key {name}; did you mean {near}?"),
                 None => {
@@ -126,7 +155,10 @@ impl<'a, 't> Node<'a, 't> {
         }
         for key in self.spec.keys.iter().filter(|key| key.required) {
             if !self.has(key.name) {
-                let message = format!("{} has no {}: {} = {}", self.path, key.name, key.name, key.example);
+                let message = format!(
+                    "{} has no {}: {} = {}",
+                    self.path, key.name, key.name, key.example
+                );
                 ctx.error(&self.header, message);
             }
         }
@@ -144,7 +176,13 @@ impl<'t> Ctx<'t> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        let message = format!("{} is {}, not {found}: {} = {}", key.name, key.value.words(), key.name, key.example);
+        let message = format!(
+            "{} is {}, not {found}: {} = {}",
+            key.name,
+            key.value.words(),
+            key.name,
+            key.example
+        );
         self.error(&value.span(), message);
     }
 
@@ -168,16 +206,23 @@ impl<'t> Ctx<'t> {
 
     pub(crate) fn int(&mut self, node: &Node<'_, 't>, name: &'static str) -> Option<u32> {
         let entry = node.get(name)?;
-        let Type::Int { min, max } = entry.key.value else { return None };
+        let Type::Int { min, max } = entry.key.value else {
+            return None;
+        };
         let Some(number) = entry.value.get_ref().as_integer() else {
             self.wrong_type(entry.key, entry.value);
             return None;
         };
         let digits: String = number.as_str().chars().filter(|c| *c != '_').collect();
         let parsed = i128::from_str_radix(&digits, number.radix()).ok();
-        let inside = parsed.and_then(|value| u32::try_from(value).ok()).filter(|value| (min..=max).contains(value));
+        let inside = parsed
+            .and_then(|value| u32::try_from(value).ok())
+            .filter(|value| (min..=max).contains(value));
         if inside.is_none() {
-            self.error(&entry.span(), format!("{name} is a whole number from {min} to {max}, not {digits}"));
+            self.error(
+                &entry.span(),
+                format!("{name} is a whole number from {min} to {max}, not {digits}"),
+            );
         }
         inside
     }
@@ -186,7 +231,9 @@ impl<'t> Ctx<'t> {
     pub(crate) fn word(&mut self, node: &Node<'_, 't>, name: &'static str) -> Option<&'static str> {
         let entry = node.get(name)?;
         let text = self.string(&entry)?;
-        let Type::Words(words) = entry.key.value else { return None };
+        let Type::Words(words) = entry.key.value else {
+            return None;
+        };
         let found = words.iter().copied().find(|word| *word == text);
         if found.is_none() {
             let message = match nearest(text, words.iter().copied()) {
@@ -223,14 +270,20 @@ impl<'t> Ctx<'t> {
     pub(crate) fn name_of(&mut self, node: &Node<'_, 't>, name: &'static str) -> Option<String> {
         let entry = node.get(name)?;
         let text = self.string(&entry)?;
-        let (Type::Name(kind) | Type::NameOr(kind, _)) = entry.key.value else { return None };
+        let (Type::Name(kind) | Type::NameOr(kind, _)) = entry.key.value else {
+            return None;
+        };
         let found = self.reference(&entry.span(), kind, text)?;
         self.site(&entry.path, &entry.span());
         Some(found)
     }
 
     /// A list of strings, each with its span; where `single` allows it, one string alone.
-    pub(crate) fn strings<'a>(&mut self, entry: &Entry<'a, 't>, single: bool) -> Vec<(&'a str, Range<usize>)> {
+    pub(crate) fn strings<'a>(
+        &mut self,
+        entry: &Entry<'a, 't>,
+        single: bool,
+    ) -> Vec<(&'a str, Range<usize>)> {
         match entry.value.get_ref() {
             DeValue::String(text) if single => vec![(text.as_ref(), entry.span())],
             DeValue::Array(list) => {
@@ -264,7 +317,10 @@ pub(crate) fn name_problem(kind: &str, name: &str) -> Option<String> {
         .take(spec::NAME_CHARS_MAX)
         .collect();
     let mended = mended.trim_matches('-');
-    let rule = format!("names are lower-case letters, digits and -, at most {}", spec::NAME_CHARS_MAX);
+    let rule = format!(
+        "names are lower-case letters, digits and -, at most {}",
+        spec::NAME_CHARS_MAX
+    );
     Some(if mended.is_empty() {
         format!("[{kind}.\"{name}\"]: {rule}")
     } else {
@@ -279,6 +335,10 @@ impl Ctx<'_> {
         let line = before.rfind('\n').map_or(0, |newline| newline + 1);
         let start = self.source.text.get(line..name.start).unwrap_or_default();
         let indent = start.len() - start.trim_start().len();
-        if start.trim_start().starts_with('[') { line + indent..name.end } else { name.clone() }
+        if start.trim_start().starts_with('[') {
+            line + indent..name.end
+        } else {
+            name.clone()
+        }
     }
 }

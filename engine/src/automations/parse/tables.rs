@@ -30,7 +30,12 @@ pub(super) fn defaults<'t>(ctx: &mut Ctx<'t>, value: Option<&Value<'t>>) -> Defa
             (&empty, span)
         }
     };
-    let node = Node { spec: &spec::DEFAULTS, path: "defaults".to_owned(), header, table };
+    let node = Node {
+        spec: &spec::DEFAULTS,
+        path: "defaults".to_owned(),
+        header,
+        table,
+    };
     node.unknown_keys(ctx, |_| false, &[]);
     let place = place(ctx, &node);
     let only_to = only_to(ctx, &node, place.country.as_deref());
@@ -38,7 +43,10 @@ pub(super) fn defaults<'t>(ctx: &mut Ctx<'t>, value: Option<&Value<'t>>) -> Defa
         locale: place.locale.unwrap_or_else(|| "en".to_owned()),
         locale_by_country: locale_by_country(ctx, &node),
         country: place.country,
-        timezone: place.timezone.unwrap_or_else(|| Zone { name: "UTC".to_owned(), zone: jiff::tz::TimeZone::UTC }),
+        timezone: place.timezone.unwrap_or_else(|| Zone {
+            name: "UTC".to_owned(),
+            zone: jiff::tz::TimeZone::UTC,
+        }),
         channel: ctx.name_of(&node, "channel").or_else(|| only_channel(ctx)),
         send_hours: ctx.name_of(&node, "send_hours"),
         give_up_after: give_up_after(ctx, &node),
@@ -60,13 +68,21 @@ fn only_channel(ctx: &mut Ctx<'_>) -> Option<String> {
 fn place<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Place {
     let country = ctx.parsed(node, "country", places::country);
     let locale = ctx.parsed(node, "locale", places::locale);
-    let timezone = ctx.parsed(node, "timezone", |text| places::zone(text, country.as_deref()));
-    Place { country, locale, timezone }
+    let timezone = ctx.parsed(node, "timezone", |text| {
+        places::zone(text, country.as_deref())
+    });
+    Place {
+        country,
+        locale,
+        timezone,
+    }
 }
 
 fn locale_by_country<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let Some(entry) = node.get("locale_by_country") else { return found };
+    let Some(entry) = node.get("locale_by_country") else {
+        return found;
+    };
     let Some(table) = entry.value.get_ref().as_table() else {
         ctx.wrong_type(entry.key, entry.value);
         return found;
@@ -102,7 +118,9 @@ pub(super) fn give_up_after<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Optio
             Span::Days(days) => i64::from(days) * 24 * 60,
         };
         if minutes > GIVE_UP_HOURS_MAX * 60 {
-            return Err(format!("give_up_after is at most {GIVE_UP_HOURS_MAX}h, not {text}"));
+            return Err(format!(
+                "give_up_after is at most {GIVE_UP_HOURS_MAX}h, not {text}"
+            ));
         }
         Ok(span)
     })
@@ -110,10 +128,18 @@ pub(super) fn give_up_after<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Optio
 
 pub(super) fn if_unknown<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<IfUnknown> {
     let word = ctx.word(node, "if_unknown")?;
-    Some(if word == "resend" { IfUnknown::Resend } else { IfUnknown::Hold })
+    Some(if word == "resend" {
+        IfUnknown::Resend
+    } else {
+        IfUnknown::Hold
+    })
 }
 
-fn only_to<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, country: Option<&str>) -> Option<Vec<String>> {
+fn only_to<'t>(
+    ctx: &mut Ctx<'t>,
+    node: &Node<'_, 't>,
+    country: Option<&str>,
+) -> Option<Vec<String>> {
     let entry = node.get("only_to")?;
     let mut found = Vec::new();
     for (text, span) in ctx.strings(&entry, false) {
@@ -132,7 +158,9 @@ fn only_to<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, country: Option<&str>) ->
 pub(super) fn phone(text: &str, country: Option<&str>) -> Result<String, String> {
     match crate::phone::read(text, country) {
         Ok(phone) => Ok(phone.e164),
-        Err(reason) => Err(format!("\"{text}\" is no valid phone number ({reason}): write it with + and country code, like +5511987654321")),
+        Err(reason) => Err(format!(
+            "\"{text}\" is no valid phone number ({reason}): write it with + and country code, like +5511987654321"
+        )),
     }
 }
 
@@ -146,7 +174,11 @@ pub(super) fn uuid(text: &str) -> Option<String> {
 pub(super) fn channel<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Channel {
     node.unknown_keys(ctx, |_| false, &[]);
     let uuid = ctx.parsed(node, "uuid", |text| {
-        uuid(text).ok_or_else(|| format!("\"{text}\" is no uuid of 32 hex digits: use the one from \"callbell channels\""))
+        uuid(text).ok_or_else(|| {
+            format!(
+                "\"{text}\" is no uuid of 32 hex digits: use the one from \"callbell channels\""
+            )
+        })
     });
     let kind = match ctx.word(node, "kind") {
         Some("instagram") => ChannelKind::Instagram,
@@ -154,11 +186,19 @@ pub(super) fn channel<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Channel {
         Some("telegram") => ChannelKind::Telegram,
         _ => ChannelKind::Whatsapp,
     };
-    Channel { uuid: uuid.unwrap_or_default(), kind, place: place(ctx, node) }
+    Channel {
+        uuid: uuid.unwrap_or_default(),
+        kind,
+        place: place(ctx, node),
+    }
 }
 
 pub(super) fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> SourceTable {
-    let name = node.path.strip_prefix("source.").unwrap_or_default().to_owned();
+    let name = node
+        .path
+        .strip_prefix("source.")
+        .unwrap_or_default()
+        .to_owned();
     let kind = source_kind(ctx, node, &name);
     // A kind of a later version has keys of its own: one report is enough.
     if kind.is_some() {
@@ -167,7 +207,12 @@ pub(super) fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> SourceTable 
     let kind = kind.unwrap_or(name);
     let phone_from = phone_from(ctx, node, &kind);
     let channel = ctx.name_of(node, "channel");
-    SourceTable { kind, channel, place: place(ctx, node), phone_from }
+    SourceTable {
+        kind,
+        channel,
+        place: place(ctx, node),
+        phone_from,
+    }
 }
 
 fn source_kind<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, name: &str) -> Option<String> {
@@ -180,7 +225,10 @@ fn source_kind<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, name: &str) -> Option
     }
     let known = kinds::names();
     let message = if spec::LATER_KINDS.contains(&text) {
-        format!("sources of kind \"{text}\" are not known yet in this version; there are: {}", known.join(", "))
+        format!(
+            "sources of kind \"{text}\" are not known yet in this version; there are: {}",
+            known.join(", ")
+        )
     } else if node.get("kind").is_none() {
         format!("[source.{name}] has no kind, and \"{name}\" is none: kind = \"shopify\"")
     } else if let Some(near) = nearest(text, known.iter().copied()) {
@@ -193,7 +241,9 @@ fn source_kind<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, name: &str) -> Option
 }
 
 fn phone_from<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, kind: &str) -> Vec<String> {
-    let Some(entry) = node.get("phone_from") else { return Vec::new() };
+    let Some(entry) = node.get("phone_from") else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     for (path, span) in ctx.strings(&entry, false) {
         match kinds::phone_path_problem(kind, path) {
@@ -216,18 +266,28 @@ pub(super) fn channel_for_each<'t>(ctx: &mut Ctx<'t>, document: &DeTable<'t>, fi
     }
     let names: Vec<&str> = file.channels.keys().map(String::as_str).collect();
     // A default that was given and is wrong has its own report.
-    let given = document.get("defaults").and_then(|value| value.get_ref().as_table()?.get("channel"));
+    let given = document
+        .get("defaults")
+        .and_then(|value| value.get_ref().as_table()?.get("channel"));
     if given.is_some() {
         return;
     }
-    let from_source = |name: &String| file.sources.get(name).is_some_and(|source| source.channel.is_some());
+    let from_source = |name: &String| {
+        file.sources
+            .get(name)
+            .is_some_and(|source| source.channel.is_some())
+    };
     let unclear = file.automations.values().any(|one| {
         let by_source = !one.source.is_empty() && one.source.iter().all(from_source);
         one.channel.is_none() && !by_source && one.steps.iter().any(|step| step.channel.is_none())
     });
     if unclear {
         ctx.doubtful.insert("channel");
-        let message = format!("which channel sends? [defaults] channel = \"{}\"; there are: {}", names.first().unwrap_or(&""), names.join(", "));
+        let message = format!(
+            "which channel sends? [defaults] channel = \"{}\"; there are: {}",
+            names.first().unwrap_or(&""),
+            names.join(", ")
+        );
         ctx.error(&header, message);
     }
 }
@@ -236,16 +296,30 @@ pub(super) fn channel_for_each<'t>(ctx: &mut Ctx<'t>, document: &DeTable<'t>, fi
 pub(super) fn sources<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Vec<(String, Range<usize>)> {
     let mut found = Vec::new();
     for (text, span) in ctx.strings(entry, true) {
-        let named = ctx.names.get("source").is_some_and(|names| names.contains(text));
+        let named = ctx
+            .names
+            .get("source")
+            .is_some_and(|names| names.contains(text));
         if named || shared::sources::by_kind(text).is_some() {
             ctx.used.insert(("source", text.to_owned()));
             found.push((text.to_owned(), span));
         } else if spec::LATER_KINDS.contains(&text) {
-            ctx.error(&span, format!("the source {text} is not known yet in this version"));
+            ctx.error(
+                &span,
+                format!("the source {text} is not known yet in this version"),
+            );
         } else {
-            let names = ctx.names.get("source").into_iter().flatten().map(String::as_str);
+            let names = ctx
+                .names
+                .get("source")
+                .into_iter()
+                .flatten()
+                .map(String::as_str);
             let known: Vec<&str> = names.chain(kinds::names()).collect();
-            ctx.error(&span, format!("no source \"{text}\"{}", suggestion(text, known)));
+            ctx.error(
+                &span,
+                format!("no source \"{text}\"{}", suggestion(text, known)),
+            );
         }
     }
     found

@@ -69,6 +69,8 @@ struct Payload {
     payment_method_title: Option<String>,
     #[serde(deserialize_with = "read::url")]
     payment_url: Option<String>,
+    #[serde(deserialize_with = "read::flag")]
+    needs_payment: Option<bool>,
     #[serde(deserialize_with = "read::object")]
     billing: Option<Address>,
     #[serde(deserialize_with = "read::object")]
@@ -390,7 +392,8 @@ fn order(payload: &Payload, meta: &FreeMap) -> Result<Order, Unreadable> {
     let total = read::required(payload.total, "total", "an amount")?;
     let refunded = payload.refunded();
     let sold = payload.line_items.iter().filter_map(|line| line.total);
-    let unpaid = payload.date_paid_gmt.is_none();
+    // The link is always there; it works only while the order waits for money.
+    let unpaid = payload.needs_payment.unwrap_or(payload.date_paid_gmt.is_none());
     let method = [&payload.payment_method, &payload.payment_method_title];
     let known = method.into_iter().flatten().find_map(|name| read::payment_method(name));
     Ok(Order {

@@ -1,0 +1,437 @@
+//! One suite for all sources. Each supplies only its fixtures: `fixtures/{kind}/{name}.json` is a body,
+//! byte for byte; `{name}.case.json`, where there is one, what came with it (`headers`, `connection`,
+//! `phone_from`, `country`); `{name}.expected.json` what is read from it. A new file is a new test.
+//!
+//! After a change that is meant, or for a new file, write the expectations anew and read the difference:
+//! `cargo test -p shared --test sources -- --ignored regenerate`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use shared::connections::Connection;
+use shared::event::{Event, ITEMS_MAX, TEXT_CHARS_MAX};
+use shared::raw::Raw;
+use shared::secrets::Secret;
+use shared::sources::{ALL, OnUnreadable, Reading, Refusal, Source};
+
+/// When every fixture arrives.
+const NOW: &str = "2026-03-11T18:00:00Z";
+const SECRET: &str = "the source's secret";
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Case {
+    headers: Map<String, Value>,
+    connection: Option<String>,
+    phone_from: Vec<String>,
+    country: Option<String>,
+}
+
+struct Fixture {
+    source: &'static dyn Source,
+    path: PathBuf,
+    body: Vec<u8>,
+    case: Case,
+}
+
+impl Fixture {
+    fn name(&self) -> String {
+        format!("{}/{}", self.source.kind(), self.path.file_stem().unwrap().to_string_lossy())
+    }
+
+    fn connection(&self) -> Connection {
+        Connection {
+            name: self.case.connection.clone().unwrap_or_else(|| self.source.kind().to_owned()),
+            kind: self.source.kind().to_owned(),
+            country: self.case.country.clone(),
+            phone_from: self.case.phone_from.clone(),
+        }
+    }
+
+    /// The request with these headers beside the case's own, as the function would see it.
+    fn request(&self, body: &[u8], signature: &[(&str, String)], base64: bool) -> Raw {
+        let mut headers = self.case.headers.clone();
+        for (name, value) in signature {
+            headers.insert((*name).to_owned(), json!(value));
+        }
+        let path = format!("/{}/{}", self.source.function(), self.connection().name);
+        let body = if base64 { STANDARD.encode(body) } else { String::from_utf8(body.to_vec()).unwrap() };
+        let envelope = json!({
+            "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "", "headers": headers,
+            "requestContext": {"accountId": "1", "apiId": "a", "domainName": "example.com", "stage": "$default",
+                "requestId": "r", "routeKey": "$default", "timeEpoch": 1_773_252_000_000_i64,
+                "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}},
+            "body": body, "isBase64Encoded": base64,
+        });
+        Raw::from_request(lambda_http::request::from_str(&envelope.to_string()).unwrap()).unwrap()
+    }
+
+    fn signed(&self, body: &[u8]) -> Raw {
+        self.request(body, &self.source.sign(&Secret::new(SECRET), body, now()), false)
+    }
+
+    /// What verifying and reading says, in the form of the expectation files.
+    fn outcome(&self, raw: &Raw) -> Value {
+        let verified = match self.source.verify(raw, &[Secret::new(SECRET)], now()) {
+            Ok(verified) => verified,
+            Err(refusal) => return json!({"refused": refusal.to_string()}),
+        };
+        match self.source.read(&verified, &self.connection(), now()) {
+            Ok(Reading::Events(events)) => json!({"events": events}),
+            Ok(Reading::Nothing(reason)) => json!({"nothing": reason}),
+            Err(unreadable) => json!({"unreadable": unreadable.to_string()}),
+        }
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let raw = self.signed(&self.body);
+        let Ok(verified) = self.source.verify(&raw, &[Secret::new(SECRET)], now()) else { return Vec::new() };
+        match self.source.read(&verified, &self.connection(), now()) {
+            Ok(Reading::Events(events)) => events,
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let mut fixtures = Vec::new();
+    for source in ALL {
+        let mut paths: Vec<PathBuf> = fs::read_dir(folder().join(source.kind()))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.to_string_lossy().matches('.').count() == 1)
+            .collect();
+        paths.sort();
+        assert!(paths.len() >= 10, "{} needs fixtures", source.kind());
+        for path in paths {
+            let case = fs::read(path.with_extension("case.json")).ok();
+            let case = case.map(|json| serde_json::from_slice(&json).unwrap()).unwrap_or_default();
+            fixtures.push(Fixture { source: *source, body: fs::read(&path).unwrap(), path, case });
+        }
+    }
+    fixtures
+}
+
+/// Long expectations are read by people: one key a line.
+fn pretty(value: &Value) -> String {
+    format!("{}\n", serde_json::to_string_pretty(value).unwrap())
+}
+
+#[test]
+fn every_body_reads_as_expected() {
+    let mut wrong = Vec::new();
+    for fixture in fixtures() {
+        let outcome = pretty(&fixture.outcome(&fixture.signed(&fixture.body)));
+        let expected = fs::read_to_string(fixture.path.with_extension("expected.json")).unwrap_or_default();
+        if outcome != expected {
+            let differ = outcome.lines().zip(expected.lines()).find(|(now, before)| now != before);
+            let (now, before) = differ.unwrap_or((&outcome, "a shorter or longer file"));
+            wrong.push(format!("{}: {} instead of {}", fixture.name(), now.trim(), before.trim()));
+        }
+    }
+    assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
+}
+
+#[test]
+#[ignore = "writes the expectation files; read their difference before committing"]
+fn regenerate() {
+    for fixture in fixtures() {
+        let outcome = pretty(&fixture.outcome(&fixture.signed(&fixture.body)));
+        fs::write(fixture.path.with_extension("expected.json"), outcome).unwrap();
+    }
+}
+
+#[test]
+fn every_expectation_has_a_body() {
+    for source in ALL {
+        for entry in fs::read_dir(folder().join(source.kind())).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let stem = name.split('.').next().unwrap();
+            assert!(path.with_file_name(format!("{stem}.json")).exists(), "{name} has no body");
+        }
+    }
+}
+
+#[test]
+fn header_names_compare_in_any_case_and_base64_changes_nothing() {
+    for fixture in fixtures() {
+        let plain = fixture.outcome(&fixture.signed(&fixture.body));
+        let signature = fixture.source.sign(&Secret::new(SECRET), &fixture.body, now());
+        let upper: Vec<(String, String)> =
+            signature.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
+        let upper: Vec<(&str, String)> =
+            upper.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        assert_eq!(fixture.outcome(&fixture.request(&fixture.body, &upper, true)), plain, "{}", fixture.name());
+    }
+}
+
+#[test]
+fn a_tampered_body_is_refused() {
+    for fixture in fixtures() {
+        let signature = fixture.source.sign(&Secret::new(SECRET), &fixture.body, now());
+        let mut body = fixture.body.clone();
+        let middle = body.len() / 2;
+        body.insert(middle, b' ');
+        let raw = fixture.request(&body, &signature, false);
+        let refusal = fixture.source.verify(&raw, &[Secret::new(SECRET)], now()).err();
+        assert_eq!(refusal, Some(Refusal::NoMatch { secrets: 1 }), "{}", fixture.name());
+    }
+}
+
+#[test]
+fn a_wrong_secret_an_empty_one_and_none_are_refused() {
+    for fixture in fixtures() {
+        let raw = fixture.signed(&fixture.body);
+        for secrets in [&[Secret::new("another")][..], &[Secret::new("")], &[]] {
+            let refusal = fixture.source.verify(&raw, secrets, now()).err();
+            assert_eq!(refusal, Some(Refusal::NoMatch { secrets: secrets.len() }), "{}", fixture.name());
+        }
+        let by_empty = fixture.source.sign(&Secret::new(""), &fixture.body, now());
+        let raw = fixture.request(&fixture.body, &by_empty, false);
+        assert!(fixture.source.verify(&raw, &[Secret::new("")], now()).is_err(), "{}", fixture.name());
+    }
+}
+
+#[test]
+fn a_missing_or_malformed_signature_is_refused() {
+    for fixture in fixtures() {
+        let raw = fixture.request(&fixture.body, &[], false);
+        let refusal = fixture.source.verify(&raw, &[Secret::new(SECRET)], now()).err();
+        assert!(matches!(refusal, Some(Refusal::NoSignature(_))), "{}: {refusal:?}", fixture.name());
+        let signature = fixture.source.sign(&Secret::new(SECRET), &fixture.body, now());
+        for spoilt in ["", "%", "AAAA", &"A".repeat(5_000)] {
+            let spoilt: Vec<(&str, String)> =
+                signature.iter().map(|(name, _)| (*name, spoilt.to_owned())).collect();
+            let raw = fixture.request(&fixture.body, &spoilt, false);
+            let refusal = fixture.source.verify(&raw, &[Secret::new(SECRET)], now()).err();
+            assert!(matches!(refusal, Some(Refusal::Malformed(_))), "{}: {refusal:?}", fixture.name());
+        }
+    }
+}
+
+#[test]
+fn old_and_new_secret_are_both_accepted() {
+    for fixture in fixtures() {
+        let contradicts = fixture.outcome(&fixture.signed(&fixture.body)).get("refused").is_some();
+        let both = [Secret::new("the new one"), Secret::new(SECRET)];
+        for secret in &both {
+            let signature = fixture.source.sign(secret, &fixture.body, now());
+            let raw = fixture.request(&fixture.body, &signature, false);
+            assert_ne!(fixture.source.verify(&raw, &both, now()).is_ok(), contradicts, "{}", fixture.name());
+        }
+    }
+}
+
+/// Only where the provider signs the time at all.
+#[test]
+fn a_stale_signature_is_refused() {
+    for fixture in fixtures() {
+        let secret = Secret::new(SECRET);
+        let before = now() - SignedDuration::from_hours(1);
+        let stale = fixture.source.sign(&secret, &fixture.body, before);
+        if stale != fixture.source.sign(&secret, &fixture.body, now()) {
+            let raw = fixture.request(&fixture.body, &stale, false);
+            let refusal = fixture.source.verify(&raw, std::slice::from_ref(&secret), now()).err();
+            assert_eq!(refusal, Some(Refusal::Stale { seconds: 3_600 }), "{}", fixture.name());
+        }
+    }
+}
+
+#[test]
+fn truncated_json_is_unreadable_and_quotes_nothing() {
+    for fixture in fixtures() {
+        let mut body = fixture.body.clone();
+        body.truncate(body.len() - 1);
+        while std::str::from_utf8(&body).is_err() {
+            body.pop();
+        }
+        let outcome = fixture.outcome(&fixture.signed(&body));
+        let problem = outcome["unreadable"].as_str().unwrap_or_default();
+        assert!(problem.starts_with("body: not JSON at line"), "{}: {outcome}", fixture.name());
+    }
+}
+
+#[test]
+fn what_is_foreign_is_nothing() {
+    for source in ALL {
+        let fixture = Fixture {
+            source: *source,
+            path: PathBuf::from("foreign.json"),
+            body: Vec::new(),
+            case: Case::default(),
+        };
+        for body in ["{}", "[]", "null", "1", "\"order\"", r#"{"id":1}"#, r#"{"id":1,"other":{"id":2}}"#] {
+            let outcome = fixture.outcome(&fixture.signed(body.as_bytes()));
+            assert!(outcome.get("nothing").is_some(), "{} {body}: {outcome}", source.kind());
+        }
+    }
+}
+
+#[test]
+fn the_same_body_makes_the_same_keys() {
+    for fixture in fixtures() {
+        let keys = |events: &[Event]| -> Vec<String> { events.iter().map(|e| e.event.id.clone()).collect() };
+        let (first, again) = (keys(&fixture.events()), keys(&fixture.events()));
+        assert_eq!(first, again, "{}", fixture.name());
+        assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), first.len(), "{}", fixture.name());
+    }
+}
+
+#[test]
+fn events_are_the_sources_own_and_hold_no_more_than_they_may() {
+    for fixture in fixtures() {
+        for event in fixture.events() {
+            check(&fixture, &event);
+            let source = fixture.source;
+            for phone in &event.customer.phones {
+                let known = source.phone_paths().contains(&phone.path.as_str())
+                    || source.phone_prefixes().iter().any(|prefix| phone.path.starts_with(prefix));
+                assert!(known, "{}: {} is no path of this kind", fixture.name(), phone.path);
+            }
+        }
+    }
+}
+
+/// What holds for every event of every body.
+fn check(fixture: &Fixture, event: &Event) {
+    let name = fixture.name();
+    let head = &event.event;
+    assert!(fixture.source.events().contains(&head.name), "{name}: {}", head.name);
+    assert_eq!((head.source.as_str(), head.kind.as_str()), (fixture.connection().name.as_str(), fixture.source.kind()));
+    assert!(head.id.starts_with(&format!("{}/", head.source)), "{name}: {}", head.id);
+    assert!(head.id.len() <= 400, "{name}: {}", head.id);
+    assert_eq!(event.customer.phone, None, "{name}: a source picks no phone");
+    let personal = [&event.customer.name, &event.customer.email, &event.customer.last_name];
+    let numbers = event.customer.phones.iter().map(|phone| &phone.number);
+    for text in personal.into_iter().chain(numbers).flatten() {
+        let in_key = text.chars().count() > 3 && head.id.contains(text.as_str());
+        assert!(!in_key, "{name}: personal data in the key");
+    }
+    let json = serde_json::to_value(event).unwrap();
+    assert_eq!(serde_json::from_value::<Event>(json.clone()).unwrap(), *event, "{name}: reads back");
+    within_limits(&name, &json);
+}
+
+fn within_limits(name: &str, value: &Value) {
+    match value {
+        Value::String(text) => assert!(text.chars().count() <= TEXT_CHARS_MAX, "{name}: a long text"),
+        Value::Array(values) => values.iter().for_each(|value| within_limits(name, value)),
+        Value::Object(map) => {
+            if let Some(Value::Array(items)) = map.get("items") {
+                assert!(items.len() <= ITEMS_MAX, "{name}: too many items");
+            }
+            map.values().for_each(|value| within_limits(name, value));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn shops_never_get_a_4xx_for_what_they_signed() {
+    for source in ALL.iter().filter(|source| source.function() == "orders") {
+        assert_eq!(source.on_unreadable(), OnUnreadable::Record, "{}", source.kind());
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+        Just(json!("2026-03-10T10:00:00-03:00")),
+        Just(json!("-99999999999999.9999")),
+        Just(json!("9".repeat(3_000))),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((".*", inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+        ]
+    })
+}
+
+/// Replaces the value at one place of the tree.
+fn mutate(value: &mut Value, mut steps: impl Iterator<Item = usize>, with: Value) {
+    let mut place = value;
+    loop {
+        let size = match &*place {
+            Value::Array(values) => values.len(),
+            Value::Object(map) => map.len(),
+            _ => 0,
+        };
+        let (Some(step), true) = (steps.next(), size > 0) else { break };
+        place = match place {
+            Value::Array(values) => &mut values[step % size],
+            Value::Object(map) => map.values_mut().nth(step % size).unwrap(),
+            _ => break,
+        };
+    }
+    *place = with;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// No body makes a panic, and whatever is read keeps to the limits.
+    #[test]
+    fn no_body_makes_a_panic(
+        index in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((prop::collection::vec(any::<usize>(), 1..5), any_json()), 1..4),
+    ) {
+        let fixtures = fixtures();
+        let mut fixture = fixtures.into_iter().nth(index.index(60)).unwrap();
+        let Ok(mut value) = serde_json::from_slice::<Value>(&fixture.body) else { return Ok(()) };
+        for (steps, with) in changes {
+            mutate(&mut value, steps.into_iter(), with);
+        }
+        fixture.body = serde_json::to_vec(&value).unwrap();
+        for event in fixture.events() {
+            let json = serde_json::to_value(&event).unwrap();
+            within_limits(&fixture.name(), &json);
+            prop_assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+        }
+    }
+
+    /// No bytes and no headers make a panic either.
+    #[test]
+    fn no_bytes_make_a_panic(
+        body in prop::collection::vec(any::<u8>(), 0..200),
+        value in "[ -~]{0,60}",
+        topic in "[ -~]{0,30}",
+    ) {
+        for source in ALL {
+            let fixture = Fixture {
+                source: *source,
+                path: PathBuf::from("bytes.json"),
+                body: body.clone(),
+                case: Case { headers: Map::from_iter([("x-shopify-topic".to_owned(), json!(topic))]), ..Case::default() },
+            };
+            let mut signature = source.sign(&Secret::new(SECRET), &body, now());
+            let raw = fixture.request(&body, &signature, true);
+            fixture.outcome(&raw);
+            let _ = source.handshake(&raw);
+            for (_, spoilt) in &mut signature {
+                *spoilt = value.clone();
+            }
+            fixture.outcome(&fixture.request(&body, &signature, true));
+        }
+    }
+}
