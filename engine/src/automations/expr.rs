@@ -168,7 +168,7 @@ pub fn check_text(source: &str) -> Result<(), EvalError> {
 /// "paid", order.payment_method is absent`. Values of personal fields are not shown. Empty where the
 /// condition names no field.
 pub fn explain_false(expr: &Expr, scope: &Scope) -> String {
-    let Ok(node) = machinery::parse_expr(&expr.0) else {
+    let Ok((node, _)) = compile_expr(&expr.0) else {
         return String::new();
     };
     let mut paths = Vec::new();
@@ -512,7 +512,16 @@ fn printed_float(number: f64) -> String {
     }
 }
 
+/// Before the parser, whose trees of endless chains are too deep for the stack.
+fn short_enough(source: &str, in_expr: bool) -> Result<(), EvalError> {
+    super::syntax::short_enough(source, in_expr).map_err(|problem| EvalError::Syntax {
+        message: problem.message,
+        line: problem.line,
+    })
+}
+
 fn compile_expr(source: &str) -> Result<(Node<'_>, Instructions<'_>), EvalError> {
+    short_enough(source, true)?;
     let node = machinery::parse_expr(source).map_err(|error| syntax(&error))?;
     let mut refused = None;
     visit_expr(&node, &mut |node| refuse(node, &mut refused));
@@ -525,6 +534,7 @@ fn compile_expr(source: &str) -> Result<(Node<'_>, Instructions<'_>), EvalError>
 }
 
 fn compile_text(source: &str) -> Result<Instructions<'_>, EvalError> {
+    short_enough(source, false)?;
     let stmt = machinery::parse(source, "text", SyntaxConfig::default())
         .map_err(|error| syntax(&error))?;
     let mut refused = None;
@@ -1305,6 +1315,39 @@ mod tests {
             );
         }
         assert!(check_expr("{{ order.total }} > 1").is_err());
+        for (chain, expected) in [
+            (
+                "a".to_owned() + &".a".repeat(100_000),
+                "more than 400 words and signs",
+            ),
+            (
+                "1".to_owned() + &"+1".repeat(100_000),
+                "more than 400 words and signs",
+            ),
+            (
+                "not ".repeat(100_000) + "1",
+                "more than 400 words and signs",
+            ),
+            (
+                "1 if a else ".repeat(100_000) + "1",
+                "more than 400 words and signs",
+            ),
+            ("(".repeat(300), "template exceeds maximum recursion limits"),
+        ] {
+            let error = check_text(&format!("{{{{ {chain} }}}}"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with(expected), "{error}");
+            assert!(eval_bool(&Expr(chain.clone()), &scope(&order())).is_err());
+            assert_eq!(explain_false(&Expr(chain), &scope(&order())), "");
+        }
+        for text in [
+            "{% if a %}".to_owned() + &"{% elif a %}".repeat(100_000) + "{% endif %}",
+            "{% if a %}".repeat(100_000),
+        ] {
+            let error = check_text(&text).unwrap_err().to_string();
+            assert!(error.starts_with("more than 200 times {% %}"), "{error}");
+        }
         let line = check_text("a\nb {{ 1 | nothing }}").unwrap_err();
         assert!(
             matches!(line, EvalError::Syntax { line: 2, .. }),
