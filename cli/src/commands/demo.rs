@@ -24,6 +24,8 @@ use crate::project::Files;
 const BEYOND: SignedDuration = SignedDuration::from_hours(8 * 24);
 /// How long the demonstration waits for one event's jobs, in seconds.
 const IDLE_SECONDS_MAX: u64 = 60;
+/// Characters of a line of what people read.
+const SENTENCE_CHARS: usize = 84;
 /// Longest answer of a webhook, in seconds.
 const ANSWER_SECONDS_MAX: u64 = 20;
 
@@ -85,7 +87,10 @@ fn samples(folder: &Path) -> Result<Vec<(String, Sample)>, CliError> {
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "json") {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
                 files.push(path);
             }
         }
@@ -96,16 +101,36 @@ fn samples(folder: &Path) -> Result<Vec<(String, Sample)>, CliError> {
         let event: Value = serde_json::from_slice(&std::fs::read(&path)?)
             .map_err(|error| CliError::new(format!("{} is no JSON: {error}", path.display())))?;
         let sample = envelope::read(&event).map_err(|part| {
-            CliError::new(format!("{} is no event of API Gateway: {part}", path.display()))
+            CliError::new(format!(
+                "{} is no event of API Gateway: {part}",
+                path.display()
+            ))
         })?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         samples.push((name, sample));
     }
     if samples.is_empty() {
-        return Err(CliError::new(format!("{} holds no sample event", folder.display())));
+        return Err(CliError::new(format!(
+            "{} holds no sample event",
+            folder.display()
+        )));
     }
     samples.sort_by_key(|(_, sample)| sample.at);
     Ok(samples)
+}
+
+/// Runs the demonstration and returns what it prints, without colours, and whether all was as expected.
+///
+/// # Errors
+/// No sample events, or the server cannot start.
+pub async fn plain(events: &Path, automations: &Path) -> Result<(String, bool), CliError> {
+    let story = perform(events, automations).await?;
+    let text = anstream::adapter::strip_str(&story.text()).to_string();
+    Ok((text, story.unexpected.is_empty()))
 }
 
 async fn perform(events: &Path, automations: &Path) -> Result<Story, CliError> {
@@ -113,18 +138,28 @@ async fn perform(events: &Path, automations: &Path) -> Result<Story, CliError> {
     let said = Arc::new(Mutex::new(Vec::new()));
     let notes = said.clone();
     let notice = Arc::new(move |line: &str| {
-        notes.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+        notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line.to_owned());
     });
     let files = Files::read(automations)?;
-    let settings =
-        Settings { automations: Some(automations.to_owned()), ..Settings::default() };
+    let settings = Settings {
+        automations: Some(automations.to_owned()),
+        ..Settings::default()
+    };
     let dev = Dev::start(&settings, notice).await?;
     if dev.store().config().await?.is_none() {
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+        let said = said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n");
         return Err(CliError::new(said));
     }
     let report = files.check(dev.clock().now());
-    let zone = report.automations.map(|automations| automations.defaults.timezone.zone);
+    let zone = report
+        .automations
+        .map(|automations| automations.defaults.timezone.zone);
     let mut story = Story {
         shown: Vec::new(),
         jobs: BTreeMap::new(),
@@ -176,8 +211,11 @@ impl Story {
         file: String,
         sample: Sample,
     ) -> Result<(), CliError> {
-        let known: BTreeSet<String> =
-            all_events(dev.store(), &EventFilter::default()).await?.into_iter().map(|row| row.key).collect();
+        let known: BTreeSet<String> = all_events(dev.store(), &EventFilter::default())
+            .await?
+            .into_iter()
+            .map(|row| row.key)
+            .collect();
         let method = reqwest::Method::from_bytes(sample.method.as_bytes())
             .map_err(|_| CliError::new(format!("{file}: {} is no method", sample.method)))?;
         let mut request = http.request(method, format!("{}{}", dev.url(), sample.path));
@@ -201,20 +239,42 @@ impl Story {
         let person = new.iter().find_map(|row| {
             let customer = &row.event.as_ref()?.customer;
             let email = customer.email.clone();
-            customer.name.clone().or_else(|| customer.first_name.clone()).or(email)
+            let automated = row.name.is_some_and(|name| !name.is_internal());
+            let name = customer
+                .name
+                .clone()
+                .or_else(|| customer.first_name.clone());
+            name.or(email).filter(|_| automated)
         });
-        let events = new.iter().map(|row| row.name.map_or("unreadable", |name| name.as_str()));
+        let events = new
+            .iter()
+            .map(|row| row.name.map_or("unreadable", |name| name.as_str()));
         let events = events.map(str::to_owned).collect();
         if !dev.idle(Duration::from_secs(IDLE_SECONDS_MAX)).await? {
-            self.unexpected.push(format!("{file}: its jobs did not come to an end"));
+            self.unexpected
+                .push(format!("{file}: its jobs did not come to an end"));
         }
         let before: BTreeSet<String> = self.jobs.keys().cloned().collect();
         self.look(dev).await?;
-        let mut jobs: Vec<&JobRow> =
-            self.jobs.values().filter(|job| !before.contains(job.id.as_str())).collect();
+        let mut jobs: Vec<&JobRow> = self
+            .jobs
+            .values()
+            .filter(|job| !before.contains(job.id.as_str()))
+            .collect();
         jobs.sort_by(|a, b| (a.due_at, &a.key).cmp(&(b.due_at, &b.key)));
-        let jobs = jobs.into_iter().map(|job| job.id.as_str().to_owned()).collect();
-        self.shown.push(Shown { file, at: sample.at, status, answer, events, person, jobs });
+        let jobs = jobs
+            .into_iter()
+            .map(|job| job.id.as_str().to_owned())
+            .collect();
+        self.shown.push(Shown {
+            file,
+            at: sample.at,
+            status,
+            answer,
+            events,
+            person,
+            jobs,
+        });
         Ok(())
     }
 
@@ -224,14 +284,20 @@ impl Story {
             self.jobs.insert(job.id.as_str().to_owned(), job);
         }
         for message in dev.stand_in().messages() {
-            let job = message.body.pointer("/metadata/job").and_then(Value::as_str);
+            let job = message
+                .body
+                .pointer("/metadata/job")
+                .and_then(Value::as_str);
             if let Some(job) = job {
                 self.sentences.insert(job.to_owned(), message.text);
             }
         }
         let mut seen = BTreeSet::new();
         for message in dev.stand_in().messages() {
-            let job = message.body.pointer("/metadata/job").and_then(Value::as_str);
+            let job = message
+                .body
+                .pointer("/metadata/job")
+                .and_then(Value::as_str);
             let job = job.unwrap_or_default().to_owned();
             let doubled = format!("job {job} sent two messages");
             if !seen.insert(job) && !self.unexpected.contains(&doubled) {
@@ -248,7 +314,8 @@ impl Story {
                 Status::Sent | Status::Skipped | Status::Cancelled => {}
                 status => {
                     let reason = job.reason.as_deref().unwrap_or("no reason");
-                    self.unexpected.push(format!("{}: {status}: {reason}", job.key));
+                    self.unexpected
+                        .push(format!("{}: {status}: {reason}", job.key));
                 }
             }
         }
@@ -258,52 +325,83 @@ impl Story {
         let sentence = self.sentences.get(job.id.as_str()).cloned().flatten();
         let reason = job.reason.clone();
         match job.status {
-            Status::Sent => sentence.or(reason).unwrap_or_else(|| "(its text is not known)".to_owned()),
-            _ => format!("({}: {})", job.action, reason.or(sentence).unwrap_or_default()),
+            Status::Sent => sentence
+                .or(reason)
+                .unwrap_or_else(|| "(its text is not known)".to_owned()),
+            _ => format!(
+                "({}: {})",
+                job.action,
+                reason.or(sentence).unwrap_or_default()
+            ),
         }
     }
 
     fn print(&self) {
+        say(self.text().trim_end());
+    }
+
+    /// The table and what it comes to.
+    fn text(&self) -> String {
         let mut rows: Vec<Vec<Cell>> = Vec::new();
         for shown in &self.shown {
             let at = output::instant(shown.at, &self.zone);
             let person = shown.person.clone().unwrap_or_default();
+            let mut row = |event: String, what: String, status: Option<Status>| {
+                // A long sentence goes on in the lines below.
+                for (index, line) in output::wrap(&what, SENTENCE_CHARS).into_iter().enumerate() {
+                    let first = |text: &str| {
+                        if index == 0 {
+                            text.to_owned()
+                        } else {
+                            String::new()
+                        }
+                    };
+                    let line = Cell::from(line);
+                    let state = status
+                        .filter(|_| index == 0)
+                        .map(Cell::status)
+                        .unwrap_or_default();
+                    let (line, event) = match status {
+                        Some(status) => (line.colored(status), Cell::from(first(&event))),
+                        None => (line.faint(), Cell::from(first(&event)).faint()),
+                    };
+                    let at = Cell::from(first(&at)).faint();
+                    rows.push(vec![at, event, first(&person).into(), line, state]);
+                }
+            };
             if shown.jobs.is_empty() {
-                rows.push(vec![
-                    Cell::from(at.clone()).faint(),
-                    Cell::from(shown.title()).faint(),
-                    Cell::from(person.clone()).faint(),
-                    Cell::from("").faint(),
-                    Cell::from(shown.nothing()).faint(),
-                ]);
+                row(shown.title(), shown.nothing().to_owned(), None);
             }
-            for id in &shown.jobs {
-                let Some(job) = self.jobs.get(id) else {
-                    continue;
-                };
-                rows.push(vec![
-                    Cell::from(at.clone()).faint(),
-                    self.event_of(job, shown).into(),
-                    person.clone().into(),
-                    Cell::status(job.status),
-                    Cell::from(self.what(job)).colored(job.status),
-                ]);
+            for job in shown.jobs.iter().filter_map(|id| self.jobs.get(id)) {
+                row(self.event_of(job, shown), self.what(job), Some(job.status));
             }
         }
-        say(table(&["time", "event", "person", "state", "what they read"], &rows).trim_end());
+        let mut text = table(
+            &["time", "event", "person", "what they read", "state"],
+            &rows,
+        );
         for line in &self.unexpected {
-            say(format!("unexpected: {line}"));
+            text.push_str(&format!("unexpected: {line}\n"));
         }
-        say(self.summary());
+        text.push_str(&format!("\n{}\n", self.summary()));
+        text
     }
 
     /// The event that a job was made for: of several that one webhook made, the one in its key.
     fn event_of(&self, job: &JobRow, shown: &Shown) -> String {
-        let fact = job.event.rsplit('/').find(|part| part.chars().all(|c| c.is_ascii_alphabetic()));
-        let named = |event: &&String| {
-            fact.is_some_and(|fact| event.rsplit('.').next() == Some(fact))
-        };
-        shown.events.iter().find(named).or(shown.events.first()).cloned().unwrap_or_else(|| shown.title())
+        let fact = job
+            .event
+            .rsplit('/')
+            .find(|part| part.chars().all(|c| c.is_ascii_alphabetic()));
+        let named =
+            |event: &&String| fact.is_some_and(|fact| event.rsplit('.').next() == Some(fact));
+        shown
+            .events
+            .iter()
+            .find(named)
+            .or(shown.events.first())
+            .cloned()
+            .unwrap_or_else(|| shown.title())
     }
 
     /// `14 events, 19 jobs: 15 sent, 3 skipped, 1 cancelled. Next: callbell init`.
@@ -314,7 +412,11 @@ impl Story {
         } else {
             format!("{} unexpected", self.unexpected.len())
         };
-        format!("{}, {}: {states}. {next}", count(self.events, "event"), count(self.jobs.len(), "job"))
+        format!(
+            "{}, {}: {states}. {next}",
+            count(self.events, "event"),
+            count(self.jobs.len(), "job")
+        )
     }
 
     fn as_json(&self) -> Value {
@@ -342,18 +444,23 @@ impl Shown {
     /// The file's name without its number.
     fn title(&self) -> String {
         self.events.last().cloned().unwrap_or_else(|| {
-            let name = self.file.trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
+            let name = self
+                .file
+                .trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
             name.to_owned()
         })
     }
 
     /// Why there is no job.
-    fn nothing(&self) -> String {
+    fn nothing(&self) -> &str {
         let status = self.answer.get("status").and_then(Value::as_str);
-        match (self.events.is_empty(), status) {
-            (true, Some(status)) => format!("({status})"),
-            (true, None) => "(nothing to do)".to_owned(),
-            (false, _) => "(nothing matched)".to_owned(),
+        match (self.events.first().map(String::as_str), status) {
+            (Some("privacy.data_request"), _) => "(what the shop holds is for the shop to say)",
+            (Some(name), _) if name.starts_with("privacy.") => "(erased)",
+            (Some(_), _) => "(no automation wants it)",
+            (None, Some("duplicate")) => "(came before: nothing is done twice)",
+            (None, Some("pong")) => "(answered)",
+            (None, _) => "(nothing to do)",
         }
     }
 }

@@ -55,7 +55,11 @@ impl Functions {
         let deliver = deliver::App::start(store.clone(), apis, Some(callbell_url))
             .await
             .map_err(|error| DevError::Setup(error.to_string()))?;
-        Ok(Functions { orders, deliver, clock: store.clock().clone() })
+        Ok(Functions {
+            orders,
+            deliver,
+            clock: store.clock().clone(),
+        })
     }
 
     /// Whether a function's code is here.
@@ -99,6 +103,9 @@ impl Functions {
 
     fn deadline(&self) -> Timestamp {
         let limit = SignedDuration::from_secs(DELIVER_SECONDS);
-        self.clock.now().saturating_add(limit).unwrap_or(Timestamp::MAX)
+        self.clock
+            .now()
+            .saturating_add(limit)
+            .unwrap_or(Timestamp::MAX)
     }
 }
