@@ -17,9 +17,10 @@ pub const CONNECT_TIMEOUT_MS: u64 = 500;
 /// Longest wait for the answer to one attempt, in milliseconds. DynamoDB answers in single digits; the
 /// rest is for a cold TLS handshake.
 pub const ATTEMPT_TIMEOUT_MS: u64 = 900;
-/// What an operation may take beyond its attempts, in milliseconds: the pause between them. With it an
-/// operation ends within two seconds, well inside what the most impatient webhook sender waits.
-pub const BETWEEN_ATTEMPTS_MS: u64 = 200;
+/// Longest pause between the attempts of an operation, in milliseconds; a random part of it is taken. With
+/// it an operation ends within two seconds, well inside what the most impatient webhook sender waits. The
+/// SDK's own pause, up to a second, would leave the second attempt no time.
+pub const BETWEEN_ATTEMPTS_MS: u64 = 100;
 /// The same for an engine on this machine.
 pub const LOCAL_ATTEMPT_TIMEOUT_MS: u64 = 15_000;
 /// Attempts of one operation. Every write is conditional and recognises its own repetition.
@@ -139,7 +140,9 @@ pub fn timeouts(attempt_timeout_ms: u64) -> TimeoutConfig {
 
 /// The retries of every AWS client.
 pub fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX)
+    RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS_MAX)
+        .with_initial_backoff(Duration::from_millis(BETWEEN_ATTEMPTS_MS))
 }
 
 /// A client of DynamoDB.

@@ -14,6 +14,7 @@ mod jobs;
 mod limits;
 mod lists;
 mod lost_answers;
+mod machine;
 mod persons;
 mod settings;
 
