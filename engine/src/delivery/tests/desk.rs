@@ -22,6 +22,8 @@ use crate::delivery::{Random, Worker};
 pub(super) enum Reply {
     /// Takes it.
     Accept,
+    /// Takes it, and answers after so long.
+    AcceptAfter(Duration),
     /// Takes it and says nothing.
     AcceptAndDrop,
     /// Takes it and answers so.
@@ -171,7 +173,7 @@ impl Script {
         let reply = state.script.pop_front().unwrap_or(Reply::Accept);
         if matches!(
             reply,
-            Reply::Accept | Reply::AcceptAndDrop | Reply::AcceptThen(_)
+            Reply::Accept | Reply::AcceptAfter(_) | Reply::AcceptAndDrop | Reply::AcceptThen(_)
         ) {
             let body: Value = serde_json::from_str(body).unwrap();
             let uuid = format!("{:032x}", state.sent.len() + 1);
@@ -181,6 +183,11 @@ impl Script {
                 .to_owned();
             state.history.insert(0, line(&uuid, &text, clock.now()));
             state.sent.push((clock.now(), body));
+            if let Reply::AcceptAfter(wait) = reply {
+                drop(state);
+                std::thread::sleep(wait);
+                return ok(json!({"message": {"uuid": uuid, "status": "enqueued"}}));
+            }
             if matches!(reply, Reply::Accept) {
                 return ok(json!({"message": {"uuid": uuid, "status": "enqueued"}}));
             }
@@ -191,7 +198,7 @@ impl Script {
             Reply::Limit(seconds) => {
                 Some((429, format!("retry-after: {seconds}\r\n"), String::new()))
             }
-            Reply::Accept | Reply::AcceptAndDrop | Reply::Drop => None,
+            Reply::Accept | Reply::AcceptAfter(_) | Reply::AcceptAndDrop | Reply::Drop => None,
         }
     }
 }
@@ -282,15 +289,16 @@ impl Desk {
     }
 
     pub(super) async fn push(&self, file: &str) {
-        self.push_raw(&format!("{HEAD}\n{file}")).await;
+        self.push_raw(&format!("{HEAD}\n{file}"), "[]").await;
     }
 
-    pub(super) async fn push_raw(&self, file: &str) {
+    pub(super) async fn push_with_templates(&self, file: &str, templates: &str) {
+        self.push_raw(&format!("{HEAD}\n{file}"), templates).await;
+    }
+
+    pub(super) async fn push_raw(&self, file: &str, templates: &str) {
         crate::automations::parse(file).unwrap_or_else(|problems| panic!("{problems:?}"));
-        self.store
-            .push_config(file, "[]", &Connections::default())
-            .await
-            .unwrap();
+        self.store.push_config(file, templates, &Connections::default()).await.unwrap();
         self.worker.forget_configuration().await;
     }
 
