@@ -1,6 +1,7 @@
 //! The pipeline over the real store: what ends in one message, in none, and with which reason.
 
 mod desk;
+mod interleavings;
 
 use desk::{Desk, Reply, checkout, order};
 use jiff::SignedDuration;
