@@ -35,6 +35,18 @@ pub enum FieldType {
 }
 
 impl FieldType {
+    /// `a number`: for messages.
+    pub(crate) fn is_a(self) -> &'static str {
+        match self {
+            FieldType::Text | FieldType::Word(_) | FieldType::Url => "a text",
+            FieldType::Time => "a time",
+            FieldType::Money | FieldType::Number => "a number",
+            FieldType::Bool => "true or false",
+            FieldType::List | FieldType::Items => "a list",
+            FieldType::FreeMap | FieldType::Group => "a table",
+        }
+    }
+
     /// The word of the reference.
     pub fn words(self) -> String {
         match self {

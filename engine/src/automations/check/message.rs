@@ -176,7 +176,7 @@ impl Checker<'_> {
             self.literal(subject, &text.0, part);
             return Some(text.0.clone());
         }
-        let named = self.names(subject, &found);
+        let named = self.names(subject, &found) & self.orderings(subject, &found);
         self.words(subject, &found);
         self.bare(subject, &found);
         let may_be_blank = part == Part::Value && self.optional_values(subject, &found);

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -46,18 +46,33 @@ struct State {
 
 /// The scripted Callbell.
 #[derive(Clone)]
-pub(super) struct Script(Arc<Mutex<State>>);
+pub(super) struct Script(Arc<Mutex<State>>, Arc<Gate>);
+
+/// Counts requests that are being answered.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<usize>,
+    closed: Condvar,
+    address: OnceLock<SocketAddr>,
+}
 
 impl Script {
     fn start(clock: Clock) -> (Script, String) {
-        let script = Script(Arc::default());
+        let script = Script(Arc::default(), Arc::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let base = format!("http://{address}/v1");
+        script.1.address.set(address).unwrap();
         let served = script.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (served, clock) = (served.clone(), clock.clone());
-                std::thread::spawn(move || served.answer(stream, &clock));
+                *served.1.open.lock().unwrap() += 1;
+                std::thread::spawn(move || {
+                    served.answer(stream, &clock);
+                    *served.1.open.lock().unwrap() -= 1;
+                    served.1.closed.notify_all();
+                });
             }
         });
         (script, base)
@@ -66,6 +81,21 @@ impl Script {
     /// What the next sends meet; afterwards they are accepted.
     pub(super) fn next(&self, replies: impl IntoIterator<Item = Reply>) {
         self.0.lock().unwrap().script.extend(replies);
+    }
+
+    /// Waits until every request that was made before has been dealt with: connections are accepted in
+    /// the order in which they were made.
+    pub(super) fn drain(&self) {
+        let mut last = TcpStream::connect(self.1.address.get().unwrap()).unwrap();
+        last.write_all(b"GET /v1/teams HTTP/1.1\r\n\r\n").unwrap();
+        let _ = last.read_to_end(&mut Vec::new());
+        let open = self.1.open.lock().unwrap();
+        drop(self.1.closed.wait_while(open, |open| *open > 0).unwrap());
+    }
+
+    /// From now on everything is accepted.
+    pub(super) fn forget_script(&self) {
+        self.0.lock().unwrap().script.clear();
     }
 
     /// Every message that exists at Callbell, oldest first.
@@ -237,6 +267,11 @@ impl Desk {
     /// A desk where nothing was pushed.
     pub(super) async fn empty() -> Desk {
         let (store, clock) = testkit::store().await;
+        Desk::over(store, clock)
+    }
+
+    /// A desk over a table that is there.
+    pub(super) fn over(store: Store, clock: Clock) -> Desk {
         let (callbell, base) = Script::start(clock.clone());
         let worker = worker(&store, &base);
         Desk {

@@ -1,6 +1,7 @@
 //! The pipeline over the real store: what ends in one message, in none, and with which reason.
 
 mod desk;
+mod interleavings;
 
 use crate::plan::tests::{checkout, order};
 use desk::{Desk, Reply};
