@@ -66,7 +66,7 @@ impl Configuration {
             Ok(None) => copy.good = None,
             Err(error) if copy.good.is_none() => return Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, "the configuration could not be read again")
+                tracing::warn!(error = %error, "the configuration could not be read again");
             }
         }
         Ok(copy.good.clone())
