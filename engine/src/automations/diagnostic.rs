@@ -120,15 +120,32 @@ impl<'t> Source<'t> {
     ) -> Diagnostic {
         let (line, column) = self.position(span.start);
         let source_line = self.line(line).to_owned();
+        let instead = instead(&message);
         Diagnostic {
             line,
             column,
             severity,
             message,
             source_line,
-            instead: None,
+            instead,
         }
     }
+}
+
+/// What a message tells to write, alone: it ends in `did you mean X?` or `: write X`.
+fn instead(message: &str) -> Option<String> {
+    let meant = message
+        .rsplit_once("did you mean ")
+        .and_then(|(_, rest)| rest.strip_suffix('?'));
+    let written = || {
+        message
+            .rsplit_once(": write ")
+            .map(|(_, rest)| rest)
+            .filter(|rest| !rest.contains([' ', ',']))
+    };
+    meant
+        .or_else(written)
+        .map(|word| word.trim_matches(['"', '\'']).to_owned())
 }
 
 /// The name in `known` that is most like `typed`, where one is near enough to be meant.
