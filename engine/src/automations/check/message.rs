@@ -195,7 +195,7 @@ impl Checker<'_> {
         self.words(subject, &found);
         self.bare(subject, &found);
         let may_be_blank = part == Part::Value && self.optional_values(subject, &found);
-        if !named || subject.events.is_empty() {
+        if !named || subject.events.is_empty() || self.failed.contains(subject.path) {
             return None;
         }
         let rendered = self.rendered(subject, text, &found, Some(locale));
