@@ -289,6 +289,7 @@ impl Checker<'_> {
 
     fn blank(&mut self, subject: &Subject<'_>, part: Part, rendered: &Rendered) {
         let Some(blank) = &rendered.blank else { return };
+        self.failed.insert(subject.path.to_owned());
         let span = self.site(subject.path);
         let mend = if part == Part::Url {
             ""
