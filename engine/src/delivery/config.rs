@@ -24,7 +24,10 @@ pub(super) struct Configured {
 impl Configured {
     /// The sentence of a template, where templates.json has it.
     pub(super) fn fill(&self, uuid: &str, values: &[String]) -> Option<String> {
-        let template = self.templates.get(uuid).filter(|template| !template.text.is_empty());
+        let template = self
+            .templates
+            .get(uuid)
+            .filter(|template| !template.text.is_empty());
         template.map(|template| template.fill(values))
     }
 }
@@ -63,7 +66,7 @@ impl Configuration {
             Ok(None) => copy.good = None,
             Err(error) if copy.good.is_none() => return Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, "the configuration could not be read again")
+                tracing::warn!(error = %error, "the configuration could not be read again");
             }
         }
         Ok(copy.good.clone())
@@ -91,7 +94,11 @@ impl Copy {
                 // Without them messages go out all the same; only their sentences are not known.
                 let templates = Templates::from_json(&row.templates).unwrap_or_default();
                 let version = row.version;
-                self.good = Some(Arc::new(Configured { version, automations, templates }));
+                self.good = Some(Arc::new(Configured {
+                    version,
+                    automations,
+                    templates,
+                }));
             }
             Err(problems) => self.pass_over(row.version, problems.len()),
         }

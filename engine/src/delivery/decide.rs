@@ -7,7 +7,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{Event, Fact, Name, State, SubjectKind, entity_key};
+use shared::event::{Fact, Name, State, SubjectKind, entity_key};
 use shared::store::{Ended, EntityRow, HoldRow, JobRow, OnceKey, PersonId, PersonRow};
 
 use super::backoff::is_late;

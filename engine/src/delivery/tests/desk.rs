@@ -298,7 +298,10 @@ impl Desk {
 
     pub(super) async fn push_raw(&self, file: &str, templates: &str) {
         crate::automations::parse(file).unwrap_or_else(|problems| panic!("{problems:?}"));
-        self.store.push_config(file, templates, &Connections::default()).await.unwrap();
+        self.store
+            .push_config(file, templates, &Connections::default())
+            .await
+            .unwrap();
         self.worker.forget_configuration().await;
     }
 
@@ -386,48 +389,4 @@ fn worker(store: &Store, base: &str) -> Worker {
     };
     let callbell = Callbell::with_limits(base, &Secret::new("token"), limits).unwrap();
     Worker::new(store.clone(), callbell, Random::new(|| 0.5))
-}
-
-/// An order, now. `change` is merged over it.
-pub(super) fn order(name: &str, id: &str, now: Timestamp, change: Value) -> Value {
-    let (_, fact) = name.split_once('.').unwrap();
-    let mut event = json!({
-        "event": {"name": name, "source": "shopify", "kind": "shopify", "account": "loja.myshopify.com",
-                  "id": format!("shopify/order/{id}/{fact}"), "at": now},
-        "customer": {"first_name": "Maria", "id": "c1", "email": "maria@example.com",
-                     "phones": [{"path": "phone", "number": "11 98765-4321", "country": "BR"}]},
-        "subject": {"kind": "order", "id": id, "as_of": now, "created_at": now, "state": "open", "fresh": "dated"},
-        "order": {"id": id, "number": format!("#{id}"), "created_at": now, "total": "129.9", "subtotal": "129.9",
-                  "shipping": "0", "tax": "0", "discount": "0", "refunded": "0", "currency": "BRL",
-                  "payment_status": "paid", "fulfillment_status": "none", "item_count": 1, "channel": "web",
-                  "test": false}
-    });
-    merge(&mut event, change);
-    event
-}
-
-/// A checkout as it was last changed at `now`.
-pub(super) fn checkout(token: &str, now: Timestamp, change: Value) -> Value {
-    let mut event = json!({
-        "event": {"name": "checkout.abandoned", "source": "shopify", "kind": "shopify",
-                  "id": format!("shopify/checkout/{token}/updated/{now}"), "at": now},
-        "customer": {"phones": [{"path": "phone", "number": "+5511987654321"}]},
-        "subject": {"kind": "checkout", "id": token, "as_of": now, "created_at": now, "state": "open",
-                    "fresh": "dated"},
-        "checkout": {"id": token, "created_at": now, "updated_at": now, "total": "80", "currency": "BRL",
-                     "item_count": 1, "url": "https://example.com/cart"}
-    });
-    merge(&mut event, change);
-    event
-}
-
-fn merge(into: &mut Value, change: Value) {
-    match (into, change) {
-        (Value::Object(into), Value::Object(change)) => {
-            for (key, value) in change {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, change) => *into = change,
-    }
 }

@@ -17,7 +17,8 @@ use shared::clock::Clock;
 use shared::store::{EventFilter, EventStatus, JobRow, Status};
 use testkit::{Engine, Proxy};
 
-use super::desk::{Desk, Reply, order};
+use super::desk::{Desk, Reply};
+use crate::plan::tests::order;
 
 /// How many sequences are tried, and how long they are at most.
 const CASES: u32 = 16;

@@ -3,7 +3,8 @@
 mod desk;
 mod interleavings;
 
-use desk::{Desk, Reply, checkout, order};
+use crate::plan::tests::{checkout, order};
+use desk::{Desk, Reply};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shared::store::{ClaimRequest, Ended, LEASE_MS, Owner, RowKey, Status};
@@ -486,7 +487,8 @@ async fn a_checkout_that_became_an_order_is_left_alone() {
             desk.receive(ordered.clone()).await;
             desk.stream().await;
         }
-        desk.receive(checkout("t1", desk.clock.now(), aliases)).await;
+        desk.receive(checkout("t1", desk.clock.now(), aliases))
+            .await;
         desk.stream().await;
         if !order_first {
             desk.receive(ordered).await;
@@ -513,16 +515,24 @@ message = "paid"
 async fn text_inside_the_24_hours_and_the_template_outside() {
     let desk = Desk::empty().await;
     desk.push(TEMPLATE).await;
-    desk.receive(order("order.paid", "1", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.paid", "1", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     desk.open_window(minutes(1)).await;
-    desk.receive(order("order.paid", "2", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.paid", "2", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     desk.clock.advance(minutes(2));
-    desk.receive(order("order.paid", "3", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.paid", "3", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     let sent = desk.callbell.sent();
-    let form = |body: &Value| (body["template_uuid"].is_string(), body["content"]["text"].clone());
+    let form = |body: &Value| {
+        (
+            body["template_uuid"].is_string(),
+            body["content"]["text"].clone(),
+        )
+    };
     assert_eq!(form(&sent[0]), (true, json!("Maria")));
     assert_eq!(sent[0]["template_values"], json!(["Maria", "#1"]));
     assert_eq!(form(&sent[1]), (false, json!("Pago: #2")));
@@ -531,14 +541,17 @@ async fn text_inside_the_24_hours_and_the_template_outside() {
 
 #[tokio::test]
 async fn a_template_is_found_in_the_history_by_its_sentence() {
-    let templates = r#"[{"uuid": "d980fb66fd5043d3ace1aa06ba044342", "text": "Oi {{1}}, pedido {{2}} pago."}]"#;
+    let templates =
+        r#"[{"uuid": "d980fb66fd5043d3ace1aa06ba044342", "text": "Oi {{1}}, pedido {{2}} pago."}]"#;
     for (templates, expected) in [(templates, Status::Sent), ("[]", Status::Held)] {
         let desk = Desk::empty().await;
         desk.push_with_templates(TEMPLATE, templates).await;
-        desk.receive(order("order.paid", "1", desk.clock.now(), json!({}))).await;
+        desk.receive(order("order.paid", "1", desk.clock.now(), json!({})))
+            .await;
         desk.callbell.next([Reply::Drop]);
         desk.stream().await;
-        desk.callbell.remember("m1", "Oi Maria,\npedido #1 pago.", desk.clock.now());
+        desk.callbell
+            .remember("m1", "Oi Maria,\npedido #1 pago.", desk.clock.now());
         desk.minute(minutes(3)).await;
         assert_eq!(desk.state().await.0, expected);
     }
@@ -549,7 +562,8 @@ async fn a_blank_value_is_never_sent() {
     let desk = Desk::empty().await;
     desk.push(TEMPLATE).await;
     let nameless = json!({"customer": {"first_name": null}});
-    desk.receive(order("order.paid", "1", desk.clock.now(), nameless)).await;
+    desk.receive(order("order.paid", "1", desk.clock.now(), nameless))
+        .await;
     desk.stream().await;
     let blank = "value 1 is blank: {{ customer.first_name }}";
     assert_eq!(desk.state().await, state(Status::Skipped, blank));
@@ -558,28 +572,44 @@ async fn a_blank_value_is_never_sent() {
 #[tokio::test]
 async fn a_job_cancelled_while_it_was_sent_says_that_it_reached_callbell() {
     let desk = ordered(THANKS).await;
-    desk.callbell.next([Reply::AcceptAfter(std::time::Duration::from_millis(300))]);
+    desk.callbell
+        .next([Reply::AcceptAfter(std::time::Duration::from_millis(300))]);
     let rows = testkit::lane(testkit::Engine::shared(), &desk.store).await;
     let cancel = async {
         loop {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            let Some(job) = desk.jobs().await.pop() else { continue };
+            let Some(job) = desk.jobs().await.pop() else {
+                continue;
+            };
             if job.status == Status::Running {
                 let end = Ended::Cancelled("by hand".to_owned());
-                return desk.store.end(&job.id, job.version, &[Status::Running], &end).await.unwrap();
+                return desk
+                    .store
+                    .end(&job.id, job.version, &[Status::Running], &end)
+                    .await
+                    .unwrap();
             }
         }
     };
     tokio::join!(desk.nudge(rows), cancel);
     let job = desk.job().await;
-    assert_eq!((job.status, job.reached, job.message_uuid.is_some()), (Status::Cancelled, true, true));
+    assert_eq!(
+        (job.status, job.reached, job.message_uuid.is_some()),
+        (Status::Cancelled, true, true)
+    );
 }
 
 #[tokio::test]
 async fn after_a_429_the_others_wait_too() {
     let desk = Desk::with(THANKS).await;
     for id in 0..3 {
-        desk.receive(order("order.created", &id.to_string(), desk.clock.now(), json!({}))).await;
+        desk.receive(order(
+            "order.created",
+            &id.to_string(),
+            desk.clock.now(),
+            json!({}),
+        ))
+        .await;
     }
     let rows = testkit::lane(testkit::Engine::shared(), &desk.store).await;
     let start = desk.clock.now();
