@@ -195,7 +195,7 @@ impl Checker<'_> {
         self.words(subject, &found);
         self.bare(subject, &found);
         let may_be_blank = part == Part::Value && self.optional_values(subject, &found);
-        if !named || subject.events.is_empty() {
+        if !named || subject.events.is_empty() || self.failed.contains(subject.path) {
             return None;
         }
         let rendered = self.rendered(subject, text, &found, Some(locale));
@@ -289,6 +289,7 @@ impl Checker<'_> {
 
     fn blank(&mut self, subject: &Subject<'_>, part: Part, rendered: &Rendered) {
         let Some(blank) = &rendered.blank else { return };
+        self.failed.insert(subject.path.to_owned());
         let span = self.site(subject.path);
         let mend = if part == Part::Url {
             ""
