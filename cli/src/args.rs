@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::SignedDuration;
+
+use crate::span;
 
 /// Callbell, connected with the rest of the business.
 #[derive(Debug, Parser)]
@@ -18,6 +21,55 @@ pub struct Cli {
 pub enum Command {
     /// The whole installation on this machine, with a stand-in for Callbell
     Dev(DevArgs),
+    /// Post every sample event and show who reads which sentence
+    Demo(DemoArgs),
+    /// Write automations.toml, secrets.toml and samconfig.toml of your own
+    Init(InitArgs),
+    /// Every mistake of an automations file at once
+    Check(CheckArgs),
+    /// Write automations.schema.json, for completion in editors
+    Schema(SchemaArgs),
+    /// Explain what an event would do, without sending anything
+    Try(TryArgs),
+    /// Send one message, to see it on a phone
+    Send(SendArgs),
+    /// The channels of the Callbell account
+    Channels(AccountArgs),
+    /// The templates of the Callbell account
+    Templates(TemplatesArgs),
+    /// Put the automations into use
+    Push(PushArgs),
+    /// Webhook secrets and API tokens
+    Secrets(SecretsArgs),
+    /// What became of each action
+    Jobs(JobsArgs),
+    /// Events that matched nothing, and why
+    Events(EventsArgs),
+    /// Do again what failed, was skipped or came too early for an automation
+    Replay(ReplayArgs),
+    /// Stop everything from going out, at once
+    Pause(Target),
+    /// Let it go out again
+    Resume(Target),
+    /// A signed sample event, from a raw body or an older sample
+    Sign(SignArgs),
+}
+
+/// Which installation a command works on.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Target {
+    /// The callbell dev on this machine, on port 8787 unless told
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "8787"
+    )]
+    pub local: Option<u16>,
+    /// The stack on AWS
+    #[arg(long, value_name = "NAME", conflicts_with = "local")]
+    pub stack: Option<String>,
 }
 
 /// `callbell dev`.
@@ -35,4 +87,334 @@ pub struct DevArgs {
     /// Secrets of your own, instead of the demo values
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
+}
+
+/// `callbell demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Sample events
+    #[arg(long, value_name = "DIR", default_value = "events")]
+    pub events: PathBuf,
+    /// The automations
+    #[arg(long, value_name = "FILE", default_value = "examples/shop.toml")]
+    pub automations: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `callbell init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Which kind of business: shop
+    #[arg(long, default_value = "shop")]
+    pub example: String,
+    /// Where the files go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// ISO code of the country, for phone numbers without one: BR
+    #[arg(long)]
+    pub country: Option<String>,
+    /// Language of the messages: pt-BR
+    #[arg(long)]
+    pub locale: Option<String>,
+    /// Time zone: America/Sao_Paulo
+    #[arg(long)]
+    pub timezone: Option<String>,
+    /// Your own WhatsApp number, the only one that gets messages until you go live
+    #[arg(long)]
+    pub phone: Option<String>,
+}
+
+/// `callbell check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The automations
+    #[arg(value_name = "FILE", default_value = "automations.toml")]
+    pub file: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `callbell schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Where to write it; - prints it
+    #[arg(value_name = "FILE", default_value = "automations.schema.json")]
+    pub file: PathBuf,
+}
+
+/// `callbell try`.
+#[derive(Debug, Args)]
+pub struct TryArgs {
+    /// An event (order.paid), or a file: a body as the provider posts it, or a file of events/
+    pub event: String,
+    /// Which connection a body comes from
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// The automations
+    #[arg(long, value_name = "FILE", default_value = "automations.toml")]
+    pub automations: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `callbell send`.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The name of a [message.x]
+    pub message: String,
+    /// Who gets it: +5511987654321
+    #[arg(long)]
+    pub to: String,
+    /// Fill it in with a sample event
+    #[arg(long, required = true)]
+    pub sample: bool,
+    /// The variant of this language
+    #[arg(long)]
+    pub locale: Option<String>,
+    /// The automations
+    #[arg(long, value_name = "FILE", default_value = "automations.toml")]
+    pub automations: PathBuf,
+    /// Which account
+    #[command(flatten)]
+    pub account: AccountArgs,
+}
+
+/// Which Callbell account a command asks.
+#[derive(Clone, Debug, Args)]
+pub struct AccountArgs {
+    /// The stand-in of the callbell dev on this machine, on port 8787 unless told
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "8787"
+    )]
+    pub local: Option<u16>,
+    /// Where the token stands: callbell, below [apis]
+    #[arg(long, value_name = "FILE", default_value = "secrets.toml")]
+    pub secrets: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `callbell templates`.
+#[derive(Debug, Args)]
+pub struct TemplatesArgs {
+    /// What to do with them; without it they are listed
+    #[command(subcommand)]
+    pub action: Option<TemplatesAction>,
+    /// Which account
+    #[command(flatten)]
+    pub account: AccountArgs,
+}
+
+/// What to do with templates.
+#[derive(Debug, Subcommand)]
+pub enum TemplatesAction {
+    /// Keep them in templates.json, for checks without a token
+    Pull {
+        /// Where
+        #[arg(value_name = "FILE", default_value = "templates.json")]
+        file: PathBuf,
+        /// Which account
+        #[command(flatten)]
+        account: AccountArgs,
+    },
+}
+
+/// `callbell push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// The automations
+    #[arg(value_name = "FILE", default_value = "automations.toml")]
+    pub file: PathBuf,
+    /// Back to the version before, or to this one
+    #[arg(long, value_name = "VERSION", num_args = 0..=1, require_equals = true)]
+    pub rollback: Option<Option<u64>>,
+    /// Let waiting jobs take over times that have become earlier
+    #[arg(long)]
+    pub replan: bool,
+    /// Automations that only changed their name keep their jobs: old=new
+    #[arg(long, value_name = "OLD=NEW", value_parser = rename)]
+    pub rename: Vec<(String, String)>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `callbell secrets`.
+#[derive(Debug, Args)]
+pub struct SecretsArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub action: SecretsAction,
+}
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub enum SecretsAction {
+    /// Set one; the value is asked for, or read from standard input
+    Set {
+        /// The name: a connection (shopify), or with --api a system that is called (callbell)
+        name: String,
+        /// Keep the values that are there: both are accepted
+        #[arg(long)]
+        add: bool,
+        /// A token of a system that is called, not a webhook's secret
+        #[arg(long)]
+        api: bool,
+        /// The file
+        #[arg(long, value_name = "FILE", default_value = "secrets.toml")]
+        file: PathBuf,
+    },
+    /// Names and fingerprints, never values
+    List {
+        /// The file
+        #[arg(long, value_name = "FILE", default_value = "secrets.toml")]
+        file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `callbell jobs`.
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    /// One job in full
+    #[command(subcommand)]
+    pub action: Option<JobsAction>,
+    /// due, running, uncertain, sent, held, skipped, dead or cancelled
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Of this automation
+    #[arg(long)]
+    pub automation: Option<String>,
+    /// Made within this time: 2h, 1d
+    #[arg(long, value_parser = span::parse)]
+    pub since: Option<SignedDuration>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobsAction {
+    /// One job in full
+    Show {
+        /// Its id, or the beginning of it, or its key
+        id: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Which installation
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// `callbell events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Those that matched as well
+    #[arg(long)]
+    pub all: bool,
+    /// Received within this time: 2h, 1d
+    #[arg(long, value_parser = span::parse)]
+    pub since: Option<SignedDuration>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `callbell replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// One job: its id, the beginning of it, or its key
+    pub job: Option<String>,
+    /// Send that job to somebody else
+    #[arg(long, requires = "job")]
+    pub to: Option<String>,
+    /// Events instead of jobs: makes the jobs that an automation would have made
+    #[arg(long, requires = "automation", conflicts_with = "job")]
+    pub events: bool,
+    /// Of this automation
+    #[arg(long, conflicts_with = "job")]
+    pub automation: Option<String>,
+    /// Made within this time: 2h, 1d
+    #[arg(long, value_parser = span::parse, conflicts_with = "job")]
+    pub since: Option<SignedDuration>,
+    /// dead, skipped or held; all three unless told
+    #[arg(long, conflicts_with = "job")]
+    pub status: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// As JSON; then nothing is done without --yes
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `callbell sign`.
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// A raw body, or a sample event to be signed again
+    pub file: PathBuf,
+    /// The connection: shopify
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// The provider, where the connection's name does not say it
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// The topic of the body: orders/paid
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Further headers of the provider: Name=value
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+    /// What to sign with; the demo secret unless told
+    #[arg(long, value_name = "FILE")]
+    pub secrets: Option<PathBuf>,
+    /// When it came, as 2026-11-22T10:00:00Z
+    #[arg(long)]
+    pub at: Option<jiff::Timestamp>,
+    /// It came now
+    #[arg(long, conflicts_with = "at")]
+    pub now: bool,
+    /// Where to write it; standard output unless told
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+fn rename(text: &str) -> Result<(String, String), String> {
+    pair(text).ok_or_else(|| "write old=new".to_owned())
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    pair(text).ok_or_else(|| "write Name=value".to_owned())
+}
+
+fn pair(text: &str) -> Option<(String, String)> {
+    let (left, right) = text.split_once('=')?;
+    let filled = !left.is_empty() && !right.is_empty();
+    filled.then(|| (left.to_owned(), right.to_owned()))
 }

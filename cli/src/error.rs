@@ -51,7 +51,10 @@ macro_rules! from {
 
 from!(
     crate::dev::DevError,
+    crate::dev::secrets::SecretsError,
+    shared::store::StoreError,
+    engine::callbell::CallError,
     std::io::Error,
     serde_json::Error,
-    reqwest::Error
+    reqwest::Error,
 );

@@ -2,10 +2,13 @@
 //! callbell-serverless.
 
 pub mod args;
+pub mod ask;
 pub mod commands;
 pub mod dev;
 pub mod error;
+pub mod local;
 pub mod net;
+pub mod output;
 pub mod project;
 pub mod span;
 pub mod standin;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use engine::automations::model::Automations;
-use engine::automations::{Diagnostic, Severity};
-use engine::callbell::TemplateInfo;
+use engine::automations::templates::Templates;
+use engine::automations::{Report, check};
+use jiff::Timestamp;
 use shared::connections::{Connection, Connections};
 
 use crate::error::CliError;
@@ -23,16 +24,8 @@ pub struct Files {
     pub path: PathBuf,
     /// The automations.
     pub text: String,
-    /// The templates, `[]` where there is no file.
-    pub templates: String,
-}
-
-/// A file that can be used.
-pub struct Checked {
-    /// The automations.
-    pub automations: Automations,
-    /// What is better changed.
-    pub warnings: Vec<Diagnostic>,
+    /// The templates; `None` where there is no file, so that placeholders are not counted.
+    pub templates: Option<String>,
 }
 
 impl Files {
@@ -49,8 +42,8 @@ impl Files {
         })?;
         let beside = path.with_file_name(TEMPLATES);
         let templates = match std::fs::read_to_string(&beside) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "[]".to_owned(),
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(&beside, error)),
         };
         Ok(Files {
@@ -60,33 +53,26 @@ impl Files {
         })
     }
 
-    /// Checks them.
-    ///
-    /// # Errors
-    /// Every mistake, warnings among them.
-    pub fn check(&self) -> Result<Checked, Vec<Diagnostic>> {
-        let automations = engine::automations::parse(&self.text)?;
-        let (errors, warnings): (Vec<Diagnostic>, Vec<Diagnostic>) = Vec::new()
-            .into_iter()
-            .partition(|one: &Diagnostic| one.severity == Severity::Error);
-        if errors.is_empty() {
-            return Ok(Checked {
-                automations,
-                warnings,
-            });
-        }
-        Err(errors.into_iter().chain(warnings).collect())
+    /// Checks them, with samples made for `now`.
+    pub fn check(&self, now: Timestamp) -> Report {
+        let templates = self.templates.as_deref().map(templates);
+        check(&self.text, templates.as_ref(), now)
     }
 
-    /// The templates; what cannot be read is none.
-    pub fn templates(&self) -> Vec<TemplateInfo> {
-        templates(&self.templates)
+    /// The templates; none where there is no file.
+    pub fn templates(&self) -> Templates {
+        templates(self.templates_json())
+    }
+
+    /// The templates' text as it is pushed.
+    pub fn templates_json(&self) -> &str {
+        self.templates.as_deref().unwrap_or("[]")
     }
 }
 
 /// Reads `templates.json`; what cannot be read is none.
-pub fn templates(json: &str) -> Vec<TemplateInfo> {
-    serde_json::from_str(json).unwrap_or_default()
+pub fn templates(json: &str) -> Templates {
+    Templates::from_json(json).unwrap_or_default()
 }
 
 /// The `[source.x]` tables as doors read them.
@@ -112,7 +98,7 @@ pub fn connections(automations: &Automations) -> Connections {
 /// What the stand-in's account has, so that the file's own channels, teams and templates are known to it.
 pub fn account(
     automations: &Automations,
-    templates: &[TemplateInfo],
+    templates: &Templates,
 ) -> (Vec<Channel>, Vec<Template>, Vec<String>) {
     let channels = automations.channels.iter().map(|(name, channel)| Channel {
         uuid: channel.uuid.clone(),
@@ -123,12 +109,12 @@ pub fn account(
         uuid: template.uuid.clone(),
         title: template.title.clone(),
         text: template.text.clone(),
-        kind: template.template_type.clone().unwrap_or_default(),
-        category: template.category.clone().unwrap_or_default(),
-        status: template
-            .status
-            .clone()
-            .unwrap_or_else(|| "approved".to_owned()),
+        kind: template.template_type.clone(),
+        category: template.category.clone(),
+        status: match template.status.as_str() {
+            "" => "approved".to_owned(),
+            status => status.to_owned(),
+        },
     });
     let teams = automations
         .messages

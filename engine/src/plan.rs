@@ -7,7 +7,8 @@
 use jiff::{SignedDuration, Timestamp};
 use shared::event::{DEPTH_MAX, Event, Fresh, Name, SubjectKind};
 use shared::store::{
-    Digests, EntityChange, EntityRow, Erasure, JobId, Line, Mark, NewJob, PersonId, PersonMark, Planned,
+    Digests, EntityChange, EntityRow, Erasure, JobId, Line, Mark, NewJob, PersonId, PersonMark,
+    Planned,
 };
 
 use crate::actions;
@@ -47,11 +48,16 @@ impl Known {
     /// Picks the customer's phone: the first candidate that is valid, in the order of the source's
     /// `phone_from` where it has one.
     pub fn new(mut event: Event, automations: &Automations) -> Known {
-        let order = automations.sources.get(&event.event.source).map(|source| source.phone_from.as_slice());
+        let order = automations
+            .sources
+            .get(&event.event.source)
+            .map(|source| source.phone_from.as_slice());
         let candidates = match order {
             Some(paths) if !paths.is_empty() => {
                 let all = &event.customer.phones;
-                let chosen = paths.iter().flat_map(|path| all.iter().filter(move |one| one.path == *path));
+                let chosen = paths
+                    .iter()
+                    .flat_map(|path| all.iter().filter(move |one| one.path == *path));
                 chosen.cloned().collect()
             }
             _ => event.customer.phones.clone(),
@@ -66,8 +72,16 @@ impl Known {
 
     /// The rows that remember this person.
     pub fn persons(&self) -> Vec<PersonId> {
-        let phone = self.phone.iter().map(|phone| PersonId::phone(&phone.identity));
-        let email = self.event.customer.email.iter().map(|address| PersonId::email(address));
+        let phone = self
+            .phone
+            .iter()
+            .map(|phone| PersonId::phone(&phone.identity));
+        let email = self
+            .event
+            .customer
+            .email
+            .iter()
+            .map(|address| PersonId::email(address));
         phone.chain(email).collect()
     }
 
@@ -91,21 +105,34 @@ impl Known {
     /// The account that the event came from.
     pub fn account(&self) -> Digests {
         let head = &self.event.event;
-        head.account.as_ref().map_or_else(Digests::new, |account| Digests::new().account(&head.kind, account))
+        head.account.as_ref().map_or_else(Digests::new, |account| {
+            Digests::new().account(&head.kind, account)
+        })
     }
 }
 
 /// What the event says about its subject and those that it ends: to be recorded before [`plan`], which
 /// asks what the row holds afterwards.
-pub fn changes(known: &Known, received_at: Timestamp, automations: &Automations) -> Vec<EntityChange> {
+pub fn changes(
+    known: &Known,
+    received_at: Timestamp,
+    automations: &Automations,
+) -> Vec<EntityChange> {
     let event = &known.event;
     if event.subject.kind == SubjectKind::Privacy {
         return Vec::new();
     }
-    let about = automations.automations.values().filter(|automation| automation.on.contains(&event.event.name));
+    let about = automations
+        .automations
+        .values()
+        .filter(|automation| automation.on.contains(&event.event.name));
     let scope = Scope::new(automations, &Home::of(automations, event, None), event);
-    let times = about.flat_map(|automation| &automation.steps).filter_map(|step| due(step, &scope, event).ok());
-    let keep_until = times.max().map_or(received_at, |last| last.max(received_at));
+    let times = about
+        .flat_map(|automation| &automation.steps)
+        .filter_map(|step| due(step, &scope, event).ok());
+    let keep_until = times
+        .max()
+        .map_or(received_at, |last| last.max(received_at));
     EntityChange::all(event, received_at, keep_until, &known.digests())
 }
 
@@ -129,16 +156,28 @@ pub fn plan(
             continue;
         }
         match why_not(known, received_at, entity, automations, automation) {
-            Some(why) => lines.push(Line { automation: name.clone(), matched: false, why }),
+            Some(why) => lines.push(Line {
+                automation: name.clone(),
+                matched: false,
+                why,
+            }),
             None => {
                 let jobs = jobs(known, automations, name, automation);
                 last_job_at = last_job_at.max(jobs.iter().map(|job| job.due_at).max());
-                lines.push(Line { automation: name.clone(), matched: true, why: count(jobs.len()) });
+                lines.push(Line {
+                    automation: name.clone(),
+                    matched: true,
+                    why: count(jobs.len()),
+                });
                 effects.extend(jobs.into_iter().map(Effect::Job));
             }
         }
     }
-    effects.push(Effect::Planned(Planned { lines, digests: known.digests(), last_job_at }));
+    effects.push(Effect::Planned(Planned {
+        lines,
+        digests: known.digests(),
+        last_job_at,
+    }));
     effects
 }
 
@@ -168,8 +207,15 @@ pub fn due(step: &Step, scope: &Scope, event: &Event) -> Result<Timestamp, Strin
 }
 
 /// Lateness that an action allows itself: the automation's, the defaults', its own.
-pub fn give_up_after(automations: &Automations, automation: &Automation, action: &Action) -> SignedDuration {
-    match automation.give_up_after.or(automations.defaults.give_up_after) {
+pub fn give_up_after(
+    automations: &Automations,
+    automation: &Automation,
+    action: &Action,
+) -> SignedDuration {
+    match automation
+        .give_up_after
+        .or(automations.defaults.give_up_after)
+    {
         Some(Span::Exact(duration)) => duration,
         Some(Span::Days(days)) => SignedDuration::from_hours(24 * i64::from(days)),
         None => actions::give_up_after(action),
@@ -189,18 +235,37 @@ fn why_not(
     }
     let here = |source: &String| *source == head.source || *source == head.kind;
     if !automation.source.is_empty() && !automation.source.iter().any(here) {
-        return Some(format!("source is {}, not {}", head.source, automation.source.join(" or ")));
+        return Some(format!(
+            "source is {}, not {}",
+            head.source,
+            automation.source.join(" or ")
+        ));
     }
     if head.depth >= DEPTH_MAX {
-        return Some(format!("our own actions led to this {} times over: stopped", head.depth));
+        return Some(format!(
+            "our own actions led to this {} times over: stopped",
+            head.depth
+        ));
     }
-    let patience = automation.steps.iter().map(|step| give_up_after(automations, automation, &step.action)).max();
-    if !is_news(&known.event, received_at, entity, patience.unwrap_or_default()) {
+    let patience = automation
+        .steps
+        .iter()
+        .map(|step| give_up_after(automations, automation, &step.action))
+        .max();
+    if !is_news(
+        &known.event,
+        received_at,
+        entity,
+        patience.unwrap_or_default(),
+    ) {
         return Some("state older than us".to_owned());
     }
     let home = Home::of(automations, &known.event, automation.channel.as_deref());
     let scope = Scope::new(automations, &home, &known.event);
-    automation.when.as_ref().and_then(|when| is_false(when, &scope))
+    automation
+        .when
+        .as_ref()
+        .and_then(|when| is_false(when, &scope))
 }
 
 /// Why a condition does not hold; `None`: it does. One that fails counts as false.
@@ -217,8 +282,15 @@ pub(crate) fn is_false(when: &Expr, scope: &Scope) -> Option<String> {
 
 /// Whether the event may be news, see [`Fresh`]. Ages are measured from when we received it, so that
 /// planning it later, or twice, comes to the same.
-fn is_news(event: &Event, received_at: Timestamp, entity: Option<&EntityRow>, patience: SignedDuration) -> bool {
-    let Fresh::Transition { before, now } = event.subject.fresh else { return true };
+fn is_news(
+    event: &Event,
+    received_at: Timestamp,
+    entity: Option<&EntityRow>,
+    patience: SignedDuration,
+) -> bool {
+    let Fresh::Transition { before, now } = event.subject.fresh else {
+        return true;
+    };
     let within = |at: Timestamp| received_at.duration_since(at) <= patience;
     if within(event.subject.created_at) {
         return true;
@@ -228,9 +300,18 @@ fn is_news(event: &Event, received_at: Timestamp, entity: Option<&EntityRow>, pa
     seen_before && entity.seen.get(&now).copied().is_none_or(within)
 }
 
-fn jobs(known: &Known, automations: &Automations, name: &str, automation: &Automation) -> Vec<NewJob> {
+fn jobs(
+    known: &Known,
+    automations: &Automations,
+    name: &str,
+    automation: &Automation,
+) -> Vec<NewJob> {
     let event = &known.event;
-    let scope = Scope::new(automations, &Home::of(automations, event, automation.channel.as_deref()), event);
+    let scope = Scope::new(
+        automations,
+        &Home::of(automations, event, automation.channel.as_deref()),
+        event,
+    );
     let job = |step: &Step| NewJob {
         automation: name.to_owned(),
         action: step.action.key(),
@@ -252,16 +333,29 @@ pub fn job_id(automation: &str, action: &Action, event: &Event) -> JobId {
 /// Marks are left for every automation, disabled ones too: their jobs wait.
 fn stop_marks(known: &Known, automations: &Automations) -> Vec<Effect> {
     let head = &known.event.event;
-    let named = automations.automations.values().any(|automation| automation.stop_on.contains(&head.name));
+    let named = automations
+        .automations
+        .values()
+        .any(|automation| automation.stop_on.contains(&head.name));
     if !named || head.test {
         return Vec::new();
     }
     let mark = PersonMark {
-        stops: vec![(head.name, Mark { at: head.at, event: head.id.clone() })],
+        stops: vec![(
+            head.name,
+            Mark {
+                at: head.at,
+                event: head.id.clone(),
+            },
+        )],
         sent: None,
         digests: known.account(),
     };
-    known.persons().into_iter().map(|person| Effect::Person(person, mark.clone())).collect()
+    known
+        .persons()
+        .into_iter()
+        .map(|person| Effect::Person(person, mark.clone()))
+        .collect()
 }
 
 /// Requests under data protection law act on rows; no automation sees them. Their lines are the record
@@ -273,7 +367,11 @@ fn privacy(known: &Known) -> Vec<Effect> {
         _ => shared::event::Privacy::default(),
     };
     let number = request.request_id.as_deref().unwrap_or("without a number");
-    let line = |why: String| Line { automation: event.event.name.as_str().to_owned(), matched: true, why };
+    let line = |why: String| Line {
+        automation: event.event.name.as_str().to_owned(),
+        matched: true,
+        why,
+    };
     let erase = |digests: Digests, entities: Vec<String>| {
         Effect::Erase(event.event.id.clone(), Erasure { digests, entities })
     };
@@ -281,15 +379,31 @@ fn privacy(known: &Known) -> Vec<Effect> {
     let (erased, why) = match event.event.name {
         Name::PrivacyRedactCustomer => {
             let orders = request.order_ids.iter().map(key).collect();
-            (Some(erase(customer_alone(known), orders)), format!("request {number}: every row of the customer is erased"))
+            (
+                Some(erase(customer_alone(known), orders)),
+                format!("request {number}: every row of the customer is erased"),
+            )
         }
-        Name::PrivacyRedactAccount => {
-            (Some(erase(known.account(), Vec::new())), format!("request {number}: every row of the account is erased"))
-        }
-        _ => (None, format!("request {number}: a person asks which data is held; to be answered by the shop")),
+        Name::PrivacyRedactAccount => (
+            Some(erase(known.account(), Vec::new())),
+            format!("request {number}: every row of the account is erased"),
+        ),
+        _ => (
+            None,
+            format!(
+                "request {number}: a person asks which data is held; to be answered by the shop"
+            ),
+        ),
     };
-    let planned = Planned { lines: vec![line(why)], digests: Digests::new(), last_job_at: None };
-    erased.into_iter().chain([Effect::Planned(planned)]).collect()
+    let planned = Planned {
+        lines: vec![line(why)],
+        digests: Digests::new(),
+        last_job_at: None,
+    };
+    erased
+        .into_iter()
+        .chain([Effect::Planned(planned)])
+        .collect()
 }
 
 /// The customer without the account: erasing one customer must not erase the shop.
@@ -309,5 +423,9 @@ fn customer_alone(known: &Known) -> Digests {
 }
 
 fn count(jobs: usize) -> String {
-    if jobs == 1 { "1 job".to_owned() } else { format!("{jobs} jobs") }
+    if jobs == 1 {
+        "1 job".to_owned()
+    } else {
+        format!("{jobs} jobs")
+    }
 }

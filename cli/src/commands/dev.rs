@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Outcome;
 use crate::args::DevArgs;
 use crate::dev::{Dev, Settings};
+use crate::output::say;
 
 /// The automations where none are named and none of the user's own are there.
 const EXAMPLE: &str = "examples/shop.toml";
@@ -24,12 +25,40 @@ pub async fn run(args: DevArgs) -> Outcome {
         secrets: args.secrets,
     };
     let notice = Arc::new(|line: &str| anstream::println!("{line}"));
-    let _dev = Dev::start(&settings, notice).await?;
+    // The functions' own log lines, as CloudWatch would show them.
+    shared::telemetry::start();
+    let dev = Dev::start(&settings, notice).await?;
+    welcome(&dev, &settings);
     // Where the signal cannot be listened for, the system's own way of ending a process is left.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
     Ok(0)
+}
+
+fn welcome(dev: &Dev, settings: &Settings) {
+    let url = dev.url();
+    for path in dev.routes() {
+        say(format!("webhooks   {url}{path}"));
+    }
+    say(format!(
+        "messages   {url}/_dev/messages (jobs, events, requests, clock, window, faults, idle)"
+    ));
+    match &settings.secrets {
+        Some(path) => say(format!("secrets    {}", path.display())),
+        None => {
+            for (name, value) in dev.demo_secrets() {
+                say(format!("secret     {name} = {value} (demo)"));
+            }
+        }
+    }
+    match &settings.data {
+        Some(folder) => say(format!("kept in    {}", folder.display())),
+        None => say("nothing is kept: --data DIR keeps it"),
+    }
+    if settings.automations.is_none() {
+        say("no automations.toml: events wait until one is pushed (callbell init)");
+    }
 }
 
 fn found() -> Option<PathBuf> {

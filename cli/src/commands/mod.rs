@@ -1,6 +1,17 @@
 //! One file a command.
 
+pub mod channels;
+pub mod check;
 pub mod dev;
+pub mod events;
+pub mod init;
+pub mod jobs;
+pub mod pause;
+pub mod push;
+pub mod schema;
+pub mod secrets;
+pub mod sign;
+pub mod templates;
 
 use crate::args::{Cli, Command};
 use crate::error::CliError;
@@ -15,5 +26,18 @@ pub type Outcome = Result<u8, CliError>;
 pub async fn run(cli: Cli) -> Outcome {
     match cli.command {
         Command::Dev(args) => dev::run(args).await,
+        Command::Init(args) => init::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Channels(args) => channels::run(&args).await,
+        Command::Templates(args) => templates::run(&args).await,
+        Command::Push(args) => push::run(&args).await,
+        Command::Secrets(args) => secrets::run(&args),
+        Command::Jobs(args) => jobs::run(&args).await,
+        Command::Events(args) => events::run(&args).await,
+        Command::Pause(target) => pause::pause(&target).await,
+        Command::Resume(target) => pause::resume(&target).await,
+        Command::Sign(args) => sign::run(&args),
+        _ => Err(CliError::new("this command is not built yet")),
     }
 }

@@ -1,17 +1,25 @@
-//! The functions' own code, hosted here.
+//! The functions' own code, hosted here: what Lambda would call, called with what Lambda would hand over.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
+use engine::callbell::Callbell;
+use engine::delivery::{Random, Worker};
+use jiff::{SignedDuration, Timestamp};
+use lambda_http::{Body, Request};
 use serde_json::Value;
-use shared::store::Store;
+use shared::clock::Clock;
+use shared::secrets::{Secret, SecretsProvider};
+use shared::store::{RowKey, Store};
 
 use super::DevError;
-use super::secrets::Files;
+use super::secrets::{CALLBELL, Files};
+
+/// How long `deliver` may run, in seconds, as template.yaml has it.
+const DELIVER_SECONDS: i64 = 60;
 
 /// The functions that template.yaml deploys, ready to be called.
 pub(super) struct Functions {
-    doors: BTreeMap<&'static str, ()>,
+    orders: orders::App,
+    worker: Worker,
+    clock: Clock,
 }
 
 /// What a door answers.
@@ -21,29 +29,99 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+impl Answer {
+    /// What API Gateway says where a function fails.
+    fn failed() -> Answer {
+        let body = br#"{"message":"Internal Server Error"}"#.to_vec();
+        Answer {
+            status: 500,
+            headers: Vec::new(),
+            body,
+        }
+    }
+}
+
 impl Functions {
-    pub(super) fn new(_store: &Store, _secrets: &Files, _url: &str) -> Result<Functions, DevError> {
+    /// Starts each of them as its main.rs does.
+    ///
+    /// # Errors
+    /// One of them cannot be set up.
+    pub(super) async fn start(
+        store: &Store,
+        secrets: &Files,
+        callbell_url: &str,
+    ) -> Result<Functions, DevError> {
+        let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
+        let orders = orders::App::start(store.clone(), webhooks).await;
+        // Without a token the stand-in refuses, as Callbell does.
+        let token = secrets
+            .apis
+            .get(CALLBELL)
+            .first()
+            .cloned()
+            .unwrap_or_else(|| Secret::new("none"));
+        let callbell = Callbell::new(callbell_url, &token)
+            .map_err(|error| DevError::Setup(error.to_string()))?;
+        let worker = Worker::new(store.clone(), callbell, Random::system());
         Ok(Functions {
-            doors: BTreeMap::from([("orders", ())]),
+            orders,
+            worker,
+            clock: store.clock().clone(),
         })
     }
 
-    pub(super) fn hosts(&self, function: &str) -> bool {
-        self.doors.contains_key(function)
+    /// Whether a function's code is here.
+    pub(super) fn hosts(function: &str) -> bool {
+        function == "orders"
     }
 
     /// Hands a request to a door.
-    pub(super) async fn request(&self, _function: &str, _event: &Value) -> Answer {
+    pub(super) async fn request(&self, function: &str, event: &Value) -> Answer {
+        let request: Request = match lambda_http::request::from_str(&event.to_string()) {
+            Ok(request) if Functions::hosts(function) => request,
+            _ => return Answer::failed(),
+        };
+        let response = self.orders.handle(request).await;
+        let (parts, body) = response.into_parts();
+        let headers = parts.headers.iter().filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        });
+        let body = match body {
+            Body::Empty => Vec::new(),
+            Body::Text(text) => text.into_bytes(),
+            Body::Binary(bytes) => bytes,
+            _ => return Answer::failed(),
+        };
         Answer {
-            status: 503,
-            headers: Vec::new(),
-            body: Vec::new(),
+            status: parts.status.as_u16(),
+            headers: headers.collect(),
+            body,
         }
     }
 
     /// Hands records of the stream to `deliver`.
-    pub(super) async fn batch(&self, _records: Vec<Value>) {}
+    pub(super) async fn batch(&self, records: &[Value]) {
+        let key = |record: &Value| {
+            record
+                .pointer("/dynamodb/Keys/pk/S")
+                .and_then(Value::as_str)
+                .and_then(RowKey::parse)
+        };
+        self.worker
+            .on_stream(records.iter().filter_map(key).collect(), self.deadline())
+            .await;
+    }
 
     /// Wakes `deliver` for the minute.
-    pub(super) async fn minute(&self, _now: Timestamp) {}
+    pub(super) async fn minute(&self) {
+        self.worker.on_minute(self.deadline()).await;
+    }
+
+    fn deadline(&self) -> Timestamp {
+        let limit = SignedDuration::from_secs(DELIVER_SECONDS);
+        self.clock
+            .now()
+            .saturating_add(limit)
+            .unwrap_or(Timestamp::MAX)
+    }
 }

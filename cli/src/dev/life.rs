@@ -46,7 +46,7 @@ pub(super) async fn stream(world: Arc<World>) {
         let any = !records.is_empty();
         let wanted: Vec<_> = records.into_iter().filter(table::is_in_lane).collect();
         for batch in wanted.chunks(BATCH) {
-            world.functions().batch(batch.to_vec()).await;
+            world.functions().batch(batch).await;
         }
         if !any {
             // Everything that stood in the stream when this round began has been dealt with.
@@ -89,7 +89,7 @@ impl World {
     /// The minute's sweep, one at a time as on AWS.
     pub(super) async fn sweep(&self) {
         let _one = self.sweeping.lock().await;
-        self.functions().minute(self.clock.now()).await;
+        self.functions().minute().await;
     }
 
     /// Waits until everything that stands in the stream now was dealt with.

@@ -125,8 +125,7 @@ impl Dev {
         let port_error = |error| DevError::Port(settings.port, error);
         let listener = Loopback::bind(settings.port).await.map_err(port_error)?;
         let port = listener.port().map_err(port_error)?;
-        let world = Arc::new(World::new(settings, secrets, port, notice)?);
-        world.store.create_table().await?;
+        let world = Arc::new(World::new(settings, secrets, port, notice).await?);
         world.reload().await;
         let pushed = match &settings.automations {
             Some(path) => project::Files::read(path).ok(),
@@ -164,6 +163,35 @@ impl Dev {
     /// `http://127.0.0.1:8787`.
     pub fn url(&self) -> String {
         self.world.url()
+    }
+
+    /// The paths that webhooks are posted to.
+    pub fn routes(&self) -> impl Iterator<Item = &str> {
+        self.world.routes.iter().map(|route| route.path.as_str())
+    }
+
+    /// Names and values of the demo secrets, which are public; nothing where the user has their own.
+    pub fn demo_secrets(&self) -> Vec<(String, String)> {
+        if self.world.settings.secrets.is_some() {
+            return Vec::new();
+        }
+        let files = &self.world.secrets;
+        let of = |secrets: &shared::secrets::Secrets| -> Vec<(String, String)> {
+            let one = |name: &str| {
+                let values = secrets
+                    .get(name)
+                    .iter()
+                    .map(|value| value.expose().to_owned());
+                values
+                    .map(|value| (name.to_owned(), value))
+                    .collect::<Vec<_>>()
+            };
+            secrets.names().flat_map(one).collect()
+        };
+        of(&files.webhooks)
+            .into_iter()
+            .chain(of(&files.apis))
+            .collect()
     }
 
     /// The stand-in Callbell.
@@ -216,7 +244,7 @@ impl Drop for Dev {
 }
 
 impl World {
-    fn new(
+    async fn new(
         settings: &Settings,
         secrets: Files,
         port: u16,
@@ -244,12 +272,13 @@ impl World {
         });
         let engine = Engine::start(file("table.sqlite").as_deref())?;
         let store = store(engine.endpoint(), clock.clone())?;
-        let base = format!("http://127.0.0.1:{port}");
-        let functions = Functions::new(&store, &secrets, &base)?;
+        let base = format!("http://127.0.0.1:{port}{CALLBELL_PATH}");
+        store.create_table().await?;
+        let functions = Functions::start(&store, &secrets, &base).await?;
         let routes = routes::read(routes::TEMPLATE)?;
         if let Some(route) = routes
             .iter()
-            .find(|route| !functions.hosts(&route.function))
+            .find(|route| !Functions::hosts(&route.function))
         {
             return Err(DevError::Unhosted(route.function.clone()));
         }
@@ -278,8 +307,9 @@ impl World {
     }
 
     /// Functions as a new start would make them: nothing that they remember is older than now.
-    fn renew_functions(&self) {
-        match Functions::new(&self.store, &self.secrets, &self.url()) {
+    async fn renew_functions(&self) {
+        let base = format!("{}{CALLBELL_PATH}", self.url());
+        match Functions::start(&self.store, &self.secrets, &base).await {
             Ok(functions) => {
                 let mut held = self
                     .functions

@@ -31,29 +31,28 @@ impl World {
     /// Checks the files and pushes them; says what is wrong instead where something is.
     pub(super) async fn push(&self, files: &Files) {
         let name = files.path.display().to_string();
-        let checked = match files.check() {
-            Ok(checked) => checked,
-            Err(diagnostics) => {
-                (self.notice)(&format!(
-                    "{}{name} is not pushed",
-                    listing(&name, &diagnostics)
-                ));
-                return;
-            }
+        let report = files.check(self.clock.now());
+        let listed = listing(&name, &report.diagnostics);
+        let Some(automations) = &report.automations else {
+            (self.notice)(&format!(
+                "{listed}{name} is not pushed: {}",
+                report.summary()
+            ));
+            return;
         };
-        let warnings = listing(&name, &checked.warnings);
-        if !warnings.is_empty() {
-            (self.notice)(warnings.trim_end());
+        if !listed.is_empty() {
+            (self.notice)(listed.trim_end());
         }
-        let connections = project::connections(&checked.automations);
+        let connections = project::connections(automations);
+        let templates = files.templates_json();
         let pushed = match self.store.config().await {
             // What was pushed before a restart need not become a version again.
-            Ok(Some(row)) if row.file == files.text && row.templates == files.templates => {
+            Ok(Some(row)) if row.file == files.text && row.templates == templates => {
                 Ok(row.version)
             }
             Ok(_) => {
                 self.store
-                    .push_config(&files.text, &files.templates, &connections)
+                    .push_config(&files.text, templates, &connections)
                     .await
             }
             Err(error) => Err(error),
@@ -85,6 +84,6 @@ impl World {
                 teams,
             });
         }
-        self.renew_functions();
+        self.renew_functions().await;
     }
 }

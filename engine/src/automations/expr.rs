@@ -168,7 +168,7 @@ pub fn check_text(source: &str) -> Result<(), EvalError> {
 /// "paid", order.payment_method is absent`. Values of personal fields are not shown. Empty where the
 /// condition names no field.
 pub fn explain_false(expr: &Expr, scope: &Scope) -> String {
-    let Ok(node) = machinery::parse_expr(&expr.0) else {
+    let Ok((node, _)) = compile_expr(&expr.0) else {
         return String::new();
     };
     let mut paths = Vec::new();
@@ -512,7 +512,16 @@ fn printed_float(number: f64) -> String {
     }
 }
 
+/// Before the parser, whose trees of endless chains are too deep for the stack.
+fn short_enough(source: &str, in_expr: bool) -> Result<(), EvalError> {
+    super::syntax::short_enough(source, in_expr).map_err(|problem| EvalError::Syntax {
+        message: problem.message,
+        line: problem.line,
+    })
+}
+
 fn compile_expr(source: &str) -> Result<(Node<'_>, Instructions<'_>), EvalError> {
+    short_enough(source, true)?;
     let node = machinery::parse_expr(source).map_err(|error| syntax(&error))?;
     let mut refused = None;
     visit_expr(&node, &mut |node| refuse(node, &mut refused));
@@ -525,9 +534,11 @@ fn compile_expr(source: &str) -> Result<(Node<'_>, Instructions<'_>), EvalError>
 }
 
 fn compile_text(source: &str) -> Result<Instructions<'_>, EvalError> {
+    short_enough(source, false)?;
     let stmt = machinery::parse(source, "text", SyntaxConfig::default())
         .map_err(|error| syntax(&error))?;
     let mut refused = None;
+    refuse_stmt(&stmt, &mut refused);
     visit_stmt(&stmt, &mut |node| refuse(node, &mut refused));
     if let Some(error) = refused {
         return Err(error);
@@ -673,6 +684,31 @@ fn refuse(node: &Node<'_>, refused: &mut Option<EvalError>) {
     };
     let line = usize::from(node.span().start_line);
     refused.get_or_insert(EvalError::Syntax { message, line });
+}
+
+/// Statements of the engine that the language leaves out.
+fn refuse_stmt(stmt: &Stmt<'_>, refused: &mut Option<EvalError>) {
+    let mut all = |bodies: &[&[Stmt<'_>]]| {
+        for stmt in bodies.iter().copied().flatten() {
+            refuse_stmt(stmt, refused);
+        }
+    };
+    let span = match stmt {
+        Stmt::Template(one) => return all(&[&one.children]),
+        Stmt::ForLoop(one) => return all(&[&one.body, &one.else_body]),
+        Stmt::IfCond(one) => return all(&[&one.true_body, &one.false_body]),
+        Stmt::SetBlock(one) => return all(&[&one.body]),
+        Stmt::EmitExpr(_) | Stmt::EmitRaw(_) | Stmt::Set(_) => return,
+        Stmt::WithBlock(one) => one.span(),
+        Stmt::AutoEscape(one) => one.span(),
+        Stmt::FilterBlock(one) => one.span(),
+        Stmt::Do(one) => one.span(),
+    };
+    let message = "texts know {% if %}, {% for %} and {% set %}, nothing else in {% %}".to_owned();
+    refused.get_or_insert(EvalError::Syntax {
+        message,
+        line: usize::from(span.start_line),
+    });
 }
 
 /// A text or list that is written out.
@@ -937,12 +973,6 @@ fn visit_stmt<'n, 's>(stmt: &'n Stmt<'s>, see: &mut dyn FnMut(&'n Node<'s>)) {
             block(&one.true_body, see);
             block(&one.false_body, see);
         }
-        Stmt::WithBlock(one) => {
-            one.assignments
-                .iter()
-                .for_each(|(_, value)| visit_expr(value, see));
-            block(&one.body, see);
-        }
         Stmt::Set(one) => visit_expr(&one.expr, see),
         Stmt::SetBlock(one) => {
             if let Some(filter) = &one.filter {
@@ -950,16 +980,8 @@ fn visit_stmt<'n, 's>(stmt: &'n Stmt<'s>, see: &mut dyn FnMut(&'n Node<'s>)) {
             }
             block(&one.body, see);
         }
-        Stmt::AutoEscape(one) => {
-            visit_expr(&one.enabled, see);
-            block(&one.body, see);
-        }
-        Stmt::FilterBlock(one) => {
-            visit_expr(&one.filter, see);
-            block(&one.body, see);
-        }
-        Stmt::Do(one) => visit_args(&one.call.args, see),
-        Stmt::EmitRaw(_) => {}
+        // The others are refused before anything is asked about them.
+        _ => {}
     }
 }
 
@@ -1262,6 +1284,22 @@ mod tests {
             ("{% include 'x' %}", "unknown statement include"),
             ("{% extends 'x' %}", "unknown statement extends"),
             ("{% import 'x' as y %}", "unknown statement import"),
+            (
+                "{% if true %}{% with a = 1 %}{% endwith %}{% endif %}",
+                "texts know {% if %}, {% for %} and {% set %}, nothing else in {% %}",
+            ),
+            (
+                "{% filter upper %}a{% endfilter %}",
+                "texts know {% if %}, {% for %} and {% set %}, nothing else in {% %}",
+            ),
+            (
+                "{% autoescape true %}a{% endautoescape %}",
+                "texts know {% if %}, {% for %} and {% set %}, nothing else in {% %}",
+            ),
+            (
+                "{% for a in order.items recursive %}{{ loop(order.items) }}{% endfor %}",
+                "there is no function loop",
+            ),
             ("{% macro a() %}{% endmacro %}", "unknown statement macro"),
             (
                 "{{ order.total",
@@ -1277,6 +1315,39 @@ mod tests {
             );
         }
         assert!(check_expr("{{ order.total }} > 1").is_err());
+        for (chain, expected) in [
+            (
+                "a".to_owned() + &".a".repeat(100_000),
+                "more than 400 words and signs",
+            ),
+            (
+                "1".to_owned() + &"+1".repeat(100_000),
+                "more than 400 words and signs",
+            ),
+            (
+                "not ".repeat(100_000) + "1",
+                "more than 400 words and signs",
+            ),
+            (
+                "1 if a else ".repeat(100_000) + "1",
+                "more than 400 words and signs",
+            ),
+            ("(".repeat(300), "template exceeds maximum recursion limits"),
+        ] {
+            let error = check_text(&format!("{{{{ {chain} }}}}"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.starts_with(expected), "{error}");
+            assert!(eval_bool(&Expr(chain.clone()), &scope(&order())).is_err());
+            assert_eq!(explain_false(&Expr(chain), &scope(&order())), "");
+        }
+        for text in [
+            "{% if a %}".to_owned() + &"{% elif a %}".repeat(100_000) + "{% endif %}",
+            "{% if a %}".repeat(100_000),
+        ] {
+            let error = check_text(&text).unwrap_err().to_string();
+            assert!(error.starts_with("more than 200 times {% %}"), "{error}");
+        }
         let line = check_text("a\nb {{ 1 | nothing }}").unwrap_err();
         assert!(
             matches!(line, EvalError::Syntax { line: 2, .. }),

@@ -76,22 +76,29 @@ impl From<minijinja::Error> for SyntaxProblem {
 /// `a.b.c` by recursion, so that an endless one would end the process.
 const TOKENS_MAX: usize = 400;
 
-fn short_enough(text: &str, in_expr: bool) -> Result<(), SyntaxProblem> {
-    let mut count = 0;
+/// Most `{% %}` of one text: every `elif` is a level of the engine's recursion as well.
+const STATEMENTS_MAX: usize = 200;
+
+pub(super) fn short_enough(text: &str, in_expr: bool) -> Result<(), SyntaxProblem> {
+    let (mut count, mut statements) = (0, 0);
     for token in tokenize(text, in_expr, SyntaxConfig::default()) {
         let (token, span) = token?;
-        count = match token {
-            Token::VariableStart | Token::BlockStart => 0,
-            _ => count + 1,
-        };
-        if count > TOKENS_MAX {
-            let message =
-                format!("more than {TOKENS_MAX} words and signs: write it shorter, or as several");
-            return Err(SyntaxProblem {
-                message,
-                line: usize::from(span.start_line),
-            });
+        match token {
+            Token::VariableStart => count = 0,
+            Token::BlockStart => (count, statements) = (0, statements + 1),
+            _ => count += 1,
         }
+        let message = if count > TOKENS_MAX {
+            format!("more than {TOKENS_MAX} words and signs: write it shorter, or as several")
+        } else if statements > STATEMENTS_MAX {
+            format!("more than {STATEMENTS_MAX} times {{% %}}: write it shorter, or as several")
+        } else {
+            continue;
+        };
+        return Err(SyntaxProblem {
+            message,
+            line: usize::from(span.start_line),
+        });
     }
     Ok(())
 }

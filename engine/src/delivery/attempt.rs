@@ -2,12 +2,13 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use shared::store::{
-    Changed, Claim, ClaimRequest, End, Ended, Finished, HoldRow, JobId, JobRow, LEASE_MS, LastSent, Once, Owner,
-    PersonId, PersonMark, Settle, Status, StoreError,
+    Changed, Claim, ClaimRequest, End, Ended, Finished, HoldRow, JobId, JobRow, LEASE_MS, LastSent,
+    Once, Owner, PersonId, PersonMark, Settle, Status, StoreError,
 };
 
 use super::backoff::{after_limit, next_attempt};
@@ -58,7 +59,9 @@ enum Look {
 impl Worker {
     /// Goes on with one job, whatever its state.
     pub(super) async fn work_on_job(&self, id: &JobId, run: &Run) -> Result<(), StoreError> {
-        let Some(job) = self.store.job(id).await? else { return Ok(()) };
+        let Some(job) = self.store.job(id).await? else {
+            return Ok(());
+        };
         let now = self.store.clock().now();
         match job.status {
             Status::Due if job.next_at <= now => self.attempt(&job, run).await,
@@ -70,18 +73,30 @@ impl Worker {
 
     /// Whoever ran the job stopped without a word: nobody knows whether it was sent.
     async fn lapse(&self, job: &JobRow, now: Timestamp) -> Result<(), StoreError> {
-        let at = job.claimed_at.map_or(now, |claimed_at| claimed_at + UNCERTAIN_WAIT).max(now);
-        let lapsed = Settle::Lapsed { at, reason: "whoever sent it stopped without a word".to_owned() };
+        let at = job
+            .claimed_at
+            .map_or(now, |claimed_at| claimed_at + UNCERTAIN_WAIT)
+            .max(now);
+        let lapsed = Settle::Lapsed {
+            at,
+            reason: "whoever sent it stopped without a word".to_owned(),
+        };
         let changed = self.store.settle(&job.id, job.version, &lapsed).await?;
         self.note(&changed);
         Ok(())
     }
 
     async fn attempt(&self, job: &JobRow, run: &Run) -> Result<(), StoreError> {
-        let Some(configured) = self.configuration.get(&self.store).await? else { return Ok(()) };
+        let Some(configured) = self.configuration.get(&self.store).await? else {
+            return Ok(());
+        };
         let found = match Found::of(job, &configured) {
             Ok(found) => found,
-            Err(what) => return self.carry_out(job, missing(job, &what, self.store.clock().now())).await,
+            Err(what) => {
+                return self
+                    .carry_out(job, missing(job, &what, self.store.clock().now()))
+                    .await;
+            }
         };
         let mut token = None;
         for _ in 0..LOOKS_MAX {
@@ -107,9 +122,15 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) async fn token(&self, configured: &Configured, run: &Run) -> Result<Taken, StoreError> {
+    pub(super) async fn token(
+        &self,
+        configured: &Configured,
+        run: &Run,
+    ) -> Result<Taken, StoreError> {
         let until = run.deadline - SEND_BUDGET;
-        self.tokens.take(&self.store, configured.automations.defaults.rate, until).await
+        self.tokens
+            .take(&self.store, configured.automations.defaults.rate, until)
+            .await
     }
 
     /// Reads the rows around a job and decides.
@@ -150,23 +171,33 @@ impl Worker {
             recipient: &recipient,
         };
         let decision = decide(&facts, &route);
-        let may_probe = hold.as_ref().is_some_and(|hold: &HoldRow| hold.probe_at <= now);
+        let may_probe = hold
+            .as_ref()
+            .is_some_and(|hold: &HoldRow| hold.probe_at <= now);
         let (decision, probing) = match (decision, may_probe) {
             (Decision::Act(act), _) => (Decision::Act(act), false),
             (held, false) => (held, false),
             (held, true) => {
                 facts.probing = true;
                 match decide(&facts, &route) {
-                    Decision::Act(act) if self.may_probe(&route).await? => (Decision::Act(act), true),
+                    Decision::Act(act) if self.may_probe(&route).await? => {
+                        (Decision::Act(act), true)
+                    }
                     Decision::Act(_) => (held, false),
                     other => (other, false),
                 }
             }
         };
-        let Decision::Act(act) = decision else { return Ok(Look::Not(decision)) };
-        let Some((channel_name, channel)) = route.channel.map(|(name, channel)| (name.to_owned(), channel.clone()))
+        let Decision::Act(act) = decision else {
+            return Ok(Look::Not(decision));
+        };
+        let Some((channel_name, channel)) = route
+            .channel
+            .map(|(name, channel)| (name.to_owned(), channel.clone()))
         else {
-            return Ok(Look::Not(Decision::End(Ended::Skipped("no channel to send from".to_owned()))));
+            return Ok(Look::Not(Decision::End(Ended::Skipped(
+                "no channel to send from".to_owned(),
+            ))));
         };
         let team_uuid = match &found.message.team {
             None => None,
@@ -175,7 +206,14 @@ impl Worker {
                 Err(decision) => return Ok(Look::Not(decision)),
             },
         };
-        Ok(Look::Ready(Box::new(Ready { act: *act, channel_name, channel, team_uuid, probing, known })))
+        Ok(Look::Ready(Box::new(Ready {
+            act: *act,
+            channel_name,
+            channel,
+            team_uuid,
+            probing,
+            known,
+        })))
     }
 
     async fn may_probe(&self, route: &Route<'_>) -> Result<bool, StoreError> {
@@ -186,10 +224,18 @@ impl Worker {
     }
 
     /// The event that a job is about: its own, or the newest of its checkout.
-    pub(super) async fn known_of(&self, job: &JobRow, configured: &Configured) -> Result<Option<Known>, StoreError> {
+    pub(super) async fn known_of(
+        &self,
+        job: &JobRow,
+        configured: &Configured,
+    ) -> Result<Option<Known>, StoreError> {
         let key = match entity_of_job(&job.event) {
             None => Some(job.event.clone()),
-            Some(entity) => self.store.entity(entity).await?.and_then(|entity| entity.event),
+            Some(entity) => self
+                .store
+                .entity(entity)
+                .await?
+                .and_then(|entity| entity.event),
         };
         let Some(key) = key else { return Ok(None) };
         let event = self.store.event(&key).await?.and_then(|row| row.event);
@@ -197,10 +243,26 @@ impl Worker {
     }
 
     /// Callbell's number of a team, from a list that is read now and then.
-    async fn team(&self, name: &str, configured: &Configured, run: &Run) -> Result<Result<String, Decision>, StoreError> {
+    async fn team(
+        &self,
+        name: &str,
+        configured: &Configured,
+        run: &Run,
+    ) -> Result<Result<String, Decision>, StoreError> {
         let now = self.store.clock().now();
-        let wait = |reason: String| Decision::Wait(Wait { at: now + RECHECK, due_at: None, reason });
-        let find = |teams: &[Team]| teams.iter().find(|team| team.name == name).map(|team| team.uuid.clone());
+        let wait = |reason: String| {
+            Decision::Wait(Wait {
+                at: now + RECHECK,
+                due_at: None,
+                reason,
+            })
+        };
+        let find = |teams: &[Team]| {
+            teams
+                .iter()
+                .find(|team| team.name == name)
+                .map(|team| team.uuid.clone())
+        };
         if let Some(uuid) = self.known_teams(now).as_deref().and_then(find) {
             return Ok(Ok(uuid));
         }
@@ -211,14 +273,18 @@ impl Worker {
             Ok(teams) => {
                 let found = find(&teams);
                 *self.teams.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, teams));
-                let missing = || Decision::End(Ended::Dead(format!("Callbell has no team called {name}")));
+                let missing =
+                    || Decision::End(Ended::Dead(format!("Callbell has no team called {name}")));
                 Ok(found.ok_or_else(missing))
             }
             Err(error) => {
                 if let CallError::Limited { retry_after } = &error {
-                    self.tokens.take_a_break(after_limit(now, *retry_after, &self.random));
+                    self.tokens
+                        .take_a_break(after_limit(now, *retry_after, &self.random));
                 }
-                Ok(Err(wait(format!("team {name} could not be looked up: {error}"))))
+                Ok(Err(wait(format!(
+                    "team {name} could not be looked up: {error}"
+                ))))
             }
         }
     }
@@ -226,16 +292,25 @@ impl Worker {
     fn known_teams(&self, now: Timestamp) -> Option<Vec<Team>> {
         let teams = self.teams.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = |read_at: &Timestamp| now.duration_since(*read_at).abs() < TEAMS_FRESH_FOR;
-        teams.as_ref().filter(|(read_at, _)| fresh(read_at)).map(|(_, teams)| teams.clone())
+        teams
+            .as_ref()
+            .filter(|(read_at, _)| fresh(read_at))
+            .map(|(_, teams)| teams.clone())
     }
 
     /// Writes down what was decided without sending.
     async fn carry_out(&self, job: &JobRow, decision: Decision) -> Result<(), StoreError> {
         let changed = match decision {
             Decision::Wait(wait) => {
-                self.store.move_due(&job.id, job.version, wait.at, wait.due_at, &wait.reason).await?
+                self.store
+                    .move_due(&job.id, job.version, wait.at, wait.due_at, &wait.reason)
+                    .await?
             }
-            Decision::End(end) => self.store.end(&job.id, job.version, &[Status::Due], &end).await?,
+            Decision::End(end) => {
+                self.store
+                    .end(&job.id, job.version, &[Status::Due], &end)
+                    .await?
+            }
             Decision::Act(_) => return Ok(()),
         };
         self.note(&changed);
@@ -253,7 +328,8 @@ impl Worker {
         run: &Run,
     ) -> Result<(), StoreError> {
         if let Some((key, until)) = &ready.act.once
-            && let Once::HeldBy { event, at } = self.store.take_once(key, &job.event, *until).await?
+            && let Once::HeldBy { event, at } =
+                self.store.take_once(key, &job.event, *until).await?
         {
             let day = at.strftime("%Y-%m-%d %H:%M UTC");
             let ended = Ended::Skipped(format!("once: sent for {event} on {day}"));
@@ -265,7 +341,11 @@ impl Worker {
             recipient: Some(PersonId::phone(&ready.act.to.identity).digest().to_owned()),
             channel: Some(ready.channel_name.clone()),
         };
-        let job = match self.store.claim(&job.id, job.version, &owner, LEASE_MS, &claim).await? {
+        let job = match self
+            .store
+            .claim(&job.id, job.version, &owner, LEASE_MS, &claim)
+            .await?
+        {
             Claim::Won(job) => job,
             Claim::Lost(_) => return Ok(()),
         };
@@ -301,9 +381,16 @@ impl Worker {
                 Taken::TooLate => return Ok(Err(later("no place in the send rate"))),
             }
         }
-        let longest = SignedDuration::try_from(REQUEST_TIMEOUT).unwrap_or(SignedDuration::MAX) + LEASE_MARGIN;
-        let lasts = job.lease_until.is_some_and(|until| until.duration_since(self.store.clock().now()) > longest);
-        Ok(if lasts { Ok(()) } else { Err(later("the claim ran out before the request")) })
+        let longest =
+            SignedDuration::try_from(REQUEST_TIMEOUT).unwrap_or(SignedDuration::MAX) + LEASE_MARGIN;
+        let lasts = job
+            .lease_until
+            .is_some_and(|until| until.duration_since(self.store.clock().now()) > longest);
+        Ok(if lasts {
+            Ok(())
+        } else {
+            Err(later("the claim ran out before the request"))
+        })
     }
 
     async fn request(&self, job: &JobRow, found: &Found<'_>, ready: &Ready) -> Outcome {
@@ -315,37 +402,69 @@ impl Worker {
             bot: found.message.bot,
             job: job.id.as_str(),
         };
-        self.callbell().send(&request(ready.act.letter.clone(), &envelope)).await
+        self.callbell()
+            .send(&request(ready.act.letter.clone(), &envelope))
+            .await
     }
 
     /// What the outcome of the request means for the job.
-    async fn end_of(&self, job: &JobRow, ready: &Ready, outcome: Outcome) -> Result<End, StoreError> {
+    async fn end_of(
+        &self,
+        job: &JobRow,
+        ready: &Ready,
+        outcome: Outcome,
+    ) -> Result<End, StoreError> {
         let now = self.store.clock().now();
         let act = &ready.act;
         Ok(match outcome {
             Outcome::Sent { uuid } => End::Sent { uuid: Some(uuid) },
-            Outcome::NotSent { reason } => match next_attempt(now, job.attempts, act.limit, &self.random) {
-                Some(at) => End::Due { at, reason, attempt_spent: true, due_at: None },
-                None => End::Dead(format!("too late: {reason}")),
+            Outcome::NotSent { reason } => {
+                match next_attempt(now, job.attempts, act.limit, &self.random) {
+                    Some(at) => End::Due {
+                        at,
+                        reason,
+                        attempt_spent: true,
+                        due_at: None,
+                    },
+                    None => End::Dead(format!("too late: {reason}")),
+                }
+            }
+            Outcome::Refused { status, reason } => {
+                End::Dead(format!("Callbell {status}: {reason}"))
+            }
+            Outcome::Unknown { reason } => End::Uncertain {
+                at: now + UNCERTAIN_WAIT,
+                reason,
             },
-            Outcome::Refused { status, reason } => End::Dead(format!("Callbell {status}: {reason}")),
-            Outcome::Unknown { reason } => End::Uncertain { at: now + UNCERTAIN_WAIT, reason },
             Outcome::Limited { retry_after } => {
                 let at = after_limit(now, retry_after, &self.random);
                 self.tokens.take_a_break(at);
-                End::Due { at, reason: "Callbell 429: too many requests".to_owned(), attempt_spent: false, due_at: None }
+                End::Due {
+                    at,
+                    reason: "Callbell 429: too many requests".to_owned(),
+                    attempt_spent: false,
+                    due_at: None,
+                }
             }
             Outcome::Held(hold) => {
                 self.hold(&ready.channel_name, hold, now).await?;
                 // The wait is not the job's fault: lateness stands still.
                 let due_at = Some(act.late_from + RECHECK);
-                End::Due { at: now + RECHECK, reason: hold.to_string(), attempt_spent: false, due_at }
+                End::Due {
+                    at: now + RECHECK,
+                    reason: hold.to_string(),
+                    attempt_spent: false,
+                    due_at,
+                }
             }
         })
     }
 
     /// Holds a channel; the first to say so raises the alarm.
     async fn hold(&self, channel: &str, hold: Hold, now: Timestamp) -> Result<(), StoreError> {
+        if hold == Hold::TokenRefused {
+            self.refused.store(true, Ordering::Relaxed);
+        }
         let probe_at = now + SignedDuration::from_millis(PROBE_EVERY_MS);
         if self.store.hold(channel, hold.as_str(), probe_at).await? {
             log::held(channel, hold.as_str());
@@ -353,12 +472,21 @@ impl Worker {
         Ok(())
     }
 
-    async fn finish(&self, job: &JobRow, owner: &Owner, ready: &Ready, end: &End) -> Result<(), StoreError> {
+    async fn finish(
+        &self,
+        job: &JobRow,
+        owner: &Owner,
+        ready: &Ready,
+        end: &End,
+    ) -> Result<(), StoreError> {
         let finished = self.store.finish(&job.id, owner, job.version, end).await?;
         let now = self.store.clock().now();
         match &finished {
             Finished::Done(row) | Finished::Cancelled(row) => log::job(row, now),
-            Finished::Lost(_) => tracing::warn!(job.id = job.id.as_str(), "the job was no longer ours when it was done"),
+            Finished::Lost(_) => tracing::warn!(
+                job.id = job.id.as_str(),
+                "the job was no longer ours when it was done"
+            ),
         }
         if !matches!(end, End::Sent { .. }) {
             return Ok(());
@@ -367,9 +495,18 @@ impl Worker {
             self.store.release(&ready.channel_name).await?;
             log::released(&ready.channel_name);
         }
-        let sent = Some(LastSent { at: now, automation: job.automation.clone() });
-        let mark = PersonMark { stops: Vec::new(), sent, digests: ready.known.account() };
-        self.store.record_person(&PersonId::phone(&ready.act.to.identity), &mark).await
+        let sent = Some(LastSent {
+            at: now,
+            automation: job.automation.clone(),
+        });
+        let mark = PersonMark {
+            stops: Vec::new(),
+            sent,
+            digests: ready.known.account(),
+        };
+        self.store
+            .record_person(&PersonId::phone(&ready.act.to.identity), &mark)
+            .await
     }
 
     /// One line for a change of status.
@@ -383,5 +520,8 @@ impl Worker {
 /// Digest of a sentence as Callbell's history may show it: white space does not count.
 pub(super) fn text_digest(sentence: &str) -> String {
     let normal = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
-    hex::encode(Sha256::digest(normal.as_bytes())).chars().take(32).collect()
+    hex::encode(Sha256::digest(normal.as_bytes()))
+        .chars()
+        .take(32)
+        .collect()
 }

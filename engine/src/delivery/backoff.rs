@@ -38,7 +38,11 @@ impl Random {
 
     /// From the operating system. Without randomness every number is one half: waits lose their spread.
     pub fn system() -> Random {
-        Random::new(|| getrandom::u32().map_or(0.5, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0)))
+        Random::new(|| {
+            getrandom::u32().map_or(0.5, |number| {
+                f64::from(number) / (f64::from(u32::MAX) + 1.0)
+            })
+        })
     }
 
     fn next(&self) -> f64 {
@@ -65,19 +69,34 @@ pub(super) fn is_late(now: Timestamp, limit: Timestamp, attempts: u32, next_at: 
 
 /// The next attempt after `attempts` that failed; `None`: that was the last one. Clipped, so that the
 /// last attempt falls on the limit.
-pub(super) fn next_attempt(now: Timestamp, attempts: u32, limit: Timestamp, random: &Random) -> Option<Timestamp> {
+pub(super) fn next_attempt(
+    now: Timestamp,
+    attempts: u32,
+    limit: Timestamp,
+    random: &Random,
+) -> Option<Timestamp> {
     if now >= limit {
         return None;
     }
     let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-    let wait = BACKOFF.get(index).or(BACKOFF.last()).copied().unwrap_or(SignedDuration::ZERO);
+    let wait = BACKOFF
+        .get(index)
+        .or(BACKOFF.last())
+        .copied()
+        .unwrap_or(SignedDuration::ZERO);
     Some((now + random.spread(wait, SPREAD)).min(limit))
 }
 
 /// The next attempt after a 429: what Callbell asks for plus a little, at most a minute, so that
 /// everybody who was refused does not come back at once.
-pub(super) fn after_limit(now: Timestamp, retry_after: Option<Duration>, random: &Random) -> Timestamp {
-    let asked = retry_after.and_then(|wait| SignedDuration::try_from(wait).ok()).unwrap_or(LIMITED_WAIT);
+pub(super) fn after_limit(
+    now: Timestamp,
+    retry_after: Option<Duration>,
+    random: &Random,
+) -> Timestamp {
+    let asked = retry_after
+        .and_then(|wait| SignedDuration::try_from(wait).ok())
+        .unwrap_or(LIMITED_WAIT);
     let wait = asked.min(LIMITED_WAIT_MAX);
     let jitter = wait.max(LIMITED_WAIT).mul_f64(random.next() / 2.0);
     now + (wait + jitter).min(LIMITED_WAIT_MAX)
@@ -128,20 +147,39 @@ mod tests {
         let soon = limit + SignedDuration::from_secs(50);
         assert!(!is_late(limit, limit, 0, limit), "the limit itself");
         assert!(is_late(soon, limit, 0, limit), "never attempted");
-        assert!(!is_late(soon, limit, 3, limit), "the last attempt, found by the next sweep");
-        assert!(is_late(soon, limit, 3, limit - SignedDuration::from_secs(1)), "an earlier attempt");
-        assert!(is_late(limit + SignedDuration::from_mins(4), limit, 3, limit));
+        assert!(
+            !is_late(soon, limit, 3, limit),
+            "the last attempt, found by the next sweep"
+        );
+        assert!(
+            is_late(soon, limit, 3, limit - SignedDuration::from_secs(1)),
+            "an earlier attempt"
+        );
+        assert!(is_late(
+            limit + SignedDuration::from_mins(4),
+            limit,
+            3,
+            limit
+        ));
     }
 
     #[test]
     fn after_a_429_nobody_waits_longer_than_a_minute() {
         let now = at("2026-11-22T12:00:00Z");
-        for (asked, number, millis) in
-            [(None, 0.0, 1_000), (None, 1.0, 1_500), (Some(10), 0.5, 12_500), (Some(50), 1.0, 60_000), (Some(900), 0.0, 60_000)]
-        {
+        for (asked, number, millis) in [
+            (None, 0.0, 1_000),
+            (None, 1.0, 1_500),
+            (Some(10), 0.5, 12_500),
+            (Some(50), 1.0, 60_000),
+            (Some(900), 0.0, 60_000),
+        ] {
             let random = Random::new(move || number);
             let next = after_limit(now, asked.map(Duration::from_secs), &random);
-            assert_eq!(next.duration_since(now).as_millis(), millis, "{asked:?} {number}");
+            assert_eq!(
+                next.duration_since(now).as_millis(),
+                millis,
+                "{asked:?} {number}"
+            );
         }
     }
 }

@@ -18,7 +18,6 @@ pub(super) struct Configured {
     pub(super) version: u64,
     pub(super) automations: Automations,
     templates: Vec<crate::callbell::TemplateInfo>,
-
 }
 
 impl Configured {
@@ -48,7 +47,9 @@ impl Configuration {
     pub(super) async fn get(&self, store: &Store) -> Result<Option<Arc<Configured>>, StoreError> {
         let now = store.clock().now();
         let mut copy = self.0.lock().await;
-        let fresh = copy.read_at.is_some_and(|at| now.duration_since(at).abs() < FRESH_FOR);
+        let fresh = copy
+            .read_at
+            .is_some_and(|at| now.duration_since(at).abs() < FRESH_FOR);
         if fresh && copy.good.is_some() {
             return Ok(copy.good.clone());
         }
@@ -59,7 +60,9 @@ impl Configuration {
             }
             Ok(None) => copy.good = None,
             Err(error) if copy.good.is_none() => return Err(error),
-            Err(error) => tracing::warn!(error = %error, "the configuration could not be read again"),
+            Err(error) => {
+                tracing::warn!(error = %error, "the configuration could not be read again")
+            }
         }
         Ok(copy.good.clone())
     }
@@ -72,13 +75,22 @@ impl Configuration {
 
 impl Copy {
     fn take(&mut self, row: &ConfigRow) {
-        if self.good.as_ref().is_some_and(|good| good.version == row.version) || self.unreadable == Some(row.version) {
+        if self
+            .good
+            .as_ref()
+            .is_some_and(|good| good.version == row.version)
+            || self.unreadable == Some(row.version)
+        {
             return;
         }
         match automations::parse(&row.file) {
             Ok(automations) => {
                 self.unreadable = None;
-                self.good = Some(Arc::new(Configured { version: row.version, automations, templates: serde_json::from_str(&row.templates).unwrap_or_default() }));
+                self.good = Some(Arc::new(Configured {
+                    version: row.version,
+                    automations,
+                    templates: serde_json::from_str(&row.templates).unwrap_or_default(),
+                }));
             }
             Err(problems) => self.pass_over(row.version, problems.len()),
         }
@@ -86,6 +98,10 @@ impl Copy {
 
     fn pass_over(&mut self, version: u64, problems: usize) {
         self.unreadable = Some(version);
-        tracing::error!(config.version = version, config.problems = problems, "the configuration cannot be used");
+        tracing::error!(
+            config.version = version,
+            config.problems = problems,
+            "the configuration cannot be used"
+        );
     }
 }

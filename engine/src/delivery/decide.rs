@@ -8,7 +8,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use shared::event::{Event, Fact, Name, State, SubjectKind, entity_key};
-use shared::store::{EntityRow, Ended, HoldRow, JobRow, OnceKey, PersonId, PersonRow};
+use shared::store::{Ended, EntityRow, HoldRow, JobRow, OnceKey, PersonId, PersonRow};
 
 use super::backoff::is_late;
 use super::config::Configured;
@@ -20,7 +20,8 @@ use crate::automations::expr;
 use crate::automations::hours::{self, NoHourLeft};
 use crate::automations::locale::{self, Home};
 use crate::automations::model::{
-    Action, Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope, Purpose, SendHours, Step,
+    Action, Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope,
+    Purpose, SendHours, Step,
 };
 use crate::automations::render::{self, Form, Occasion, Unfit};
 use crate::automations::times;
@@ -81,18 +82,30 @@ impl<'a> Found<'a> {
     pub(super) fn of(job: &'a JobRow, configured: &'a Configured) -> Result<Found<'a>, String> {
         let automations = &configured.automations;
         let automation = automations.automations.get(&job.automation);
-        let automation = automation.ok_or_else(|| format!("there is no automation {}", job.automation))?;
+        let automation =
+            automation.ok_or_else(|| format!("there is no automation {}", job.automation))?;
         let action = actions::parse(&job.action);
-        let step = automation.steps.iter().find(|step| Some(&step.action) == action.as_ref());
-        let step = step.ok_or_else(|| format!("automation {} has no {}", job.automation, job.action))?;
+        let step = automation
+            .steps
+            .iter()
+            .find(|step| Some(&step.action) == action.as_ref());
+        let step =
+            step.ok_or_else(|| format!("automation {} has no {}", job.automation, job.action))?;
         let Action::Message(message) = &step.action;
         let message = automations.messages.get(message);
         let message = message.ok_or_else(|| format!("there is no {}", job.action))?;
-        Ok(Found { name: &job.automation, automation, step, message })
+        Ok(Found {
+            name: &job.automation,
+            automation,
+            step,
+            message,
+        })
     }
 
     pub(super) fn if_unknown(&self, configured: &Configured) -> IfUnknown {
-        self.automation.if_unknown.unwrap_or(configured.automations.defaults.if_unknown)
+        self.automation
+            .if_unknown
+            .unwrap_or(configured.automations.defaults.if_unknown)
     }
 }
 
@@ -103,12 +116,20 @@ pub(super) fn missing(job: &JobRow, what: &str, now: Timestamp) -> Decision {
     if now.duration_since(waits.since) >= REMOVED_AFTER {
         return Decision::End(ended(job, format!("removed: {what}")));
     }
-    Decision::Wait(Wait { at: now + RECHECK, due_at: None, reason: waits.to_string() })
+    Decision::Wait(Wait {
+        at: now + RECHECK,
+        due_at: None,
+        reason: waits.to_string(),
+    })
 }
 
 /// A job that is over before its next attempt: skipped where it never had one, dead where it had.
 fn ended(job: &JobRow, reason: String) -> Ended {
-    if job.attempts > 0 { Ended::Dead(reason) } else { Ended::Skipped(reason) }
+    if job.attempts > 0 {
+        Ended::Dead(reason)
+    } else {
+        Ended::Skipped(reason)
+    }
 }
 
 /// What the checks read. All rows were read after the job's.
@@ -154,7 +175,12 @@ impl<'a> Route<'a> {
         let home = Home::of(automations, &known.event, name);
         let scope = Scope::new(automations, &home, &known.event).at(now);
         let to = recipient(job, found, known, &scope, home.country());
-        Route { channel: channel.map(|(name, channel)| (name.as_str(), channel)), home, scope, to }
+        Route {
+            channel: channel.map(|(name, channel)| (name.as_str(), channel)),
+            home,
+            scope,
+            to,
+        }
     }
 }
 
@@ -173,7 +199,8 @@ fn recipient(
     }
     match found.step.to.as_ref().or(found.automation.to.as_ref()) {
         Some(to) => {
-            let text = expr::render(to, scope).map_err(|error| format!("no usable phone: to failed: {error}"))?;
+            let text = expr::render(to, scope)
+                .map_err(|error| format!("no usable phone: to failed: {error}"))?;
             read(&text, "to")
         }
         None => known.phone.clone().map_err(|none| none.to_string()),
@@ -195,7 +222,10 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
     }
     // Read first, because a pause and a hold move what lateness counts from.
     let mut due = due(facts, route)?;
-    let window_open = route.channel.is_some_and(|(_, channel)| channel.kind != ChannelKind::Whatsapp) || window(facts);
+    let window_open = route
+        .channel
+        .is_some_and(|(_, channel)| channel.kind != ChannelKind::Whatsapp)
+        || window(facts);
     let form = render::form(facts.found.message, window_open);
     held(facts, &mut due, form.as_ref().ok())?;
     if let Some(why) = ended_by_subject(&facts.known.event, facts.entity) {
@@ -227,11 +257,21 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
         return Err(skip(why));
     }
     let letter = letter(facts, route, window_open)?;
-    Ok(Act { letter, to, once: once(facts), late_from: due.late_from, limit: due.limit })
+    Ok(Act {
+        letter,
+        to,
+        once: once(facts),
+        late_from: due.late_from,
+        limit: due.limit,
+    })
 }
 
 fn wait(at: Timestamp, due_at: Option<Timestamp>, reason: &str) -> Decision {
-    Decision::Wait(Wait { at, due_at, reason: reason.to_owned() })
+    Decision::Wait(Wait {
+        at,
+        due_at,
+        reason: reason.to_owned(),
+    })
 }
 
 /// When the job is due, and until when.
@@ -250,7 +290,9 @@ impl Due {
     /// Lateness stands still for so long. What a before-time announces does not wait.
     fn put_off(&mut self, by: SignedDuration) {
         self.late_from += by;
-        self.limit = self.announced.map_or(self.limit + by, |announced| announced.min(self.limit + by));
+        self.limit = self
+            .announced
+            .map_or(self.limit + by, |announced| announced.min(self.limit + by));
     }
 }
 
@@ -261,38 +303,71 @@ fn due(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
         None => (event.event.at, None),
         Some(at) => {
             let time = times::due(at, &route.scope).map_err(|error| skip(error.to_string()))?;
-            (time, times::announced(at, &route.scope).map_err(|error| skip(error.to_string()))?)
+            (
+                time,
+                times::announced(at, &route.scope).map_err(|error| skip(error.to_string()))?,
+            )
         }
     };
     let at = match hours_of(facts) {
         None => time,
-        Some((hours, zone)) => hours::into_hours(hours, &zone, time, announced, facts.job.created_at)
-            .map_err(|NoHourLeft| skip(no_hour_left(facts)))?,
+        Some((hours, zone)) => {
+            hours::into_hours(hours, &zone, time, announced, facts.job.created_at)
+                .map_err(|NoHourLeft| skip(no_hour_left(facts)))?
+        }
     };
     // What a pause, a hold or closed hours moved stays moved.
     let late_from = at.max(facts.job.due_at);
-    let patience = plan::give_up_after(&facts.configured.automations, facts.found.automation, &facts.found.step.action);
-    let limit = announced.map_or(late_from + patience, |announced| announced.min(late_from + patience));
-    Ok(Due { at, late_from, limit, announced })
+    let patience = plan::give_up_after(
+        &facts.configured.automations,
+        facts.found.automation,
+        &facts.found.step.action,
+    );
+    let limit = announced.map_or(late_from + patience, |announced| {
+        announced.min(late_from + patience)
+    });
+    Ok(Due {
+        at,
+        late_from,
+        limit,
+        announced,
+    })
 }
 
 /// Sending hours and their zone: the automation's own, for marketing the defaults'.
 fn hours_of<'a>(facts: &Facts<'a>) -> Option<(&'a Hours, TimeZone)> {
     let automations = &facts.configured.automations;
-    let name = match (&facts.found.automation.send_hours, facts.found.message.purpose) {
+    let name = match (
+        &facts.found.automation.send_hours,
+        facts.found.message.purpose,
+    ) {
         (Some(SendHours::Any), _) => None,
         (Some(SendHours::Named(name)), _) => Some(name),
         (None, Purpose::Marketing) => automations.defaults.send_hours.as_ref(),
         (None, Purpose::Service) => None,
     };
     let hours = name.and_then(|name| automations.hours.get(name))?;
-    let customer = facts.known.event.customer.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+    let customer = facts
+        .known
+        .event
+        .customer
+        .timezone
+        .as_deref()
+        .and_then(|name| TimeZone::get(name).ok());
     let business = &automations.defaults.timezone.zone;
-    Some((hours, hours::zone_of(hours, customer.as_ref(), business).clone()))
+    Some((
+        hours,
+        hours::zone_of(hours, customer.as_ref(), business).clone(),
+    ))
 }
 
 fn no_hour_left(facts: &Facts<'_>) -> String {
-    let field = facts.found.step.at.as_ref().and_then(|at| at.field.as_deref());
+    let field = facts
+        .found
+        .step
+        .at
+        .as_ref()
+        .and_then(|at| at.field.as_deref());
     match field {
         Some(field) => format!("no sending hour left before {field}"),
         None => "no sending hour left".to_owned(),
@@ -303,13 +378,22 @@ fn no_hour_left(facts: &Facts<'_>) -> String {
 /// lateness: what the job waits for them is added to its time.
 fn held(facts: &Facts<'_>, due: &mut Due, form: Option<&Form>) -> Result<(), Decision> {
     // Only templates cost credit.
-    let concerns = |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || form != Some(&Form::Free);
+    let concerns =
+        |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || form != Some(&Form::Free);
     let (since, every, reason) = if let Some(since) = facts.paused_since {
         (since, PAUSED_RECHECK, "paused".to_owned())
     } else if facts.configured.automations.defaults.paused {
-        (Timestamp::MIN, PAUSED_RECHECK, "paused in the automations file".to_owned())
+        (
+            Timestamp::MIN,
+            PAUSED_RECHECK,
+            "paused in the automations file".to_owned(),
+        )
     } else if let Some(hold) = facts.hold.filter(concerns) {
-        (hold.since, RECHECK, format!("channel {} is held: {}", hold.channel, hold.reason))
+        (
+            hold.since,
+            RECHECK,
+            format!("channel {} is held: {}", hold.channel, hold.reason),
+        )
     } else {
         return Ok(());
     };
@@ -340,7 +424,9 @@ fn ended_by_subject(event: &Event, entity: Option<&EntityRow>) -> Option<String>
         }
         (SubjectKind::Checkout, State::Ordered) => Some("the checkout became an order".to_owned()),
         (SubjectKind::Checkout, State::Emptied) => Some("the checkout was emptied".to_owned()),
-        (SubjectKind::Checkout, State::Cancelled | State::Refunded) => Some("the checkout ended".to_owned()),
+        (SubjectKind::Checkout, State::Cancelled | State::Refunded) => {
+            Some("the checkout ended".to_owned())
+        }
         _ => None,
     }
 }
@@ -348,7 +434,9 @@ fn ended_by_subject(event: &Event, entity: Option<&EntityRow>) -> Option<String>
 /// Whether this is an hour to send. The job's own time lies inside its hours already; this is about a
 /// job that comes late.
 fn in_send_hours(facts: &Facts<'_>, due: &Due) -> Result<(), Decision> {
-    let Some((hours, zone)) = hours_of(facts) else { return Ok(()) };
+    let Some((hours, zone)) = hours_of(facts) else {
+        return Ok(());
+    };
     if hours::is_open(hours, &zone, facts.now) {
         return Ok(());
     }
@@ -371,7 +459,8 @@ fn stopped(facts: &Facts<'_>) -> Option<String> {
             return Some(format!("{name} {}", minute(at)));
         }
         let marks = facts.customer.iter().filter_map(|row| row.stops.get(name));
-        let after = |mark: &&shared::store::Mark| mark.at >= facts.job.event_at && mark.event != event.id;
+        let after =
+            |mark: &&shared::store::Mark| mark.at >= facts.job.event_at && mark.event != event.id;
         if let Some(mark) = marks.filter(after).max_by_key(|mark| mark.at) {
             return Some(format!("{name} {}", minute(mark.at)));
         }
@@ -405,13 +494,23 @@ fn consents(facts: &Facts<'_>, route: &Route<'_>) -> Result<(), String> {
                 || facts.known.event.customer.accepts_marketing == Some(true)
         }
     };
-    if agreed { Ok(()) } else { Err("no consent".to_owned()) }
+    if agreed {
+        Ok(())
+    } else {
+        Err("no consent".to_owned())
+    }
 }
 
 /// The safety catch. Test orders leave through it alone.
 fn may_reach(facts: &Facts<'_>, to: &Phone) -> Result<(), String> {
-    let listed = |list: &Vec<String>| list.iter().any(|number| phone::identity(number) == to.identity);
-    match (&facts.configured.automations.defaults.only_to, facts.known.event.event.test) {
+    let listed = |list: &Vec<String>| {
+        list.iter()
+            .any(|number| phone::identity(number) == to.identity)
+    };
+    match (
+        &facts.configured.automations.defaults.only_to,
+        facts.known.event.event.test,
+    ) {
         (Some(list), _) if listed(list) => Ok(()),
         (_, true) => Err("test order".to_owned()),
         (Some(_), false) => Err("not in only_to".to_owned()),
@@ -421,7 +520,10 @@ fn may_reach(facts: &Facts<'_>, to: &Phone) -> Result<(), String> {
 
 /// Whether the recipient wrote within 24 hours. Unknown counts as no.
 fn window(facts: &Facts<'_>) -> bool {
-    facts.recipient.iter().any(|row| row.window_until.is_some_and(|until| until > facts.now))
+    facts
+        .recipient
+        .iter()
+        .any(|row| row.window_until.is_some_and(|until| until > facts.now))
 }
 
 fn letter(facts: &Facts<'_>, route: &Route<'_>, window_open: bool) -> Result<Letter, Decision> {
@@ -450,14 +552,30 @@ fn once(facts: &Facts<'_>) -> Option<(OnceKey, Option<Timestamp>)> {
         OnceScope::Subject => {
             let kind = event.event.name.subject();
             let id = match (kind, &event.body) {
-                (SubjectKind::Shipment, shared::event::Body::Order { shipment: Some(shipment), .. }) => &shipment.id,
+                (
+                    SubjectKind::Shipment,
+                    shared::event::Body::Order {
+                        shipment: Some(shipment),
+                        ..
+                    },
+                ) => &shipment.id,
                 _ => &event.subject.id,
             };
-            OnceKey::subject(facts.found.name, kind, &entity_key(&event.event.source, kind, id))
+            OnceKey::subject(
+                facts.found.name,
+                kind,
+                &entity_key(&event.event.source, kind, id),
+            )
         }
         OnceScope::Customer => OnceKey::customer(facts.found.name, &person(facts.known)?),
     };
-    let until = once.every.map(|span| times::after(facts.now, span, &facts.configured.automations.defaults.timezone.zone));
+    let until = once.every.map(|span| {
+        times::after(
+            facts.now,
+            span,
+            &facts.configured.automations.defaults.timezone.zone,
+        )
+    });
     Some((key, until))
 }
 

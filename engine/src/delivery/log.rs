@@ -7,7 +7,11 @@ use shared::store::{EventRow, JobRow, Planned, StoreError};
 /// An event was planned.
 pub(super) fn event(row: &EventRow, planned: &Planned) {
     let matched = planned.lines.iter().filter(|line| line.matched).count();
-    let failed = planned.lines.iter().filter(|line| line.why.contains("failed")).count();
+    let failed = planned
+        .lines
+        .iter()
+        .filter(|line| line.why.contains("failed"))
+        .count();
     tracing::info!(
         event.key = row.key,
         event.name = row.name.map_or("", |name| name.as_str()),

@@ -20,11 +20,8 @@ mod waits;
 #[cfg(test)]
 mod tests;
 
-
-
-
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -56,6 +53,8 @@ pub struct Worker {
     configuration: Arc<Configuration>,
     tokens: Arc<Tokens>,
     teams: Arc<Teams>,
+    /// Callbell refused the token, and has not accepted one since.
+    refused: Arc<AtomicBool>,
 }
 
 /// One invocation.
@@ -70,11 +69,18 @@ struct Run {
 
 impl Run {
     fn new(deadline: Timestamp) -> Run {
-        Run { deadline, failures: AtomicU32::new(0), seen: Mutex::default() }
+        Run {
+            deadline,
+            failures: AtomicU32::new(0),
+            seen: Mutex::default(),
+        }
     }
 
     fn is_first_look(&self, row: &RowKey) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(row.clone())
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(row.clone())
     }
 }
 
@@ -88,6 +94,7 @@ impl Worker {
             configuration: Arc::default(),
             tokens: Arc::default(),
             teams: Arc::default(),
+            refused: Arc::default(),
         }
     }
 
@@ -103,13 +110,25 @@ impl Worker {
         self.configuration.forget().await;
     }
 
+    /// Callbell refused the token: time to read the secret again.
+    pub fn is_token_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// Another token, after the secret was read again.
     pub fn use_callbell(&self, callbell: Callbell) {
-        *self.callbell.write().unwrap_or_else(PoisonError::into_inner) = callbell;
+        self.refused.store(false, Ordering::Relaxed);
+        *self
+            .callbell
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = callbell;
     }
 
     fn callbell(&self) -> Callbell {
-        self.callbell.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.callbell
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Rows that the stream says have work: planned and carried out by `deadline`, or left to the sweep.
@@ -132,7 +151,9 @@ impl Worker {
                         rows.extend(found);
                         pages.extend(next.map(|next| (shard, Some(next))));
                     }
-                    Err(error) => tracing::warn!(sweep.shard = shard, error = %error, "shard not swept"),
+                    Err(error) => {
+                        tracing::warn!(sweep.shard = shard, error = %error, "shard not swept")
+                    }
                 }
             }
             self.work_off(rows, &run).await;
@@ -141,7 +162,8 @@ impl Worker {
 
     /// Whether nothing more may be begun.
     fn is_over(&self, run: &Run) -> bool {
-        run.failures.load(Ordering::Relaxed) >= FAILURES_MAX || self.store.clock().now() + SEND_BUDGET > run.deadline
+        run.failures.load(Ordering::Relaxed) >= FAILURES_MAX
+            || self.store.clock().now() + SEND_BUDGET > run.deadline
     }
 
     /// Works rows off, a bounded number at once. Jobs that an event makes for now are worked on in the
@@ -170,7 +192,8 @@ impl Worker {
             RowKey::Job(id) => {
                 if let Err(error) = self.work_on_job(&id, run).await {
                     log::failed_job(id.as_str(), &error);
-                    run.failures.fetch_add(u32::from(error.is_transient()), Ordering::Relaxed);
+                    run.failures
+                        .fetch_add(u32::from(error.is_transient()), Ordering::Relaxed);
                 }
                 Vec::new()
             }

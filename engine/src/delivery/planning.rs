@@ -24,19 +24,30 @@ impl Worker {
     }
 
     async fn try_plan(&self, key: &str, run: &Run) -> Result<Vec<JobId>, StoreError> {
-        let Some(row) = self.store.event(key).await? else { return Ok(Vec::new()) };
+        let Some(row) = self.store.event(key).await? else {
+            return Ok(Vec::new());
+        };
         if row.status != EventStatus::New {
             return Ok(Vec::new());
         }
         let later = self.store.clock().now() + DEFER;
         let Some(configured) = self.configuration.get(&self.store).await? else {
-            self.store.defer_event(key, later, "no automations were pushed yet").await?;
+            self.store
+                .defer_event(key, later, "no automations were pushed yet")
+                .await?;
             return Ok(Vec::new());
         };
-        let Some(event) = row.event.clone() else { return Ok(Vec::new()) };
+        let Some(event) = row.event.clone() else {
+            return Ok(Vec::new());
+        };
         let known = Known::new(event, &configured.automations);
         let entity = self.record_changes(&known, &row, &configured).await?;
-        let effects = plan::plan(&known, row.received_at, entity.as_ref(), &configured.automations);
+        let effects = plan::plan(
+            &known,
+            row.received_at,
+            entity.as_ref(),
+            &configured.automations,
+        );
         self.apply(&row, effects, run).await
     }
 
@@ -55,7 +66,12 @@ impl Worker {
         Ok(own)
     }
 
-    async fn apply(&self, row: &EventRow, effects: Vec<Effect>, run: &Run) -> Result<Vec<JobId>, StoreError> {
+    async fn apply(
+        &self,
+        row: &EventRow,
+        effects: Vec<Effect>,
+        run: &Run,
+    ) -> Result<Vec<JobId>, StoreError> {
         let mut due = Vec::new();
         for effect in effects {
             match effect {
@@ -74,7 +90,9 @@ impl Worker {
                     }
                     if self.is_over(run) {
                         let now: Timestamp = self.store.clock().now();
-                        self.store.defer_event(&row.key, now, "erasing goes on").await?;
+                        self.store
+                            .defer_event(&row.key, now, "erasing goes on")
+                            .await?;
                         return Ok(Vec::new());
                     }
                 },

@@ -50,7 +50,8 @@ pub(super) enum Taken {
 impl Tokens {
     /// Gives no token before `until`: Callbell answered 429.
     pub(super) fn take_a_break(&self, until: Timestamp) {
-        self.break_until.fetch_max(until.as_millisecond(), Ordering::Relaxed);
+        self.break_until
+            .fetch_max(until.as_millisecond(), Ordering::Relaxed);
     }
 
     /// Waits for a place, at most until `until`. One task at a time asks the table; the others wait
@@ -58,7 +59,12 @@ impl Tokens {
     ///
     /// # Errors
     /// What the store reports; then nothing may be sent.
-    pub(super) async fn take(&self, store: &Store, rate: u32, until: Timestamp) -> Result<Taken, StoreError> {
+    pub(super) async fn take(
+        &self,
+        store: &Store,
+        rate: u32,
+        until: Timestamp,
+    ) -> Result<Taken, StoreError> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let taken = self.wait(store, rate, until).await;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -72,25 +78,44 @@ impl Tokens {
             if now >= until {
                 return Ok(Taken::TooLate);
             }
-            let rest = self.break_until.load(Ordering::Relaxed).saturating_sub(now.as_millisecond());
+            let rest = self
+                .break_until
+                .load(Ordering::Relaxed)
+                .saturating_sub(now.as_millisecond());
             if rest > 0 {
                 if now.as_millisecond().saturating_add(rest) >= until.as_millisecond() {
                     return Ok(Taken::TooLate);
                 }
-                store.clock().sleep(Duration::from_millis(rest.unsigned_abs())).await;
+                store
+                    .clock()
+                    .sleep(Duration::from_millis(rest.unsigned_abs()))
+                    .await;
                 continue;
             }
-            if held.tokens > 0 && (Token { second: held.second }).is_good(now) {
+            if held.tokens > 0
+                && (Token {
+                    second: held.second,
+                })
+                .is_good(now)
+            {
                 held.tokens -= 1;
-                return Ok(Taken::Token(Token { second: held.second }));
+                return Ok(Taken::Token(Token {
+                    second: held.second,
+                }));
             }
-            let wanted = self.waiting.load(Ordering::Relaxed).clamp(1, RATE_LEASE_MAX);
+            let wanted = self
+                .waiting
+                .load(Ordering::Relaxed)
+                .clamp(1, RATE_LEASE_MAX);
             match store.lease_rate(wanted, rate).await? {
                 RateLease::Paused => return Ok(Taken::Paused),
                 RateLease::Tokens { second, tokens } => {
                     *held = Held { second, tokens };
                     if tokens == 0 {
-                        store.clock().sleep(until_next_second(store.clock().now())).await;
+                        store
+                            .clock()
+                            .sleep(until_next_second(store.clock().now()))
+                            .await;
                     }
                 }
             }

@@ -43,7 +43,9 @@ enum Verdict {
 impl Worker {
     /// Settles an uncertain job.
     pub(super) async fn reconcile(&self, job: &JobRow, run: &Run) -> Result<(), StoreError> {
-        let Some(configured) = self.configuration.get(&self.store).await? else { return Ok(()) };
+        let Some(configured) = self.configuration.get(&self.store).await? else {
+            return Ok(());
+        };
         let now = self.store.clock().now();
         let verdict = if job.uncertainties > 1 {
             Verdict::Unclear("the answer was lost a second time")
@@ -51,20 +53,37 @@ impl Worker {
             self.ask(job, &configured, run).await?
         };
         let unknown = |why: &str| {
-            let reason = format!("{}; {why}", job.reason.as_deref().unwrap_or("the answer was lost"));
-            match Found::of(job, &configured).map_or(IfUnknown::Hold, |found| found.if_unknown(&configured)) {
-                IfUnknown::Resend if job.uncertainties <= RESENDS_MAX => Settle::Due { at: now, reason },
+            let reason = format!(
+                "{}; {why}",
+                job.reason.as_deref().unwrap_or("the answer was lost")
+            );
+            match Found::of(job, &configured)
+                .map_or(IfUnknown::Hold, |found| found.if_unknown(&configured))
+            {
+                IfUnknown::Resend if job.uncertainties <= RESENDS_MAX => {
+                    Settle::Due { at: now, reason }
+                }
                 IfUnknown::Resend | IfUnknown::Hold => Settle::Held(reason),
             }
         };
         let settle = match verdict {
             Verdict::Sent(uuid) => Settle::Sent { uuid: Some(uuid) },
-            Verdict::NotThere => Settle::Due { at: now, reason: "Callbell's history does not have it".to_owned() },
+            Verdict::NotThere => Settle::Due {
+                at: now,
+                reason: "Callbell's history does not have it".to_owned(),
+            },
             Verdict::Unclear(why) => unknown(why),
-            Verdict::Later(_) if job.claimed_at.is_none_or(|at| now.duration_since(at) > ASK_FOR) => {
+            Verdict::Later(_)
+                if job
+                    .claimed_at
+                    .is_none_or(|at| now.duration_since(at) > ASK_FOR) =>
+            {
                 unknown("Callbell could not say")
             }
-            Verdict::Later(reason) => Settle::Wait { at: now + RECHECK, reason },
+            Verdict::Later(reason) => Settle::Wait {
+                at: now + RECHECK,
+                reason,
+            },
             Verdict::NotNow => return Ok(()),
         };
         let changed = self.store.settle(&job.id, job.version, &settle).await?;
@@ -72,7 +91,12 @@ impl Worker {
         Ok(())
     }
 
-    async fn ask(&self, job: &JobRow, configured: &Configured, run: &Run) -> Result<Verdict, StoreError> {
+    async fn ask(
+        &self,
+        job: &JobRow,
+        configured: &Configured,
+        run: &Run,
+    ) -> Result<Verdict, StoreError> {
         let (Some(digest), Some(claimed_at)) = (&job.request.text_digest, job.claimed_at) else {
             return Ok(Verdict::Unclear("its text is not known"));
         };
@@ -82,7 +106,11 @@ impl Worker {
         if !matches!(self.token(configured, run).await?, Taken::Token(_)) {
             return Ok(Verdict::NotNow);
         }
-        let contact = match self.callbell().contact_by_phone(&phone, channel.as_deref()).await {
+        let contact = match self
+            .callbell()
+            .contact_by_phone(&phone, channel.as_deref())
+            .await
+        {
             Ok(Some(contact)) => contact,
             // A message makes its contact, so a number that Callbell does not know got none.
             Ok(None) => return Ok(Verdict::NotThere),
@@ -99,8 +127,17 @@ impl Worker {
                 Err(error) => return Ok(self.no_answer(&error)),
             };
             let past = page.items.iter().any(|message| message.created_at < since);
-            for message in page.items.iter().filter(|message| is_ours(message, since, digest)) {
-                if self.store.message_job(&message.uuid).await?.is_none_or(|other| other == job.id) {
+            for message in page
+                .items
+                .iter()
+                .filter(|message| is_ours(message, since, digest))
+            {
+                if self
+                    .store
+                    .message_job(&message.uuid)
+                    .await?
+                    .is_none_or(|other| other == job.id)
+                {
                     matches.push(message.uuid.clone());
                 }
             }
@@ -118,20 +155,32 @@ impl Worker {
         job: &JobRow,
         configured: &Configured,
     ) -> Result<Option<(String, Option<String>)>, StoreError> {
-        let Ok(found) = Found::of(job, configured) else { return Ok(None) };
-        let Some(known) = self.known_of(job, configured).await? else { return Ok(None) };
+        let Ok(found) = Found::of(job, configured) else {
+            return Ok(None);
+        };
+        let Some(known) = self.known_of(job, configured).await? else {
+            return Ok(None);
+        };
         let route = Route::of(job, configured, &found, &known, self.store.clock().now());
         let Ok(to) = route.to else { return Ok(None) };
         if job.request.recipient.as_deref() != Some(PersonId::phone(&to.identity).digest()) {
             return Ok(None);
         }
-        let channel = job.request.channel.as_ref().and_then(|name| configured.automations.channels.get(name));
+        let channel = job
+            .request
+            .channel
+            .as_ref()
+            .and_then(|name| configured.automations.channels.get(name));
         Ok(Some((to.e164, channel.map(|channel| channel.uuid.clone()))))
     }
 
     fn no_answer(&self, error: &CallError) -> Verdict {
         if let CallError::Limited { retry_after } = error {
-            self.tokens.take_a_break(after_limit(self.store.clock().now(), *retry_after, &self.random));
+            self.tokens.take_a_break(after_limit(
+                self.store.clock().now(),
+                *retry_after,
+                &self.random,
+            ));
         }
         match error {
             CallError::Refused { .. } => Verdict::Unclear("Callbell does not show the history"),
@@ -143,7 +192,10 @@ impl Worker {
 fn is_ours(message: &HistoryMessage, since: Timestamp, digest: &str) -> bool {
     message.status == "sent"
         && message.created_at >= since
-        && message.text.as_deref().is_some_and(|text| text_digest(text) == digest)
+        && message
+            .text
+            .as_deref()
+            .is_some_and(|text| text_digest(text) == digest)
 }
 
 fn verdict(mut matches: Vec<String>) -> Verdict {

@@ -15,13 +15,23 @@ const SINCE: &str = "; waits since ";
 
 impl Waits {
     pub(super) fn since(since: Timestamp, what: &str) -> Waits {
-        Waits { what: what.to_owned(), since }
+        Waits {
+            what: what.to_owned(),
+            since,
+        }
     }
 
     /// Reads a reason back; `None` where it is about something else.
     pub(super) fn read(reason: Option<&str>, what: &str) -> Option<Waits> {
-        let since = reason?.strip_prefix(what)?.strip_prefix(SINCE)?.parse().ok()?;
-        Some(Waits { what: what.to_owned(), since })
+        let since = reason?
+            .strip_prefix(what)?
+            .strip_prefix(SINCE)?
+            .parse()
+            .ok()?;
+        Some(Waits {
+            what: what.to_owned(),
+            since,
+        })
     }
 }
 
@@ -40,9 +50,15 @@ mod tests {
         let since: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let waits = Waits::since(since, "there is no automation x");
         let reason = waits.to_string();
-        assert_eq!(Waits::read(Some(&reason), "there is no automation x"), Some(waits));
+        assert_eq!(
+            Waits::read(Some(&reason), "there is no automation x"),
+            Some(waits)
+        );
         assert_eq!(Waits::read(Some(&reason), "there is no automation y"), None);
-        assert_eq!(Waits::read(Some("not yet"), "there is no automation x"), None);
+        assert_eq!(
+            Waits::read(Some("not yet"), "there is no automation x"),
+            None
+        );
         assert_eq!(Waits::read(None, "x"), None);
     }
 }

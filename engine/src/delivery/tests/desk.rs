@@ -68,30 +68,59 @@ impl Script {
 
     /// Every message that exists at Callbell, oldest first.
     pub(super) fn sent(&self) -> Vec<Value> {
-        self.0.lock().unwrap().sent.iter().map(|(_, body)| body.clone()).collect()
+        self.0
+            .lock()
+            .unwrap()
+            .sent
+            .iter()
+            .map(|(_, body)| body.clone())
+            .collect()
     }
 
     /// When each of them was taken.
     pub(super) fn times(&self) -> Vec<Timestamp> {
-        self.0.lock().unwrap().sent.iter().map(|(at, _)| *at).collect()
+        self.0
+            .lock()
+            .unwrap()
+            .sent
+            .iter()
+            .map(|(at, _)| *at)
+            .collect()
     }
 
     /// How many sends were tried.
     pub(super) fn tries(&self) -> usize {
-        self.0.lock().unwrap().requests.iter().filter(|line| line.starts_with("POST")).count()
+        self.0
+            .lock()
+            .unwrap()
+            .requests
+            .iter()
+            .filter(|line| line.starts_with("POST"))
+            .count()
     }
 
     /// Puts a message into the history that somebody else wrote.
     pub(super) fn remember(&self, uuid: &str, text: &str, at: Timestamp) {
-        self.0.lock().unwrap().history.insert(0, line(uuid, text, at));
+        self.0
+            .lock()
+            .unwrap()
+            .history
+            .insert(0, line(uuid, text, at));
     }
 
     fn answer(&self, mut stream: TcpStream, clock: &Clock) {
-        let Some((first, body)) = request(&mut stream) else { return };
+        let Some((first, body)) = request(&mut stream) else {
+            return;
+        };
         let reply = self.decide(&first, &body, clock);
         if let Some((status, headers, body)) = reply {
-            let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
-            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+            let head = format!(
+                "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(body.as_bytes()));
         }
         let _ = stream.shutdown(Shutdown::Both);
     }
@@ -110,10 +139,16 @@ impl Script {
             return ok(json!({"teams": [{"uuid": "team-7", "name": "Vendas"}]}));
         }
         let reply = state.script.pop_front().unwrap_or(Reply::Accept);
-        if matches!(reply, Reply::Accept | Reply::AcceptAndDrop | Reply::AcceptThen(_)) {
+        if matches!(
+            reply,
+            Reply::Accept | Reply::AcceptAndDrop | Reply::AcceptThen(_)
+        ) {
             let body: Value = serde_json::from_str(body).unwrap();
             let uuid = format!("{:032x}", state.sent.len() + 1);
-            let text = body["content"]["text"].as_str().unwrap_or_default().to_owned();
+            let text = body["content"]["text"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             state.history.insert(0, line(&uuid, &text, clock.now()));
             state.sent.push((clock.now(), body));
             if matches!(reply, Reply::Accept) {
@@ -123,7 +158,9 @@ impl Script {
         match reply {
             Reply::AcceptThen(status) => Some((status, String::new(), String::new())),
             Reply::Refuse(status, body) => Some((status, String::new(), body.to_owned())),
-            Reply::Limit(seconds) => Some((429, format!("retry-after: {seconds}\r\n"), String::new())),
+            Reply::Limit(seconds) => {
+                Some((429, format!("retry-after: {seconds}\r\n"), String::new()))
+            }
             Reply::Accept | Reply::AcceptAndDrop | Reply::Drop => None,
         }
     }
@@ -140,7 +177,9 @@ fn request(stream: &mut TcpStream) -> Option<(String, String)> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| {
-                line.to_lowercase().strip_prefix("content-length: ").and_then(|n| n.parse().ok())
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")
+                    .and_then(|n| n.parse().ok())
             });
             if body.len() >= length.unwrap_or(0) {
                 return Some((head.lines().next()?.to_owned(), body.to_owned()));
@@ -193,7 +232,13 @@ impl Desk {
         let (store, clock) = testkit::store().await;
         let (callbell, base) = Script::start(clock.clone());
         let worker = worker(&store, &base);
-        Desk { store, clock, callbell, worker, base }
+        Desk {
+            store,
+            clock,
+            callbell,
+            worker,
+            base,
+        }
     }
 
     /// Another worker over the same rows.
@@ -207,13 +252,19 @@ impl Desk {
 
     pub(super) async fn push_raw(&self, file: &str) {
         crate::automations::parse(file).unwrap_or_else(|problems| panic!("{problems:?}"));
-        self.store.push_config(file, "[]", &Connections::default()).await.unwrap();
+        self.store
+            .push_config(file, "[]", &Connections::default())
+            .await
+            .unwrap();
         self.worker.forget_configuration().await;
     }
 
     pub(super) async fn open_window(&self, for_: SignedDuration) {
         let id = shared::store::PersonId::phone("+5511987654321");
-        self.store.set_window(&id, Some(self.clock.now() + for_)).await.unwrap();
+        self.store
+            .set_window(&id, Some(self.clock.now() + for_))
+            .await
+            .unwrap();
     }
 
     /// The door stores an event.
@@ -250,7 +301,11 @@ impl Desk {
         let mut jobs = Vec::new();
         let mut page = None;
         loop {
-            let (rows, next) = self.store.list_jobs(&JobFilter::default(), page).await.unwrap();
+            let (rows, next) = self
+                .store
+                .list_jobs(&JobFilter::default(), page)
+                .await
+                .unwrap();
             jobs.extend(rows);
             page = next;
             if page.is_none() {
@@ -282,7 +337,10 @@ impl Desk {
 
 fn worker(store: &Store, base: &str) -> Worker {
     // The clock of the rows stands still; that of the sockets does not.
-    let limits = Limits { connect: Duration::from_millis(500), request: Duration::from_millis(1500) };
+    let limits = Limits {
+        connect: Duration::from_millis(500),
+        request: Duration::from_millis(1500),
+    };
     let callbell = Callbell::with_limits(base, &Secret::new("token"), limits).unwrap();
     Worker::new(store.clone(), callbell, Random::new(|| 0.5))
 }

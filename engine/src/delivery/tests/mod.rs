@@ -20,7 +20,8 @@ fn minutes(count: i64) -> SignedDuration {
 #[tokio::test]
 async fn an_order_becomes_one_message() {
     let desk = Desk::with(THANKS).await;
-    desk.receive(order("order.created", "1001", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.created", "1001", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     assert_eq!(desk.state().await, (Status::Sent, String::new()));
     let sent = desk.callbell.sent();
@@ -33,7 +34,8 @@ async fn an_order_becomes_one_message() {
 /// A desk that received one order.
 async fn ordered(file: &str) -> Desk {
     let desk = Desk::with(file).await;
-    desk.receive(order("order.created", "1001", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.created", "1001", desk.clock.now(), json!({})))
+        .await;
     desk
 }
 
@@ -59,14 +61,28 @@ async fn redeliveries_and_repeated_nudges_send_nothing_twice() {
 async fn two_workers_at_once_send_one_message_each() {
     let desk = Desk::with(THANKS).await;
     for id in 0..10 {
-        desk.receive(order("order.created", &id.to_string(), desk.clock.now(), json!({}))).await;
+        desk.receive(order(
+            "order.created",
+            &id.to_string(),
+            desk.clock.now(),
+            json!({}),
+        ))
+        .await;
     }
     let rows = testkit::lane(testkit::Engine::shared(), &desk.store).await;
     let (one, other) = (desk.another_worker(), desk.another_worker());
-    tokio::join!(one.on_stream(rows.clone(), desk.deadline()), other.on_stream(rows, desk.deadline()));
+    tokio::join!(
+        one.on_stream(rows.clone(), desk.deadline()),
+        other.on_stream(rows, desk.deadline())
+    );
     desk.minute(minutes(2)).await;
     assert_eq!(desk.messages(), 10);
-    assert!(desk.jobs().await.iter().all(|job| job.status == Status::Sent));
+    assert!(
+        desk.jobs()
+            .await
+            .iter()
+            .all(|job| job.status == Status::Sent)
+    );
 }
 
 #[tokio::test]
@@ -81,7 +97,8 @@ async fn what_the_stream_lost_the_minute_finds() {
 #[tokio::test]
 async fn without_automations_an_event_waits_and_is_too_late_when_it_is() {
     let desk = Desk::empty().await;
-    desk.receive(order("order.created", "1", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.created", "1", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     desk.minute(minutes(2)).await;
     assert!(desk.jobs().await.is_empty());
@@ -91,7 +108,8 @@ async fn without_automations_an_event_waits_and_is_too_late_when_it_is() {
     assert_eq!(desk.state().await.0, Status::Sent);
 
     let desk = Desk::empty().await;
-    desk.receive(order("order.created", "1", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.created", "1", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     desk.clock.advance(SignedDuration::from_hours(25));
     desk.push(THANKS).await;
@@ -108,7 +126,11 @@ async fn surely_not_sent_is_tried_again() {
         assert_eq!(desk.state().await.0, Status::Due, "{reply:?}");
         desk.minute(minutes(2)).await;
         assert_eq!(desk.state().await.0, Status::Sent, "{reply:?}");
-        let spent = if matches!(reply, Reply::Limit(_)) { 1 } else { 2 };
+        let spent = if matches!(reply, Reply::Limit(_)) {
+            1
+        } else {
+            2
+        };
         assert_eq!(desk.job().await.attempts, spent, "{reply:?}");
         assert_eq!(desk.messages(), 1);
     }
@@ -117,43 +139,69 @@ async fn surely_not_sent_is_tried_again() {
 #[tokio::test]
 async fn an_outage_longer_than_give_up_after_ends_dead() {
     let desk = ordered(THANKS).await;
-    desk.callbell.next(std::iter::repeat_n(Reply::Refuse(503, ""), 50));
+    desk.callbell
+        .next(std::iter::repeat_n(Reply::Refuse(503, ""), 50));
     desk.stream().await;
     let start = desk.clock.now();
     let mut tries = Vec::new();
     while desk.job().await.status == Status::Due {
         // The sweep comes once a minute, half a minute after the job's time.
         let next = desk.job().await.next_at;
-        desk.minute(next.duration_since(desk.clock.now()) + SignedDuration::from_secs(30)).await;
+        desk.minute(next.duration_since(desk.clock.now()) + SignedDuration::from_secs(30))
+            .await;
         tries.push(next.duration_since(start).as_mins());
     }
-    assert_eq!(desk.state().await, state(Status::Dead, "too late: Callbell 503"));
-    assert_eq!(tries, [1, 6, 22, 82, 263, 623, 1344, 1440], "the last one on due + give_up_after");
+    assert_eq!(
+        desk.state().await,
+        state(Status::Dead, "too late: Callbell 503")
+    );
+    assert_eq!(
+        tries,
+        [1, 6, 22, 82, 263, 623, 1344, 1440],
+        "the last one on due + give_up_after"
+    );
     assert_eq!(desk.messages(), 0);
 }
 
 #[tokio::test]
 async fn refused_for_good_is_dead_with_callbells_words() {
     let desk = ordered(THANKS).await;
-    desk.callbell.next([Reply::Refuse(422, r#"{"error":{"template_uuid":["is rejected"]}}"#)]);
+    desk.callbell.next([Reply::Refuse(
+        422,
+        r#"{"error":{"template_uuid":["is rejected"]}}"#,
+    )]);
     desk.stream().await;
-    assert_eq!(desk.state().await, state(Status::Dead, "Callbell 422: template_uuid is rejected"));
+    assert_eq!(
+        desk.state().await,
+        state(Status::Dead, "Callbell 422: template_uuid is rejected")
+    );
     desk.minute(minutes(60)).await;
     assert_eq!(desk.callbell.tries(), 1);
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_looked_up_in_the_history() {
-    for reply in [Reply::AcceptAndDrop, Reply::AcceptThen(502), Reply::AcceptThen(200)] {
+    for reply in [
+        Reply::AcceptAndDrop,
+        Reply::AcceptThen(502),
+        Reply::AcceptThen(200),
+    ] {
         let desk = ordered(THANKS).await;
         desk.callbell.next([reply.clone()]);
         desk.stream().await;
         assert_eq!(desk.state().await.0, Status::Uncertain, "{reply:?}");
         desk.minute(minutes(2)).await;
-        assert_eq!(desk.state().await.0, Status::Uncertain, "not before three minutes");
+        assert_eq!(
+            desk.state().await.0,
+            Status::Uncertain,
+            "not before three minutes"
+        );
         desk.minute(minutes(1)).await;
         assert_eq!(desk.state().await.0, Status::Sent, "{reply:?}");
-        assert_eq!(desk.job().await.message_uuid.as_deref(), Some(format!("{:032x}", 1).as_str()));
+        assert_eq!(
+            desk.job().await.message_uuid.as_deref(),
+            Some(format!("{:032x}", 1).as_str())
+        );
         assert_eq!(desk.messages(), 1);
     }
 }
@@ -172,7 +220,10 @@ async fn a_request_that_never_arrived_is_sent_once_more() {
 #[tokio::test]
 async fn what_cannot_be_told_follows_if_unknown() {
     let resend = format!("{THANKS}if_unknown = \"resend\"\n");
-    for (file, status, tries) in [(THANKS, Status::Held, 2), (resend.as_str(), Status::Sent, 3)] {
+    for (file, status, tries) in [
+        (THANKS, Status::Held, 2),
+        (resend.as_str(), Status::Sent, 3),
+    ] {
         let desk = ordered(file).await;
         // Lost, then lost again after the history did not have it.
         desk.callbell.next([Reply::Drop, Reply::Drop]);
@@ -180,7 +231,10 @@ async fn what_cannot_be_told_follows_if_unknown() {
         for _ in 0..10 {
             desk.minute(minutes(1)).await;
         }
-        assert_eq!((desk.state().await.0, desk.callbell.tries()), (status, tries));
+        assert_eq!(
+            (desk.state().await.0, desk.callbell.tries()),
+            (status, tries)
+        );
     }
 }
 
@@ -189,16 +243,28 @@ async fn several_messages_alike_are_no_proof() {
     let desk = ordered(THANKS).await;
     desk.callbell.next([Reply::AcceptAndDrop]);
     desk.stream().await;
-    desk.callbell.remember("other", "Obrigado,  Maria! Pedido #1001.", desk.clock.now());
+    desk.callbell
+        .remember("other", "Obrigado,  Maria! Pedido #1001.", desk.clock.now());
     desk.minute(minutes(3)).await;
-    assert_eq!(desk.state().await, state(Status::Held, "Callbell's answer was lost; the history has several like it"));
+    assert_eq!(
+        desk.state().await,
+        state(
+            Status::Held,
+            "Callbell's answer was lost; the history has several like it"
+        )
+    );
 }
 
 #[tokio::test]
 async fn a_crash_after_the_claim_is_reconciled() {
     let desk = ordered(THANKS).await;
     // Planned by a worker without time to send, then claimed by one that is never heard of again.
-    desk.worker.on_stream(testkit::lane(testkit::Engine::shared(), &desk.store).await, desk.deadline()).await;
+    desk.worker
+        .on_stream(
+            testkit::lane(testkit::Engine::shared(), &desk.store).await,
+            desk.deadline(),
+        )
+        .await;
     let desk = ordered(THANKS).await;
     let rows = testkit::lane(testkit::Engine::shared(), &desk.store).await;
     desk.callbell.next([Reply::Refuse(503, "")]);
@@ -206,13 +272,26 @@ async fn a_crash_after_the_claim_is_reconciled() {
     desk.clock.advance(minutes(2));
     let job = desk.job().await;
     let request = ClaimRequest::default();
-    desk.store.claim(&job.id, job.version, &Owner::new().unwrap(), LEASE_MS, &request).await.unwrap();
+    desk.store
+        .claim(
+            &job.id,
+            job.version,
+            &Owner::new().unwrap(),
+            LEASE_MS,
+            &request,
+        )
+        .await
+        .unwrap();
     desk.minute(minutes(1)).await;
     assert_eq!(desk.state().await.0, Status::Running, "the lease holds");
     desk.minute(minutes(1)).await;
     assert_eq!(desk.state().await.0, Status::Uncertain);
     desk.minute(minutes(2)).await;
-    assert_eq!(desk.state().await.0, Status::Held, "the claim left no text to look for");
+    assert_eq!(
+        desk.state().await.0,
+        Status::Held,
+        "the claim left no text to look for"
+    );
     assert_eq!(desk.messages(), 0);
 }
 
@@ -231,9 +310,18 @@ async fn out_of_credit_holds_templates_alone_and_one_job_probes() {
     )
     .await;
     for id in 0..3 {
-        desk.receive(order("order.paid", &id.to_string(), desk.clock.now(), json!({}))).await;
+        desk.receive(order(
+            "order.paid",
+            &id.to_string(),
+            desk.clock.now(),
+            json!({}),
+        ))
+        .await;
     }
-    let broke = Reply::Refuse(402, r#"{"error":"x","code":"whatsapp_wallet_depleted_credit"}"#);
+    let broke = Reply::Refuse(
+        402,
+        r#"{"error":"x","code":"whatsapp_wallet_depleted_credit"}"#,
+    );
     desk.callbell.next(std::iter::repeat_n(broke, 30));
     let rows = testkit::lane(testkit::Engine::shared(), &desk.store).await;
     for row in rows {
@@ -249,7 +337,14 @@ async fn out_of_credit_holds_templates_alone_and_one_job_probes() {
     }
     desk.minute(minutes(60)).await;
     desk.minute(minutes(6)).await;
-    assert!(desk.jobs().await.iter().all(|job| job.status == Status::Sent), "{:?}", desk.jobs().await);
+    assert!(
+        desk.jobs()
+            .await
+            .iter()
+            .all(|job| job.status == Status::Sent),
+        "{:?}",
+        desk.jobs().await
+    );
     assert_eq!(desk.messages(), 3);
     assert!(desk.store.held("shop").await.unwrap().is_none());
 }
@@ -257,12 +352,19 @@ async fn out_of_credit_holds_templates_alone_and_one_job_probes() {
 #[tokio::test]
 async fn a_refused_token_holds_everything() {
     let desk = ordered(THANKS).await;
-    desk.callbell.next([Reply::Refuse(401, r#"{"error":"not authorized"}"#)]);
+    desk.callbell
+        .next([Reply::Refuse(401, r#"{"error":"not authorized"}"#)]);
     desk.stream().await;
-    assert_eq!(desk.state().await, state(Status::Due, "Callbell refused the token"));
+    assert_eq!(
+        desk.state().await,
+        state(Status::Due, "Callbell refused the token")
+    );
     assert_eq!(desk.job().await.attempts, 0);
     desk.minute(minutes(6)).await;
-    assert_eq!(desk.state().await, state(Status::Due, "channel shop is held: token_refused"));
+    assert_eq!(
+        desk.state().await,
+        state(Status::Due, "channel shop is held: token_refused")
+    );
     desk.minute(minutes(6)).await;
     assert_eq!(desk.state().await.0, Status::Sent);
 }
@@ -287,7 +389,10 @@ async fn a_paused_file_waits_too() {
     let desk = ordered(THANKS).await;
     desk.push_raw(&format!("[defaults]\npaused = true\n[channel.shop]\nuuid = \"{}\"\n[message.thanks]\ntext = \"a {{{{ order.number }}}}\"\n{THANKS}", "3".repeat(32))).await;
     desk.stream().await;
-    assert_eq!(desk.state().await, state(Status::Due, "paused in the automations file"));
+    assert_eq!(
+        desk.state().await,
+        state(Status::Due, "paused in the automations file")
+    );
     desk.push(THANKS).await;
     desk.minute(minutes(3)).await;
     assert_eq!(desk.state().await.0, Status::Sent);
@@ -303,15 +408,29 @@ async fn a_cancelled_order_ends_what_waits_but_not_its_own_message() {
     let desk = ordered(file).await;
     desk.stream().await;
     let change = json!({"subject": {"state": "cancelled"}});
-    desk.receive(order("order.cancelled", "1001", desk.clock.now(), change)).await;
+    desk.receive(order("order.cancelled", "1001", desk.clock.now(), change))
+        .await;
     desk.stream().await;
     desk.minute(minutes(61)).await;
-    let jobs: Vec<_> = desk.jobs().await.into_iter().map(|job| (job.event, job.status, job.reason)).collect();
+    let jobs: Vec<_> = desk
+        .jobs()
+        .await
+        .into_iter()
+        .map(|job| (job.event, job.status, job.reason))
+        .collect();
     assert_eq!(
         jobs,
         [
-            ("shopify/order/1001/cancelled".to_owned(), Status::Sent, None),
-            ("shopify/order/1001/created".to_owned(), Status::Cancelled, Some("the order was cancelled".to_owned())),
+            (
+                "shopify/order/1001/cancelled".to_owned(),
+                Status::Sent,
+                None
+            ),
+            (
+                "shopify/order/1001/created".to_owned(),
+                Status::Cancelled,
+                Some("the order was cancelled".to_owned())
+            ),
         ]
     );
 }
@@ -325,19 +444,30 @@ steps = [{ message = "cart", at = "+1h" }]
 #[tokio::test]
 async fn a_checkout_moves_with_its_last_change() {
     let desk = Desk::with(CART).await;
-    desk.receive(checkout("t1", desk.clock.now(), json!({}))).await;
+    desk.receive(checkout("t1", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     desk.clock.advance(minutes(30));
-    desk.receive(checkout("t1", desk.clock.now(), json!({"checkout": {"total": "120"}}))).await;
+    desk.receive(checkout(
+        "t1",
+        desk.clock.now(),
+        json!({"checkout": {"total": "120"}}),
+    ))
+    .await;
     desk.stream().await;
     desk.minute(minutes(35)).await;
-    assert_eq!(desk.state().await, state(Status::Due, "not yet"), "one job, moved");
+    assert_eq!(
+        desk.state().await,
+        state(Status::Due, "not yet"),
+        "one job, moved"
+    );
     desk.minute(minutes(26)).await;
     assert_eq!(desk.state().await.0, Status::Sent);
     let text = desk.callbell.sent()[0]["content"]["text"].clone();
     assert!(text.as_str().unwrap().contains("120,00"), "{text}");
     // Changed after its message: nothing new.
-    desk.receive(checkout("t1", desk.clock.now(), json!({}))).await;
+    desk.receive(checkout("t1", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     desk.minute(minutes(90)).await;
     assert_eq!((desk.jobs().await.len(), desk.messages()), (1, 1));
@@ -346,13 +476,18 @@ async fn a_checkout_moves_with_its_last_change() {
 #[tokio::test]
 async fn a_checkout_that_became_an_order_is_left_alone() {
     let desk = Desk::with(CART).await;
-    desk.receive(checkout("t1", desk.clock.now(), json!({}))).await;
+    desk.receive(checkout("t1", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     let ends = json!({"subject": {"ends": [{"kind": "checkout", "id": "t1"}]}});
-    desk.receive(order("order.created", "9", desk.clock.now(), ends)).await;
+    desk.receive(order("order.created", "9", desk.clock.now(), ends))
+        .await;
     desk.stream().await;
     desk.minute(minutes(61)).await;
-    assert_eq!(desk.state().await, state(Status::Cancelled, "the checkout became an order"));
+    assert_eq!(
+        desk.state().await,
+        state(Status::Cancelled, "the checkout became an order")
+    );
 }
 
 #[tokio::test]
@@ -372,15 +507,18 @@ async fn marketing_waits_for_its_hours_and_needs_consent() {
     let desk = Desk::with(file).await;
     desk.clock.advance(SignedDuration::from_hours(4));
     let yes = json!({"customer": {"accepts_marketing": true}});
-    desk.receive(order("order.created", "1", desk.clock.now(), yes)).await;
+    desk.receive(order("order.created", "1", desk.clock.now(), yes))
+        .await;
     desk.stream().await;
     assert_eq!(desk.state().await, state(Status::Due, "not yet"));
     assert_eq!(desk.job().await.next_at.to_string(), "2026-03-10T12:00:00Z");
-    desk.minute(SignedDuration::from_hours(20) + minutes(1)).await;
+    desk.minute(SignedDuration::from_hours(20) + minutes(1))
+        .await;
     assert_eq!(desk.state().await.0, Status::Sent);
 
     let desk = Desk::with(file).await;
-    desk.receive(order("order.created", "1", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.created", "1", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     assert_eq!(desk.state().await, state(Status::Skipped, "no consent"));
 }
@@ -403,7 +541,11 @@ async fn a_late_job_outside_its_hours_goes_to_the_next_opening() {
     assert_eq!(desk.job().await.next_at.to_string(), "2026-03-10T12:00:00Z");
     // Thirty hours after its first time, but lateness counts from the opening.
     desk.minute(SignedDuration::from_hours(26)).await;
-    assert_eq!(desk.state().await.0, Status::Due, "closed again: a further day");
+    assert_eq!(
+        desk.state().await.0,
+        Status::Due,
+        "closed again: a further day"
+    );
     desk.minute(SignedDuration::from_hours(18)).await;
     assert_eq!(desk.state().await.0, Status::Sent);
 }
@@ -421,45 +563,87 @@ async fn a_stop_ends_the_remaining_steps() {
         desk.stream().await;
         desk.clock.advance(minutes(10));
         let id = if other_order { "1002" } else { "1001" };
-        desk.receive(order("order.paid", id, desk.clock.now(), json!({"subject": {"facts": ["paid"]}}))).await;
+        desk.receive(order(
+            "order.paid",
+            id,
+            desk.clock.now(),
+            json!({"subject": {"facts": ["paid"]}}),
+        ))
+        .await;
         desk.stream().await;
         desk.minute(minutes(30)).await;
         let (status, reason) = desk.state().await;
         assert_eq!(status, Status::Cancelled);
-        assert!(reason.starts_with("order.paid 2026-03-09 12:10"), "{reason}");
+        assert!(
+            reason.starts_with("order.paid 2026-03-09 12:10"),
+            "{reason}"
+        );
     }
     let desk = Desk::with(file).await;
-    desk.receive(order("order.paid", "1000", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.paid", "1000", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     desk.clock.advance(minutes(1));
-    desk.receive(order("order.created", "1001", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.created", "1001", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     desk.minute(minutes(31)).await;
-    assert_eq!(desk.state().await.0, Status::Sent, "what happened before the event stops nothing");
+    assert_eq!(
+        desk.state().await.0,
+        Status::Sent,
+        "what happened before the event stops nothing"
+    );
 }
 
 #[tokio::test]
 async fn once_a_customer_every_week() {
     let desk = Desk::with(&format!("{THANKS}once = \"customer every 7d\"\n")).await;
     for day in 0..9 {
-        desk.receive(order("order.created", &day.to_string(), desk.clock.now(), json!({}))).await;
+        desk.receive(order(
+            "order.created",
+            &day.to_string(),
+            desk.clock.now(),
+            json!({}),
+        ))
+        .await;
         desk.stream().await;
         desk.clock.advance(SignedDuration::from_hours(24));
     }
-    let sent: Vec<_> = desk.jobs().await.into_iter().filter(|job| job.status == Status::Sent).map(|job| job.event).collect();
+    let sent: Vec<_> = desk
+        .jobs()
+        .await
+        .into_iter()
+        .filter(|job| job.status == Status::Sent)
+        .map(|job| job.event)
+        .collect();
     assert_eq!(sent, ["shopify/order/0/created", "shopify/order/7/created"]);
-    let skipped = desk.jobs().await.into_iter().find(|job| job.status == Status::Skipped).unwrap();
-    assert_eq!(skipped.reason.as_deref(), Some("once: sent for shopify/order/0/created on 2026-03-09 12:00 UTC"));
+    let skipped = desk
+        .jobs()
+        .await
+        .into_iter()
+        .find(|job| job.status == Status::Skipped)
+        .unwrap();
+    assert_eq!(
+        skipped.reason.as_deref(),
+        Some("once: sent for shopify/order/0/created on 2026-03-09 12:00 UTC")
+    );
 }
 
 #[tokio::test]
 async fn a_skipped_job_takes_no_mark() {
     let file = format!("{THANKS}once = \"customer\"\n");
     let desk = Desk::with(&file).await;
-    desk.receive(order("order.created", "1", desk.clock.now(), json!({"order": {"test": true}, "event": {"test": true}}))).await;
+    desk.receive(order(
+        "order.created",
+        "1",
+        desk.clock.now(),
+        json!({"order": {"test": true}, "event": {"test": true}}),
+    ))
+    .await;
     desk.stream().await;
     assert_eq!(desk.state().await, state(Status::Skipped, "test order"));
-    desk.receive(order("order.created", "2", desk.clock.now(), json!({}))).await;
+    desk.receive(order("order.created", "2", desk.clock.now(), json!({})))
+        .await;
     desk.stream().await;
     assert_eq!(desk.messages(), 1);
 }
@@ -469,7 +653,13 @@ async fn a_backlog_leaves_at_the_rate() {
     let desk = Desk::with(THANKS).await;
     desk.store.pause().await.unwrap();
     for id in 0..60 {
-        desk.receive(order("order.created", &id.to_string(), desk.clock.now(), json!({}))).await;
+        desk.receive(order(
+            "order.created",
+            &id.to_string(),
+            desk.clock.now(),
+            json!({}),
+        ))
+        .await;
     }
     desk.stream().await;
     desk.store.resume().await.unwrap();
@@ -487,7 +677,9 @@ async fn a_backlog_leaves_at_the_rate() {
 async fn nothing_is_begun_without_time_for_it() {
     let desk = ordered(THANKS).await;
     let rows = testkit::lane(testkit::Engine::shared(), &desk.store).await;
-    desk.worker.on_stream(rows, desk.clock.now() + SignedDuration::from_secs(10)).await;
+    desk.worker
+        .on_stream(rows, desk.clock.now() + SignedDuration::from_secs(10))
+        .await;
     assert!(desk.jobs().await.is_empty());
     assert_eq!(desk.callbell.tries(), 0);
 }
@@ -505,7 +697,10 @@ async fn an_unknown_automation_is_waited_for_and_then_removed() {
     desk.minute(minutes(11)).await;
     let (status, reason) = desk.state().await;
     assert_eq!(status, Status::Due);
-    assert!(reason.starts_with("there is no automation thanks; waits since "), "{reason}");
+    assert!(
+        reason.starts_with("there is no automation thanks; waits since "),
+        "{reason}"
+    );
     desk.push(later).await;
     desk.minute(minutes(6)).await;
     assert_eq!(desk.state().await.0, Status::Sent, "it came back");
@@ -516,19 +711,27 @@ async fn an_unknown_automation_is_waited_for_and_then_removed() {
     for _ in 0..20 {
         desk.minute(minutes(6)).await;
     }
-    assert_eq!(desk.state().await, state(Status::Skipped, "removed: there is no automation thanks"));
+    assert_eq!(
+        desk.state().await,
+        state(Status::Skipped, "removed: there is no automation thanks")
+    );
 }
 
 #[tokio::test]
 async fn a_disabled_automation_waits() {
     let later = |more: &str| {
-        format!("[automation.thanks]\non = \"order.created\"\nsteps = [{{ message = \"thanks\", at = \"+10m\" }}]\n{more}")
+        format!(
+            "[automation.thanks]\non = \"order.created\"\nsteps = [{{ message = \"thanks\", at = \"+10m\" }}]\n{more}"
+        )
     };
     let desk = ordered(&later("")).await;
     desk.stream().await;
     desk.push(&later("enabled = false")).await;
     desk.minute(minutes(11)).await;
-    assert_eq!(desk.state().await, state(Status::Due, "its automation is not enabled"));
+    assert_eq!(
+        desk.state().await,
+        state(Status::Due, "its automation is not enabled")
+    );
     desk.push(&later("")).await;
     desk.minute(minutes(6)).await;
     assert_eq!(desk.state().await.0, Status::Sent);
@@ -537,16 +740,39 @@ async fn a_disabled_automation_waits() {
 #[tokio::test]
 async fn who_may_not_or_cannot_be_reached_is_skipped_with_the_reason() {
     let rows: [(&str, Value, &str); 4] = [
-        ("", json!({"customer": {"phones": [{"path": "phone", "number": "123"}]}}), "no usable phone: phone "),
-        ("when = \"order.total > 500\"", json!({}), "when is false (order.total is 129.9)"),
-        ("to = \"+39 06 1234567\"", json!({}), "24-hour window closed and no template"),
-        ("to = \"{{ order.note | default('x') }}\"", json!({}), "no usable phone: to has letters"),
+        (
+            "",
+            json!({"customer": {"phones": [{"path": "phone", "number": "123"}]}}),
+            "no usable phone: phone ",
+        ),
+        (
+            "when = \"order.total > 500\"",
+            json!({}),
+            "when is false (order.total is 129.9)",
+        ),
+        (
+            "to = \"+39 06 1234567\"",
+            json!({}),
+            "24-hour window closed and no template",
+        ),
+        (
+            "to = \"{{ order.note | default('x') }}\"",
+            json!({}),
+            "no usable phone: to has letters",
+        ),
     ];
     for (step, change, expected) in rows {
-        let step = if step.is_empty() { String::new() } else { format!(", {step}") };
-        let file = format!("[automation.a]\non = \"order.created\"\nsteps = [{{ message = \"thanks\"{step} }}]\n");
+        let step = if step.is_empty() {
+            String::new()
+        } else {
+            format!(", {step}")
+        };
+        let file = format!(
+            "[automation.a]\non = \"order.created\"\nsteps = [{{ message = \"thanks\"{step} }}]\n"
+        );
         let desk = Desk::with(&file).await;
-        desk.receive(order("order.created", "1", desk.clock.now(), change)).await;
+        desk.receive(order("order.created", "1", desk.clock.now(), change))
+            .await;
         desk.stream().await;
         let (status, reason) = desk.state().await;
         assert_eq!(status, Status::Skipped, "{step}: {reason}");
@@ -557,20 +783,32 @@ async fn who_may_not_or_cannot_be_reached_is_skipped_with_the_reason() {
 #[tokio::test]
 async fn only_to_lets_test_orders_through_to_its_own() {
     let head = |list: &str| {
-        format!("[defaults]\ncountry = \"BR\"\nonly_to = [{list}]\n[channel.shop]\nuuid = \"{}\"\n[message.thanks]\ntext = \"a {{{{ order.number }}}}\"\n{THANKS}", "3".repeat(32))
+        format!(
+            "[defaults]\ncountry = \"BR\"\nonly_to = [{list}]\n[channel.shop]\nuuid = \"{}\"\n[message.thanks]\ntext = \"a {{{{ order.number }}}}\"\n{THANKS}",
+            "3".repeat(32)
+        )
     };
     let test = json!({"event": {"test": true}, "order": {"test": true}});
     for (list, change, expected) in [
         // The same person, without the ninth digit.
         ("\"+551187654321\"", test.clone(), state(Status::Sent, "")),
         ("\"+5511987654321\"", json!({}), state(Status::Sent, "")),
-        ("\"+5511912345678\"", test, state(Status::Skipped, "test order")),
-        ("\"+5511912345678\"", json!({}), state(Status::Skipped, "not in only_to")),
+        (
+            "\"+5511912345678\"",
+            test,
+            state(Status::Skipped, "test order"),
+        ),
+        (
+            "\"+5511912345678\"",
+            json!({}),
+            state(Status::Skipped, "not in only_to"),
+        ),
     ] {
         let desk = Desk::empty().await;
         desk.push_raw(&head(list)).await;
         desk.open_window(SignedDuration::from_hours(1)).await;
-        desk.receive(order("order.created", "1", desk.clock.now(), change)).await;
+        desk.receive(order("order.created", "1", desk.clock.now(), change))
+            .await;
         desk.stream().await;
         assert_eq!(desk.state().await, expected, "{list}");
     }
@@ -579,7 +817,9 @@ async fn only_to_lets_test_orders_through_to_its_own() {
 #[tokio::test]
 async fn teams_are_sent_by_number() {
     let file = |team: &str| {
-        format!("[message.hi]\ntext = \"a {{{{ order.number }}}}\"\nteam = \"{team}\"\nassign = \"ana@example.com\"\n[automation.a]\non = \"order.created\"\nmessage = \"hi\"\n")
+        format!(
+            "[message.hi]\ntext = \"a {{{{ order.number }}}}\"\nteam = \"{team}\"\nassign = \"ana@example.com\"\n[automation.a]\non = \"order.created\"\nmessage = \"hi\"\n"
+        )
     };
     let desk = ordered(&file("Vendas")).await;
     desk.stream().await;
@@ -587,14 +827,23 @@ async fn teams_are_sent_by_number() {
     assert_eq!(desk.callbell.sent()[0]["assigned_user"], "ana@example.com");
     let desk = ordered(&file("Compras")).await;
     desk.stream().await;
-    assert_eq!(desk.state().await, state(Status::Dead, "Callbell has no team called Compras"));
+    assert_eq!(
+        desk.state().await,
+        state(Status::Dead, "Callbell has no team called Compras")
+    );
 }
 
 #[tokio::test]
 async fn a_request_to_erase_a_customer_erases_their_rows() {
     let desk = ordered(THANKS).await;
-    desk.receive(order("order.created", "2", desk.clock.now(), json!({"customer": {"id": "c2", "email": "x@example.com",
-        "phones": [{"path": "phone", "number": "+5511912345678"}]}}))).await;
+    desk.receive(order(
+        "order.created",
+        "2",
+        desk.clock.now(),
+        json!({"customer": {"id": "c2", "email": "x@example.com",
+        "phones": [{"path": "phone", "number": "+5511912345678"}]}}),
+    ))
+    .await;
     desk.stream().await;
     assert_eq!(desk.jobs().await.len(), 2);
     let now = desk.clock.now();
@@ -609,8 +858,28 @@ async fn a_request_to_erase_a_customer_erases_their_rows() {
     desk.stream().await;
     let left: Vec<_> = desk.jobs().await.into_iter().map(|job| job.event).collect();
     assert_eq!(left, ["shopify/order/2/created"]);
-    assert!(desk.store.event("shopify/order/1001/created").await.unwrap().is_none());
-    assert!(desk.store.entity("shopify/order/1001").await.unwrap().is_none());
-    let request = desk.store.event("shopify/privacy/77/redact_customer").await.unwrap().unwrap();
-    assert_eq!(request.lines[0].why, "request 77: every row of the customer is erased");
+    assert!(
+        desk.store
+            .event("shopify/order/1001/created")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        desk.store
+            .entity("shopify/order/1001")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let request = desk
+        .store
+        .event("shopify/privacy/77/redact_customer")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        request.lines[0].why,
+        "request 77: every row of the customer is erased"
+    );
 }

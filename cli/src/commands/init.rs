@@ -1,0 +1,264 @@
+//! `callbell init`: the user's own files. Nothing that is there is overwritten.
+
+use std::path::Path;
+
+use engine::automations::scaffold::{Answers, SHOP_TEMPLATES, scaffold};
+use shared::clock::Clock;
+use shared::sources;
+
+use super::Outcome;
+use crate::args::InitArgs;
+use crate::ask;
+use crate::error::CliError;
+use crate::output::say;
+use crate::project::{AUTOMATIONS, Files, TEMPLATES};
+
+/// Country, language and zone that go together, as defaults of the questions.
+const PLACES: &[(&str, &str, &str)] = &[
+    ("AR", "es-AR", "America/Argentina/Buenos_Aires"),
+    ("BR", "pt-BR", "America/Sao_Paulo"),
+    ("CL", "es-CL", "America/Santiago"),
+    ("CO", "es-CO", "America/Bogota"),
+    ("DE", "de", "Europe/Berlin"),
+    ("ES", "es", "Europe/Madrid"),
+    ("FR", "fr", "Europe/Paris"),
+    ("GB", "en-GB", "Europe/London"),
+    ("IT", "it", "Europe/Rome"),
+    ("MX", "es-MX", "America/Mexico_City"),
+    ("NL", "nl", "Europe/Amsterdam"),
+    ("PE", "es-PE", "America/Lima"),
+    ("PT", "pt-PT", "Europe/Lisbon"),
+    ("US", "en", "America/New_York"),
+];
+
+/// Asks what the flags leave open, and writes the files.
+///
+/// # Errors
+/// An answer is missing or wrong, or a file cannot be written.
+pub fn run(args: &InitArgs) -> Outcome {
+    if args.example != "shop" {
+        return Err(CliError::new(format!(
+            "there is no example \"{}\"; there is: shop",
+            args.example
+        )));
+    }
+    let answers = answers(args)?;
+    let text = scaffold(&answers);
+    let files = Files {
+        path: args.dir.join(AUTOMATIONS),
+        text: text.clone(),
+        templates: Some(SHOP_TEMPLATES.to_owned()),
+    };
+    let report = files.check(Clock::system().now());
+    if report.errors() > 0 {
+        super::check::print(AUTOMATIONS, &report);
+        return Err(CliError::new(
+            "these answers do not make a file that can be used",
+        ));
+    }
+    std::fs::create_dir_all(&args.dir)?;
+    let written = [
+        write(&args.dir.join(AUTOMATIONS), &text)?,
+        write(&args.dir.join(TEMPLATES), SHOP_TEMPLATES)?,
+        write(&args.dir.join("secrets.toml"), &secrets())?,
+        write(&args.dir.join("samconfig.toml"), SAMCONFIG)?,
+    ];
+    match &answers.only_to {
+        Some(_) if written.contains(&true) => {
+            say("until you delete the line only_to, messages reach your own number alone");
+        }
+        Some(_) => {}
+        None => say("only_to is empty: write your own number into it, else nobody gets a message"),
+    }
+    say("Next: callbell check, then callbell try order.paid");
+    Ok(0)
+}
+
+fn answers(args: &InitArgs) -> Result<Answers, CliError> {
+    let asked = ask::is_terminal();
+    let answer = |flag: &Option<String>,
+                  name: &str,
+                  question: &str,
+                  default: &str,
+                  check: fn(&str) -> Result<(), String>| {
+        match flag {
+            Some(value) => {
+                check(value).map_err(|problem| CliError::new(format!("--{name}: {problem}")))?;
+                Ok(value.clone())
+            }
+            None if asked => ask::line(question, default, check),
+            None if !default.is_empty() || name == "phone" => Ok(default.to_owned()),
+            None => Err(CliError::new(format!("--{name} is missing")).hint(
+                "callbell init --country BR --phone +5511987654321, or answer in a terminal",
+            )),
+        }
+    };
+    let country = answer(
+        &args.country,
+        "country",
+        "Country (ISO code: BR, IT, ES …)",
+        "",
+        country,
+    )?;
+    let place = PLACES.iter().find(|(code, _, _)| *code == country);
+    let (locale, timezone) = place.map_or(("", ""), |(_, locale, zone)| (*locale, *zone));
+    let locale = answer(
+        &args.locale,
+        "locale",
+        "Language of the messages",
+        locale,
+        locale_tag,
+    )?;
+    let timezone = answer(&args.timezone, "timezone", "Time zone", timezone, zone)?;
+    let phone = answer(
+        &args.phone,
+        "phone",
+        "Your own WhatsApp number, to try it out (empty: later)",
+        "",
+        phone,
+    )?;
+    let only_to = engine::phone::read(&phone, Some(&country))
+        .ok()
+        .map(|phone| phone.e164);
+    if only_to.is_none() && !phone.is_empty() {
+        return Err(CliError::new("that is no phone number of this country")
+            .hint("write it with its country code: +5511987654321"));
+    }
+    Ok(Answers {
+        country,
+        locale,
+        timezone,
+        only_to,
+        channel: None,
+    })
+}
+
+fn country(text: &str) -> Result<(), String> {
+    let two = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    if two {
+        Ok(())
+    } else {
+        Err(format!("\"{text}\" is no country code: write BR, IT, ES …"))
+    }
+}
+
+fn locale_tag(text: &str) -> Result<(), String> {
+    let fits = !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("\"{text}\" is no language: write pt-BR, it, en …"))
+    }
+}
+
+fn zone(text: &str) -> Result<(), String> {
+    jiff::tz::TimeZone::get(text)
+        .map(|_| ())
+        .map_err(|_| format!("\"{text}\" is no time zone: write America/Sao_Paulo"))
+}
+
+fn phone(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.bytes().filter(u8::is_ascii_digit).count() >= 7 {
+        return Ok(());
+    }
+    Err("write it with its country code: +5511987654321".to_owned())
+}
+
+/// Writes a file that is not there; `false`: it is.
+fn write(path: &Path, text: &str) -> Result<bool, CliError> {
+    if path.exists() {
+        say(format!(
+            "{} is there already and stays as it is",
+            path.display()
+        ));
+        return Ok(false);
+    }
+    std::fs::write(path, text)
+        .map_err(|error| CliError::new(format!("{} cannot be written: {error}", path.display())))?;
+    say(format!("{} written", path.display()));
+    Ok(true)
+}
+
+/// Every secret, what it is for and where to find it, commented out.
+fn secrets() -> String {
+    let mut text = String::from(
+        "# Keep this file to yourself: it is not for the repository.\n\
+         # Each name has a value, or a list of values that are all accepted: name = [\"new\", \"old\"].\n\
+         # callbell secrets set NAME writes a line without showing the value.\n\n\
+         # What webhooks are signed with, by the last part of their path: /orders/shopify.\n[webhooks]\n",
+    );
+    for source in sources::ALL {
+        let kind = source.kind();
+        text.push_str(&format!("\n# {}\n# {kind} = \"\"\n", whereabouts(kind)));
+    }
+    text.push_str(
+        "\n# Tokens of the systems that are called.\n[apis]\n\n\
+         # Callbell: dashboard, Settings, API.\n# callbell = \"\"\n",
+    );
+    text
+}
+
+/// Where a provider shows the secret that it signs webhooks with.
+fn whereabouts(kind: &str) -> &'static str {
+    match kind {
+        "shopify" => {
+            "Shopify: of webhooks made in Admin, Settings, Notifications, Webhooks: the secret below their list;\n\
+             # of webhooks that an app made: the app's client secret."
+        }
+        "woocommerce" => {
+            "WooCommerce: Settings, Advanced, Webhooks, the field Secret of the webhook, the same in each of them."
+        }
+        _ => "The secret that its webhooks are signed with.",
+    }
+}
+
+const SAMCONFIG: &str =
+    "# What sam deploy takes unless told otherwise: one stack serves one Callbell account.
+version = 0.1
+
+[default.global.parameters]
+stack_name = \"callbell\"
+
+[default.deploy.parameters]
+capabilities = \"CAPABILITY_IAM\"
+confirm_changeset = true
+resolve_s3 = true
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::secrets;
+
+    #[test]
+    fn places_go_together_and_are_known() {
+        for (code, locale, timezone) in PLACES {
+            assert_eq!(
+                (country(code), locale_tag(locale), zone(timezone)),
+                (Ok(()), Ok(()), Ok(()))
+            );
+        }
+    }
+
+    #[test]
+    fn the_files_can_be_read_and_every_source_is_named() {
+        let text = secrets();
+        let files: secrets::Files = toml::from_str(&text).unwrap();
+        assert_eq!(files.webhooks.names().count(), 0);
+        let filled = text.replace("# shopify = \"\"", "shopify = \"x\"");
+        let files: secrets::Files = toml::from_str(&filled).unwrap();
+        assert_eq!(files.webhooks.names().collect::<Vec<_>>(), ["shopify"]);
+        for source in sources::ALL {
+            assert!(
+                text.contains(&format!("# {} = \"\"", source.kind())),
+                "{}",
+                source.kind()
+            );
+            assert_ne!(whereabouts(source.kind()), whereabouts("unknown"));
+        }
+        assert!(SAMCONFIG.parse::<toml::Table>().is_ok());
+    }
+}

@@ -1,0 +1,299 @@
+//! `callbell push`: checks the automations and puts them into use.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use shared::clock::Clock;
+use shared::store::{Changed, Digests, Ended, JobFilter, JobRow, NewJob, Status, Store};
+
+use super::Outcome;
+use crate::args::PushArgs;
+use crate::dev::life::all_jobs;
+use crate::error::CliError;
+use crate::local::Local;
+use crate::output::{count, say};
+use crate::project::{self, Files};
+use crate::{ask, output};
+
+/// Pushes, rolls back, renames or replans.
+///
+/// # Errors
+/// The file has errors, or the server does not answer.
+pub async fn run(args: &PushArgs) -> Outcome {
+    if let Some(to) = args.rollback {
+        return rollback(args, to).await;
+    }
+    let files = Files::read(&args.file)?;
+    let name = args.file.display().to_string();
+    let report = files.check(Clock::system().now());
+    let Some(automations) = &report.automations else {
+        super::check::print(&name, &report);
+        return Err(
+            CliError::new(format!("{name} is not pushed")).hint("callbell check shows the same")
+        );
+    };
+    if !report.diagnostics.is_empty() {
+        super::check::print(&name, &report);
+    }
+    let local = Local::of(&args.target).await?;
+    let before = local.store.config().await?;
+    let waiting = waiting(&local.store).await?;
+    let known: BTreeSet<&str> = automations.automations.keys().map(String::as_str).collect();
+    for (_, new) in &args.rename {
+        if !known.contains(new.as_str()) {
+            return Err(CliError::new(format!("{name} has no [automation.{new}]")));
+        }
+    }
+    let renamed = |job: &JobRow| args.rename.iter().any(|(old, _)| *old == job.automation);
+    let lost: Vec<&JobRow> = waiting
+        .iter()
+        .filter(|job| !known.contains(job.automation.as_str()) && !renamed(job))
+        .collect();
+    if !lost.is_empty() && !keep_going(args, &lost)? {
+        say("nothing was pushed");
+        return Ok(1);
+    }
+    let connections = project::connections(automations);
+    let version = match &before {
+        // What is in use already need not become another version.
+        Some(row) if row.file == files.text && row.templates == files.templates_json() => {
+            row.version
+        }
+        _ => {
+            local
+                .store
+                .push_config(&files.text, files.templates_json(), &connections)
+                .await?
+        }
+    };
+    for (old, new) in &args.rename {
+        let moved = rename(&local.store, &waiting, old, new, local.now()).await?;
+        say(format!(
+            "{old} is now {new}: {} kept",
+            count(moved, "waiting job")
+        ));
+    }
+    local.reload().await?;
+    let changes = before
+        .as_ref()
+        .map(|before| changes(&before.file, &files.text));
+    let was = before
+        .as_ref()
+        .map(|before| format!(" (was {})", before.version))
+        .unwrap_or_default();
+    say(format!(
+        "version {version}{was}: {}",
+        describe(changes.as_deref(), &waiting)
+    ));
+    if args.replan {
+        replan(&local.store, &waiting).await?;
+    }
+    Ok(0)
+}
+
+async fn rollback(args: &PushArgs, to: Option<u64>) -> Outcome {
+    let local = Local::of(&args.target).await?;
+    let before = local.store.config().await?;
+    let version = local.store.rollback_config(to).await?;
+    local.reload().await?;
+    let now = local.store.config().await?;
+    let waiting = waiting(&local.store).await?;
+    let (was, changes) = match (&before, &now) {
+        (Some(before), Some(now)) => (before.version, changes(&before.file, &now.file)),
+        _ => (version, Vec::new()),
+    };
+    say(format!(
+        "version {version} (was {was}): {}",
+        describe(Some(&changes), &waiting)
+    ));
+    if args.replan {
+        replan(&local.store, &waiting).await?;
+    }
+    Ok(0)
+}
+
+async fn waiting(store: &Store) -> Result<Vec<JobRow>, CliError> {
+    let filter = JobFilter {
+        status: Some(Status::Due),
+        ..JobFilter::default()
+    };
+    Ok(all_jobs(store, &filter).await?)
+}
+
+/// Shows the jobs whose automation is gone, and asks.
+fn keep_going(args: &PushArgs, lost: &[&JobRow]) -> Result<bool, CliError> {
+    say(format!(
+        "{} of automations that are no longer in the file:",
+        count(lost.len(), "waiting job")
+    ));
+    let names: BTreeSet<&str> = lost.iter().map(|job| job.automation.as_str()).collect();
+    for name in names {
+        let of: Vec<&&JobRow> = lost.iter().filter(|job| job.automation == name).collect();
+        let next = of.iter().map(|job| job.next_at).min();
+        let next = next
+            .map(|at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+            .unwrap_or_default();
+        say(format!(
+            "  {name}: {}, the next at {next}",
+            count(of.len(), "job")
+        ));
+    }
+    say("they wait for an hour and are then skipped as removed; --rename old=new keeps them");
+    Ok(args.yes || ask::confirm("push all the same?")?)
+}
+
+/// Jobs of an automation's old name, as jobs of its new name.
+async fn rename(
+    store: &Store,
+    waiting: &[JobRow],
+    old: &str,
+    new: &str,
+    now: Timestamp,
+) -> Result<usize, CliError> {
+    let mut moved = 0;
+    for job in waiting.iter().filter(|job| job.automation == old) {
+        let next = NewJob {
+            automation: new.to_owned(),
+            action: job.action.clone(),
+            event: job.event.clone(),
+            event_at: job.event_at,
+            due_at: job.due_at.max(now),
+            digests: Digests::new().and(&job.digests),
+            ended: None,
+        };
+        // The new one first: interrupted in between, pushing again ends the old one.
+        store.put_job(&next).await?;
+        let end = Ended::Cancelled(format!("renamed to {new}"));
+        if let Changed::Done(_) = store
+            .end(&job.id, job.version, &[Status::Due], &end)
+            .await?
+        {
+            moved += 1;
+        }
+    }
+    Ok(moved)
+}
+
+/// Lets every waiting job be looked at now: what finds itself early goes back to its time, as the
+/// automation has it today.
+async fn replan(store: &Store, waiting: &[JobRow]) -> Result<(), CliError> {
+    let now = store.clock().now();
+    let mut looked_at = 0;
+    for job in waiting.iter().filter(|job| job.next_at > now) {
+        let reason = job.reason.as_deref().unwrap_or("replanned");
+        if let Changed::Done(_) = store
+            .move_due(&job.id, job.version, now, None, reason)
+            .await?
+        {
+            looked_at += 1;
+        }
+    }
+    say(format!(
+        "{} take over their new times within a minute",
+        count(looked_at, "waiting job")
+    ));
+    Ok(())
+}
+
+/// Tables that differ: `message.cart-1 changed`.
+fn changes(before: &str, after: &str) -> Vec<(String, &'static str)> {
+    let tables = |text: &str| -> Vec<(String, toml::Value)> {
+        let file: toml::Table = text.parse().unwrap_or_default();
+        let mut tables = Vec::new();
+        for (kind, value) in file {
+            match value {
+                toml::Value::Table(named) if kind != "defaults" => {
+                    tables.extend(
+                        named
+                            .into_iter()
+                            .map(|(name, table)| (format!("{kind}.{name}"), table)),
+                    );
+                }
+                other => tables.push((kind, other)),
+            }
+        }
+        tables
+    };
+    let (before, after) = (tables(before), tables(after));
+    let of = |list: &[(String, toml::Value)], name: &str| {
+        list.iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value.clone())
+    };
+    let mut changes = Vec::new();
+    for (name, value) in &after {
+        match of(&before, name) {
+            None => changes.push((name.clone(), "new")),
+            Some(old) if old != *value => changes.push((name.clone(), "changed")),
+            Some(_) => {}
+        }
+    }
+    for (name, _) in &before {
+        if of(&after, name).is_none() {
+            changes.push((name.clone(), "removed"));
+        }
+    }
+    changes
+}
+
+/// `message.cart-1 changed; 12 waiting jobs use it`.
+fn describe(changes: Option<&[(String, &'static str)]>, waiting: &[JobRow]) -> String {
+    let Some(changes) = changes else {
+        return "the first".to_owned();
+    };
+    if changes.is_empty() {
+        return "nothing changed".to_owned();
+    }
+    let named: Vec<String> = changes
+        .iter()
+        .map(|(name, how)| format!("{name} {how}"))
+        .collect();
+    let uses = |job: &&JobRow| {
+        changes.iter().any(|(name, _)| {
+            job.action == *name
+                || name.strip_prefix("automation.") == Some(job.automation.as_str())
+                || name == "defaults"
+        })
+    };
+    let jobs = waiting.iter().filter(uses).count();
+    let it = if changes.len() == 1 { "it" } else { "them" };
+    match jobs {
+        0 => named.join(", "),
+        1 => format!("{}; 1 waiting job uses {it}", named.join(", ")),
+        jobs => format!(
+            "{}; {} use {it}",
+            named.join(", "),
+            output::count(jobs, "waiting job")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_by_table() {
+        let before =
+            "[defaults]\nlocale = \"en\"\n[message.a]\ntext = \"x\"\n[message.b]\ntext = \"x\"\n";
+        let after = "[defaults]\nlocale = \"en\"\n[message.a]\ntext = \"y\"\n[automation.c]\non = \"order.paid\"\n";
+        let found = changes(before, after);
+        let found: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(name, how)| (name.as_str(), *how))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("automation.c", "new"),
+                ("message.a", "changed"),
+                ("message.b", "removed")
+            ]
+        );
+        assert_eq!(
+            describe(Some(&changes(after, after)), &[]),
+            "nothing changed"
+        );
+        assert_eq!(describe(None, &[]), "the first");
+    }
+}

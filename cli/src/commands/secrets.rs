@@ -1,0 +1,241 @@
+//! `callbell secrets set|list`: the user's `secrets.toml`.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::Outcome;
+use crate::args::{SecretsAction, SecretsArgs};
+use crate::dev::secrets::Files;
+use crate::error::CliError;
+use crate::output::{self, Cell, count, say};
+
+/// Largest secret that is taken, in bytes.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// Sets one, or lists names and fingerprints.
+///
+/// # Errors
+/// The file cannot be read or written, or no value was given.
+pub fn run(args: &SecretsArgs) -> Outcome {
+    match &args.action {
+        SecretsAction::List { file, json } => list(file, *json),
+        SecretsAction::Set {
+            name,
+            add,
+            api,
+            file,
+        } => {
+            let table = if *api { "apis" } else { "webhooks" };
+            let known = if file.exists() {
+                Files::read(file)?
+            } else {
+                Files::default()
+            };
+            let held = if *api {
+                known.apis.get(name)
+            } else {
+                known.webhooks.get(name)
+            };
+            let mut values: Vec<String> = vec![ask(name)?];
+            if *add {
+                values.extend(held.iter().map(|value| value.expose().to_owned()));
+            }
+            values.dedup();
+            let text = if file.exists() {
+                std::fs::read_to_string(file)?
+            } else {
+                String::new()
+            };
+            write(file, &set(&text, table, name, &values))?;
+            let values = if *api {
+                Files::read(file)?.apis
+            } else {
+                Files::read(file)?.webhooks
+            };
+            let values = values.get(name);
+            let prints: Vec<String> = values.iter().map(|value| value.fingerprint()).collect();
+            say(format!(
+                "[{table}] {name}: {} (fingerprint {}) in {}",
+                count(values.len(), "value"),
+                prints.join(", "),
+                file.display()
+            ));
+            Ok(0)
+        }
+    }
+}
+
+fn list(file: &Path, json: bool) -> Outcome {
+    let files = Files::read(file)?;
+    let mut rows = Vec::new();
+    for (table, secrets) in [("webhooks", &files.webhooks), ("apis", &files.apis)] {
+        for name in secrets.names() {
+            let prints: Vec<String> = secrets
+                .get(name)
+                .iter()
+                .map(|value| value.fingerprint())
+                .collect();
+            rows.push((table, name, prints));
+        }
+    }
+    if json {
+        let list: Vec<_> = rows
+            .iter()
+            .map(|(table, name, prints)| json!({ "table": table, "name": name, "fingerprints": prints }))
+            .collect();
+        output::json(&list)?;
+        return Ok(0);
+    }
+    let cells: Vec<Vec<Cell>> = rows
+        .into_iter()
+        .map(|(table, name, prints)| vec![table.into(), name.into(), prints.join(", ").into()])
+        .collect();
+    say(crate::output::table(&["table", "name", "fingerprints"], &cells).trim_end());
+    if cells.is_empty() {
+        say("no secret is set: callbell secrets set shopify");
+    }
+    Ok(0)
+}
+
+/// The value: typed without being shown, or read from standard input.
+fn ask(name: &str) -> Result<String, CliError> {
+    let value = if std::io::stdin().is_terminal() {
+        let asked = dialoguer::Password::new()
+            .with_prompt(format!("value of {name}"))
+            .interact();
+        asked.map_err(|error| CliError::new(error.to_string()))?
+    } else {
+        let mut text = String::new();
+        std::io::stdin()
+            .take(SECRET_BYTES_MAX)
+            .read_to_string(&mut text)?;
+        text
+    };
+    let value = value.trim();
+    if value.is_empty() {
+        return Err(CliError::new("no value was given")
+            .hint("type it, or: callbell secrets set NAME < file"));
+    }
+    Ok(value.to_owned())
+}
+
+/// Written beside and renamed, readable by its owner alone.
+fn write(file: &Path, text: &str) -> Result<(), CliError> {
+    let beside = file.with_extension("toml.new");
+    std::fs::write(&beside, text)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600))?;
+    }
+    std::fs::rename(&beside, file)?;
+    Ok(())
+}
+
+/// The file's text with one name changed; comments and everything else stay as they are. A line that
+/// is commented out (`# shopify = ""`) makes room for the value.
+fn set(text: &str, table: &str, name: &str, values: &[String]) -> String {
+    let quoted: Vec<String> = values
+        .iter()
+        .map(|value| toml::Value::String(value.clone()).to_string())
+        .collect();
+    let value = match quoted.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    };
+    let key = if name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    {
+        name.to_owned()
+    } else {
+        toml::Value::String(name.to_owned()).to_string()
+    };
+    let line = format!("{key} = {value}");
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let header = format!("[{table}]");
+    let Some(start) = lines.iter().position(|line| line.trim() == header) else {
+        if !lines.is_empty() {
+            lines.push(String::new());
+        }
+        lines.extend([header, line]);
+        return lines.join("\n") + "\n";
+    };
+    let inside = lines.iter().enumerate().skip(start + 1);
+    let end = inside
+        .clone()
+        .find(|(_, line)| line.trim_start().starts_with('['))
+        .map_or(lines.len(), |(index, _)| index);
+    let names = |line: &str| {
+        line.split_once('=')
+            .is_some_and(|(left, _)| left.trim() == key)
+    };
+    let section = || inside.clone().take_while(|(index, _)| *index < end);
+    let live = section()
+        .find(|(_, line)| names(line))
+        .map(|(index, _)| index);
+    let spare = section()
+        .find(|(_, line)| line.trim_start().strip_prefix('#').is_some_and(names))
+        .map(|(index, _)| index);
+    match live.or(spare) {
+        Some(index) => {
+            // A list over several lines goes with its first one.
+            let last = if live.is_some() {
+                last_line(&lines, index, end)
+            } else {
+                index
+            };
+            lines.splice(index..=last, [line]);
+        }
+        None => lines.insert(start + 1, line),
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The last line of the value that begins in line `first`.
+fn last_line(lines: &[String], first: usize, end: usize) -> usize {
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate().take(end).skip(first) {
+        text.push_str(line);
+        text.push('\n');
+        if text.parse::<toml::Table>().is_ok() {
+            return index;
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(list: &[&str]) -> Vec<String> {
+        list.iter().map(|value| (*value).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_value_takes_the_place_of_its_line_and_comments_stay() {
+        let text = "# mine\n[webhooks]\n# from Settings\n# shopify = \"\"\nwoo = [\n  \"a\",\n  \"b\",\n]\n\n[apis]\ncallbell = \"t\"\n";
+        let text = set(text, "webhooks", "shopify", &values(&["s\"1"]));
+        let text = set(&text, "webhooks", "woo", &values(&["new", "a"]));
+        let text = set(&text, "webhooks", "loja-it", &values(&["x"]));
+        let text = set(&text, "apis", "callbell", &values(&["u"]));
+        assert!(text.starts_with("# mine\n[webhooks]\n"), "{text}");
+        assert!(text.contains("# from Settings\nshopify = "), "{text}");
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["webhooks"]["shopify"].as_str(), Some("s\"1"));
+        assert_eq!(table["webhooks"]["woo"].as_array().unwrap().len(), 2);
+        assert_eq!(table["webhooks"]["loja-it"].as_str(), Some("x"));
+        assert_eq!(table["apis"]["callbell"].as_str(), Some("u"));
+    }
+
+    #[test]
+    fn an_empty_file_gets_its_table() {
+        assert_eq!(
+            set("", "apis", "callbell", &values(&["t"])),
+            "[apis]\ncallbell = \"t\"\n"
+        );
+    }
+}

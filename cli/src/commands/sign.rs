@@ -1,0 +1,181 @@
+//! `callbell sign`: a sample event from a raw body, or an older one signed again.
+
+use std::path::Path;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::clock::Clock;
+use shared::secrets::Secret;
+use shared::sources::{self, Source, demo};
+
+use super::Outcome;
+use crate::args::SignArgs;
+use crate::dev::envelope::{self, Parts, Sample};
+use crate::dev::routes;
+use crate::dev::secrets::Files;
+use crate::error::CliError;
+use crate::output::say;
+
+/// Prints the event, or writes it to a file.
+///
+/// # Errors
+/// The file cannot be read, or what it comes from is not known.
+pub fn run(args: &SignArgs) -> Outcome {
+    let bytes = std::fs::read(&args.file).map_err(|error| {
+        CliError::new(format!("{} cannot be read: {error}", args.file.display()))
+    })?;
+    let older: Option<Sample> = serde_json::from_slice::<Value>(&bytes)
+        .ok()
+        .and_then(|event| envelope::read(&event).ok());
+    let connection = connection(args, older.as_ref())?;
+    let source = source(args, &connection)?;
+    let secret = secret(args.secrets.as_deref(), &connection)?;
+    let now = Clock::system().now();
+    let at = match (&args.at, args.now, &older) {
+        (Some(at), _, _) => *at,
+        (None, false, Some(older)) => older.at,
+        (None, _, _) => now,
+    };
+    let body = older
+        .as_ref()
+        .map_or(bytes.as_slice(), |older| older.body.as_slice());
+    let headers = headers(args, older.as_ref(), source, &secret, body, at)?;
+    let event = event(source, &connection, &headers, body, at)?;
+    let text = serde_json::to_string_pretty(&event)? + "\n";
+    match &args.out {
+        Some(path) => {
+            std::fs::write(path, text).map_err(|error| {
+                CliError::new(format!("{} cannot be written: {error}", path.display()))
+            })?;
+            say(format!(
+                "{} signed with secret {}",
+                path.display(),
+                secret.fingerprint()
+            ));
+        }
+        None => anstream::print!("{text}"),
+    }
+    Ok(0)
+}
+
+fn connection(args: &SignArgs, older: Option<&Sample>) -> Result<String, CliError> {
+    let of_path = |sample: &Sample| {
+        let path = sample.path.split('?').next().unwrap_or_default();
+        path.rsplit('/').next().map(str::to_owned)
+    };
+    args.source
+        .clone()
+        .or_else(|| older.and_then(of_path))
+        .ok_or_else(|| {
+            CliError::new("a raw body does not say where it comes from")
+                .hint("add --source shopify")
+        })
+}
+
+fn source(args: &SignArgs, connection: &str) -> Result<&'static dyn Source, CliError> {
+    let kind = args.kind.as_deref().unwrap_or(connection);
+    sources::by_kind(kind).ok_or_else(|| {
+        let known: Vec<&str> = sources::ALL.iter().map(|source| source.kind()).collect();
+        CliError::new(format!(
+            "\"{kind}\" is no provider; there are: {}",
+            known.join(", ")
+        ))
+        .hint("where the connection has a name of its own: --source loja-it --kind shopify")
+    })
+}
+
+fn secret(file: Option<&Path>, connection: &str) -> Result<Secret, CliError> {
+    let Some(file) = file else {
+        return Ok(demo::secret(connection));
+    };
+    Files::read(file)?
+        .webhooks
+        .get(connection)
+        .first()
+        .cloned()
+        .ok_or_else(|| {
+            CliError::new(format!(
+                "{} has no secret called {connection}",
+                file.display()
+            ))
+            .hint(format!("callbell secrets set {connection}"))
+        })
+}
+
+fn headers(
+    args: &SignArgs,
+    older: Option<&Sample>,
+    source: &dyn Source,
+    secret: &Secret,
+    body: &[u8],
+    at: Timestamp,
+) -> Result<HeaderMap, CliError> {
+    let mut headers = HeaderMap::new();
+    let mut insert = |name: &str, value: &str| -> Result<(), CliError> {
+        let wrong = || CliError::new(format!("{name} cannot be a header"));
+        let value = HeaderValue::try_from(value).map_err(|_| wrong())?;
+        headers.insert(HeaderName::try_from(name).map_err(|_| wrong())?, value);
+        Ok(())
+    };
+    insert("content-type", "application/json")?;
+    for (name, value) in older.iter().flat_map(|sample| &sample.headers) {
+        insert(name, value)?;
+    }
+    if let Some(topic) = &args.topic {
+        insert(topic_header(source.kind()), topic)?;
+    }
+    for (name, value) in &args.headers {
+        insert(name, value)?;
+    }
+    for (name, value) in source.sign(secret, body, at) {
+        insert(name, &value)?;
+    }
+    Ok(headers)
+}
+
+/// Where a provider names the topic of a body.
+fn topic_header(kind: &str) -> &'static str {
+    match kind {
+        "shopify" => "x-shopify-topic",
+        "woocommerce" => "x-wc-webhook-topic",
+        _ => "x-topic",
+    }
+}
+
+fn event(
+    source: &dyn Source,
+    connection: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+    at: Timestamp,
+) -> Result<Value, CliError> {
+    let routes =
+        routes::read(routes::TEMPLATE).map_err(|error| CliError::new(error.to_string()))?;
+    let path = format!("/{}/{connection}", source.function());
+    let found = routes
+        .iter()
+        .find_map(|route| Some((route, route.matches("POST", &path)?)));
+    let (route, parameters) =
+        found.ok_or_else(|| CliError::new(format!("template.yaml has no route for {path}")))?;
+    let mut event = envelope::write(&Parts {
+        method: "POST",
+        path: &path,
+        query: "",
+        headers,
+        body,
+        route_key: &route.key(),
+        parameters,
+        now: at,
+    });
+    // As API Gateway fills them in; of the development server nothing is left.
+    if let Some(context) = event.get_mut("requestContext") {
+        let host = "abcdefghij.execute-api.eu-west-1.amazonaws.com";
+        context["accountId"] = "123456789012".into();
+        context["apiId"] = "abcdefghij".into();
+        context["domainName"] = host.into();
+        context["domainPrefix"] = "abcdefghij".into();
+        context["requestId"] = format!("sample-{}", at.as_second()).into();
+    }
+    Ok(event)
+}

@@ -1,0 +1,262 @@
+//! The invariants of ARCHITECTURE.md that no type can hold: folders, template, documents and code
+//! against each other.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn files_under(folder: &str, extension: &str) -> Vec<PathBuf> {
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, extension, found);
+            } else if path.extension().is_some_and(|found| found == extension) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), extension, &mut found);
+    found.sort();
+    found
+}
+
+/// The code of a file without its comments and its unit tests.
+fn code_of(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+fn functions() -> BTreeSet<String> {
+    fs::read_dir(root().join("functions"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+/// Functions that carry out jobs; all others are doors.
+const WORKERS: &[&str] = &["deliver", "reply", "renew"];
+
+/// Asserts that `words` stand only in the files for which `allowed` holds.
+fn only_in(folders: &[&str], words: &[&str], allowed: &[&str]) {
+    let mut wrong = Vec::new();
+    for folder in folders {
+        for path in files_under(folder, "rs") {
+            let name = relative(&path);
+            if allowed.iter().any(|prefix| name.starts_with(prefix)) || name.contains("/tests/") || name.ends_with("/tests.rs") {
+                continue;
+            }
+            let code = code_of(&path);
+            for word in words {
+                if code.contains(word) {
+                    wrong.push(format!("{name} has `{word}`"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "only {allowed:?} may: {wrong:#?}");
+}
+
+#[test]
+fn doors_link_what_shared_needs_and_nothing_of_the_workers() {
+    let forbidden = ["engine ", "reqwest ", "minijinja ", "toml ", "rlibphonenumber ", "icu_datetime "];
+    for function in functions() {
+        if WORKERS.contains(&function.as_str()) {
+            continue;
+        }
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none", "--package", &function])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let tree = String::from_utf8(output.stdout).unwrap();
+        assert!(tree.contains("shared "), "{function} does not depend on shared");
+        for crate_name in forbidden {
+            let found = tree.lines().find(|line| line.starts_with(crate_name));
+            assert_eq!(found, None, "{function} is a door");
+        }
+    }
+}
+
+#[test]
+fn one_tls_stack_and_one_crypto_provider() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--edges", "normal,build", "--prefix", "none", "--workspace"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(output.stdout).unwrap();
+    let crates: BTreeSet<&str> = tree.lines().filter_map(|line| line.strip_suffix(" (*)").or(Some(line))).collect();
+    for banned in ["ring v", "openssl-sys v", "native-tls v", "aws-config v"] {
+        assert!(!crates.iter().any(|name| name.starts_with(banned)), "{banned}");
+    }
+    for single in ["rustls v", "aws-lc-sys v"] {
+        assert_eq!(crates.iter().filter(|name| name.starts_with(single)).count(), 1, "{single}");
+    }
+}
+
+#[test]
+fn only_the_store_speaks_dynamodb() {
+    only_in(
+        &["shared/src", "engine/src", "functions"],
+        &["aws_sdk_dynamodb"],
+        &["shared/src/store/"],
+    );
+}
+
+#[test]
+fn only_one_place_reads_the_environment() {
+    only_in(
+        &["shared/src", "engine/src", "functions"],
+        &["std::env", "env::var"],
+        &["shared/src/env.rs"],
+    );
+}
+
+#[test]
+fn only_one_place_reads_the_clock() {
+    only_in(
+        &["shared/src", "engine/src", "functions"],
+        &["Timestamp::now", "SystemTime::now", "Zoned::now", "Instant::now"],
+        &["shared/src/clock.rs"],
+    );
+}
+
+#[test]
+fn sources_do_no_io_and_events_depend_on_nothing() {
+    only_in(
+        &["shared/src/sources"],
+        &["async fn", "Clock", "crate::store", "crate::door", "std::fs", "tokio::"],
+        &[],
+    );
+    let event = code_of(&root().join("shared/src/event.rs"));
+    assert!(!event.contains("crate::"), "event.rs depends on nothing of this crate");
+}
+
+#[test]
+fn nothing_is_silenced() {
+    only_in(
+        &["shared", "engine", "functions", "cli/src"],
+        &["#[allow(", "#![allow(", "todo!(", "unimplemented!(", "dbg!("],
+        &[],
+    );
+}
+
+#[test]
+fn only_a_verified_request_is_read() {
+    // `Raw::accept` is the one way to a `Verified`; sources call it after the signature matched.
+    only_in(&["shared/src", "engine/src", "functions"], &[".accept()"], &["shared/src/sources/"]);
+}
+
+#[test]
+fn main_is_wiring() {
+    for function in functions() {
+        let lines = read(&format!("functions/{function}/src/main.rs")).lines().count();
+        assert!((10..=35).contains(&lines), "functions/{function}/src/main.rs has {lines} lines");
+    }
+}
+
+#[test]
+fn every_function_is_in_the_template_and_every_function_of_the_template_is_there() {
+    let template: serde_yaml_ng::Value = serde_yaml_ng::from_str(&read("template.yaml")).unwrap();
+    let resources = template["Resources"].as_mapping().unwrap();
+    let in_template: BTreeSet<String> = resources
+        .values()
+        .filter(|resource| resource["Type"] == "AWS::Serverless::Function")
+        .map(|resource| resource["Properties"]["CodeUri"].as_str().unwrap())
+        .map(|uri| uri.strip_prefix("functions/").unwrap().to_owned())
+        .collect();
+    assert_eq!(in_template, functions());
+}
+
+#[test]
+fn the_template_has_the_table_that_the_store_expects() {
+    use shared::store;
+    let template: serde_yaml_ng::Value = serde_yaml_ng::from_str(&read("template.yaml")).unwrap();
+    let table = &template["Resources"]["Table"]["Properties"];
+    assert_eq!(table["KeySchema"][0]["AttributeName"], store::KEY);
+    let index = &table["GlobalSecondaryIndexes"][0];
+    assert_eq!(index["IndexName"], store::INDEX);
+    assert_eq!(index["KeySchema"][0]["AttributeName"], store::INDEX_HASH);
+    assert_eq!(index["KeySchema"][1]["AttributeName"], store::INDEX_RANGE);
+    assert_eq!(index["Projection"]["ProjectionType"], "KEYS_ONLY");
+    assert_eq!(table["StreamSpecification"]["StreamViewType"], "NEW_IMAGE");
+    assert_eq!(table["TimeToLiveSpecification"]["AttributeName"], store::TTL);
+    let filter = &template["Resources"]["Deliver"]["Properties"]["Events"]["Stream"]["Properties"];
+    let pattern = filter["FilterCriteria"]["Filters"][0]["Pattern"].as_str().unwrap();
+    let pattern: serde_json::Value = serde_json::from_str(pattern).unwrap();
+    let lane = &pattern["dynamodb"]["NewImage"][store::LANE]["S"];
+    assert_eq!(*lane, serde_json::json!([store::LANE_SEND]));
+}
+
+#[test]
+fn every_door_has_sample_events_that_name_one_of_its_routes() {
+    for function in functions() {
+        if WORKERS.contains(&function.as_str()) {
+            continue;
+        }
+        let files = files_under(&format!("events/{function}"), "json");
+        assert!(!files.is_empty(), "events/{function} is empty");
+        for path in files {
+            let envelope: serde_json::Value =
+                serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            let request_path = envelope["rawPath"].as_str().unwrap_or_default();
+            assert!(request_path.starts_with(&format!("/{function}/")), "{}", relative(&path));
+            assert_eq!(envelope["version"], "2.0", "{}", relative(&path));
+        }
+    }
+}
+
+#[test]
+fn the_makefile_is_small_and_the_readme_tells_of_each_target() {
+    let makefile = read("Makefile");
+    let targets: Vec<&str> = makefile
+        .lines()
+        .filter(|line| line.contains("## ") && !line.starts_with(['\t', '#']))
+        .filter_map(|line| line.split_once(':').map(|(target, _)| target))
+        .filter(|target| *target != "help")
+        .collect();
+    assert!(targets.len() <= 10, "{targets:?}");
+    let readme = read("README.md");
+    for target in targets {
+        assert!(readme.contains(&format!("make {target}")), "README.md says nothing of make {target}");
+    }
+}
+
+#[test]
+fn documents_name_files_that_exist() {
+    let mut wrong = Vec::new();
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        let text = read(document);
+        for (index, piece) in text.split("](").enumerate() {
+            let Some((target, _)) = piece.split_once(')') else { continue };
+            if index == 0 || target.starts_with("http") || target.starts_with('#') {
+                continue;
+            }
+            let path = target.split('#').next().unwrap_or_default();
+            if !root().join(path).exists() {
+                wrong.push(format!("{document}: {target}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
