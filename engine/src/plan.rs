@@ -45,24 +45,10 @@ pub struct Known {
 }
 
 impl Known {
-    /// Picks the customer's phone: the first candidate that is valid, in the order of the source's
-    /// `phone_from` where it has one.
+    /// Picks the customer's phone: the first candidate that is valid. The source put them in order.
     pub fn new(mut event: Event, automations: &Automations) -> Known {
-        let order = automations
-            .sources
-            .get(&event.event.source)
-            .map(|source| source.phone_from.as_slice());
-        let candidates = match order {
-            Some(paths) if !paths.is_empty() => {
-                let all = &event.customer.phones;
-                let chosen = paths
-                    .iter()
-                    .flat_map(|path| all.iter().filter(move |one| one.path == *path));
-                chosen.cloned().collect()
-            }
-            _ => event.customer.phones.clone(),
-        };
-        let phone = phone::choose(&candidates, Home::of(automations, &event, None).country());
+        let home = Home::of(automations, &event, None);
+        let phone = phone::choose(&event.customer.phones, home.country());
         if let Ok(phone) = &phone {
             event.customer.phone = Some(phone.e164.clone());
             event.customer.country = Some(phone.country.clone());
@@ -429,3 +415,6 @@ fn count(jobs: usize) -> String {
         format!("{jobs} jobs")
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

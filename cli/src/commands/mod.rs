@@ -2,6 +2,7 @@
 
 pub mod channels;
 pub mod check;
+pub mod demo;
 pub mod dev;
 pub mod events;
 pub mod init;
@@ -26,6 +27,7 @@ pub type Outcome = Result<u8, CliError>;
 pub async fn run(cli: Cli) -> Outcome {
     match cli.command {
         Command::Dev(args) => dev::run(args).await,
+        Command::Demo(args) => demo::run(&args).await,
         Command::Init(args) => init::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Check(args) => check::run(&args),

@@ -23,6 +23,13 @@ pub(crate) struct FieldUse {
     pub(crate) filters: Option<Vec<String>>,
 }
 
+/// A field and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathUse {
+    pub(crate) path: String,
+    pub(crate) span: Range<usize>,
+}
+
 /// A field compared with a word in quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WordUse {
@@ -45,6 +52,12 @@ pub(crate) struct NameUse {
 pub(crate) struct Found {
     pub(crate) fields: Vec<FieldUse>,
     pub(crate) words: Vec<WordUse>,
+    /// Bare fields in `<`, `<=`, `>`, `>=`, and whether something before asks about them.
+    pub(crate) orderings: Vec<(PathUse, bool)>,
+    /// Fields that a `<` or its like sees through `| number`.
+    pub(crate) numbers: BTreeSet<String>,
+    /// Bare fields that a condition comes out as.
+    pub(crate) results: Vec<PathUse>,
     pub(crate) filters: Vec<NameUse>,
     pub(crate) tests: Vec<NameUse>,
     pub(crate) functions: Vec<NameUse>,
@@ -108,7 +121,7 @@ pub(crate) fn expression(text: &str) -> Result<Found, SyntaxProblem> {
     short_enough(text, true)?;
     let expr = parse_expr(text)?;
     let mut walk = Walk::default();
-    walk.expr(&expr, &Place::Asked);
+    walk.expr(&expr, &Place::Result);
     Ok(walk.found)
 }
 
@@ -131,6 +144,8 @@ pub(crate) fn is_literal(text: &str) -> bool {
 enum Place {
     /// Into the text, through these filters, innermost last.
     Printed(Vec<String>),
+    /// It is what the whole condition comes out as.
+    Result,
     /// Anywhere else.
     Asked,
 }
@@ -140,8 +155,10 @@ struct Walk {
     found: Found,
     /// Names that the text itself makes; a path where one is just another name for a field.
     scopes: Vec<BTreeMap<String, Option<String>>>,
-    /// Paths that an enclosing `if` asks about.
+    /// Paths that an enclosing `if`, or the left side of an `and`, asks about.
     guards: Vec<BTreeSet<String>>,
+    /// Only the paths are wanted: guards within guards would double the work at each level.
+    only_paths: bool,
 }
 
 /// What a chain of names leads to.
@@ -248,8 +265,12 @@ impl Walk {
 
     /// Walks with the fields of `condition` taken as asked for.
     fn guarded(&mut self, condition: &Expr<'_>, walk: impl FnOnce(&mut Walk)) {
+        if self.only_paths {
+            return walk(self);
+        }
         let mut inner = Walk {
             scopes: self.scopes.clone(),
+            only_paths: true,
             ..Walk::default()
         };
         inner.asked(condition);
@@ -302,8 +323,14 @@ impl Walk {
     fn field(&mut self, path: String, span: Range<usize>, place: &Place) {
         let filters = match place {
             Place::Printed(filters) => Some(filters.iter().rev().cloned().collect::<Vec<_>>()),
-            Place::Asked => None,
+            Place::Result | Place::Asked => None,
         };
+        if matches!(place, Place::Result) {
+            self.found.results.push(PathUse {
+                path: path.clone(),
+                span: span.clone(),
+            });
+        }
         let defaulted = filters
             .iter()
             .flatten()
@@ -389,7 +416,8 @@ impl Walk {
                 filters.push(one.name.to_owned());
                 Place::Printed(filters)
             }
-            Place::Asked => Place::Asked,
+            Place::Result if one.name == "default" => Place::Result,
+            Place::Result | Place::Asked => Place::Asked,
         };
         self.expr(inner, &place);
     }
@@ -413,20 +441,66 @@ impl Walk {
     }
 
     fn binary(&mut self, one: &ast::BinOp<'_>, place: &Place) {
-        let inner = match one.op {
-            BinOpKind::Concat | BinOpKind::ScOr => place.clone(),
-            _ => Place::Asked,
+        match one.op {
+            BinOpKind::ScAnd => {
+                self.asked(&one.left);
+                self.guarded(&one.left, |walk| walk.expr(&one.right, place));
+            }
+            BinOpKind::ScOr => {
+                // `a or 'b'` is a default of its own.
+                let is_text = matches!(place, Place::Printed(_));
+                match is_text {
+                    true => self.guarded(&one.left, |walk| walk.expr(&one.left, place)),
+                    false => self.expr(&one.left, place),
+                }
+                self.guarded(&one.left, |walk| walk.expr(&one.right, place));
+            }
+            BinOpKind::Concat if matches!(place, Place::Printed(_)) => {
+                self.expr(&one.left, place);
+                self.expr(&one.right, place);
+            }
+            _ => {
+                if matches!(one.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
+                    self.words(&one.left, &one.right);
+                }
+                if matches!(
+                    one.op,
+                    BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte
+                ) {
+                    self.ordering(&one.left);
+                    self.ordering(&one.right);
+                }
+                self.asked(&one.left);
+                self.asked(&one.right);
+            }
+        }
+    }
+
+    /// Notes the field that `| number` stands behind.
+    fn number(&mut self, filter: &ast::Filter<'_>) {
+        match &filter.expr {
+            Some(Expr::Filter(inner)) if filter.name != "number" => self.number(inner),
+            Some(inner) if filter.name == "number" => {
+                if let Chain::Field(path) = self.chain(inner) {
+                    self.found.numbers.insert(path);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// One side of `<` and its like, where it is a bare field.
+    fn ordering(&mut self, side: &Expr<'_>) {
+        if let Expr::Filter(filter) = side {
+            return self.number(filter);
+        }
+        let Chain::Field(path) = self.chain(side) else {
+            return;
         };
-        if matches!(one.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
-            self.words(&one.left, &one.right);
-        }
-        if matches!(one.op, BinOpKind::ScOr) {
-            // `a or 'b'` is a default of its own.
-            self.guarded(&one.left, |walk| walk.expr(&one.left, &inner));
-        } else {
-            self.expr(&one.left, &inner);
-        }
-        self.expr(&one.right, &inner);
+        let asked_before = self.guards.iter().any(|guard| guard.contains(&path));
+        let span = bytes(side.span());
+        let one = PathUse { path, span };
+        self.found.orderings.push((one, asked_before));
     }
 
     fn compare(&mut self, one: &ast::Compare<'_>) {
@@ -548,6 +622,58 @@ mod tests {
         assert_eq!(texts, ["order.totl", "customer['name']"]);
         assert_eq!(paths(&found), ["order.totl", "customer.name"]);
         assert_eq!(found.words.len(), 1);
+    }
+
+    #[test]
+    fn long_chains_take_no_time() {
+        for part in [" or x", " and x", " if x else x"] {
+            let long = format!("order.test{}", part.repeat(90));
+            assert!(expression(&long).is_ok(), "{part}");
+            assert!(text(&format!("{{{{ {long} }}}}")).is_ok(), "{part}");
+        }
+    }
+
+    #[test]
+    fn conditions_come_out_as_their_last_parts() {
+        let results = |source: &str| {
+            let found = expression(source).expect("an expression");
+            found
+                .results
+                .into_iter()
+                .map(|one| one.path)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(results("a.x and b.x"), ["b.x"]);
+        assert_eq!(results("a.x or b.x | default(c.x)"), ["a.x", "b.x"]);
+        assert_eq!(results("a.x if b.x else c.x"), ["a.x", "c.x"]);
+        assert!(
+            results("not a.x and b.x == c.x and d.x is present and e.x | length > 1").is_empty()
+        );
+    }
+
+    #[test]
+    fn orderings_know_what_was_asked_before() {
+        let orderings = |source: &str| {
+            let found = expression(source).expect("an expression");
+            found
+                .orderings
+                .into_iter()
+                .map(|(one, asked)| (one.path, asked))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            orderings("a.x > 1 and a.x is present"),
+            [("a.x".to_owned(), false)]
+        );
+        assert_eq!(
+            orderings("a.x is present and a.x > 1"),
+            [("a.x".to_owned(), true)]
+        );
+        assert_eq!(
+            orderings("a.x is blank or a.x > 1"),
+            [("a.x".to_owned(), true)]
+        );
+        assert!(orderings("a.x | number > 1").is_empty());
     }
 
     #[test]

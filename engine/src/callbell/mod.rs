@@ -299,7 +299,7 @@ impl Callbell {
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => {
-                    body.extend_from_slice(&chunk)
+                    body.extend_from_slice(&chunk);
                 }
                 Ok(None) => {
                     return Ok(Answer {

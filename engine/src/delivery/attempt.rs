@@ -146,6 +146,10 @@ impl Worker {
             return Ok(Look::Not(Decision::End(gone)));
         };
         let entity = self.store.entity(&known.event.entity_key()).await?;
+        let mut aliases = Vec::new();
+        for key in known.event.alias_keys() {
+            aliases.extend(self.store.entity(&key).await?);
+        }
         let now = self.store.clock().now();
         let route = Route::of(job, configured, found, &known, now);
         let customer = self.store.persons(&known.persons()).await?;
@@ -164,6 +168,7 @@ impl Worker {
             found: *found,
             known: &known,
             entity: entity.as_ref(),
+            aliases: &aliases,
             paused_since: self.store.paused().await?.map(|pause| pause.since),
             hold: hold.as_ref(),
             probing: false,

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::automations;
 use crate::automations::model::Automations;
+use crate::automations::templates::Templates;
 
 /// A copy older than this is read again.
 const FRESH_FOR: SignedDuration = SignedDuration::from_mins(1);
@@ -17,13 +18,17 @@ const FRESH_FOR: SignedDuration = SignedDuration::from_mins(1);
 pub(super) struct Configured {
     pub(super) version: u64,
     pub(super) automations: Automations,
-    templates: Vec<crate::callbell::TemplateInfo>,
+    templates: Templates,
 }
 
 impl Configured {
-    pub(super) fn fill(&self, _uuid: &str, _values: &[String]) -> Option<String> {
-        let _ = &self.templates;
-        None
+    /// The sentence of a template, where templates.json has it.
+    pub(super) fn fill(&self, uuid: &str, values: &[String]) -> Option<String> {
+        let template = self
+            .templates
+            .get(uuid)
+            .filter(|template| !template.text.is_empty());
+        template.map(|template| template.fill(values))
     }
 }
 
@@ -61,7 +66,7 @@ impl Configuration {
             Ok(None) => copy.good = None,
             Err(error) if copy.good.is_none() => return Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, "the configuration could not be read again")
+                tracing::warn!(error = %error, "the configuration could not be read again");
             }
         }
         Ok(copy.good.clone())
@@ -86,10 +91,13 @@ impl Copy {
         match automations::parse(&row.file) {
             Ok(automations) => {
                 self.unreadable = None;
+                // Without them messages go out all the same; only their sentences are not known.
+                let templates = Templates::from_json(&row.templates).unwrap_or_default();
+                let version = row.version;
                 self.good = Some(Arc::new(Configured {
-                    version: row.version,
+                    version,
                     automations,
-                    templates: serde_json::from_str(&row.templates).unwrap_or_default(),
+                    templates,
                 }));
             }
             Err(problems) => self.pass_over(row.version, problems.len()),

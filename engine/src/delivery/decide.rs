@@ -7,7 +7,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{Event, Fact, Name, State, SubjectKind, entity_key};
+use shared::event::{Fact, Name, State, SubjectKind, entity_key};
 use shared::store::{Ended, EntityRow, HoldRow, JobRow, OnceKey, PersonId, PersonRow};
 
 use super::backoff::is_late;
@@ -140,6 +140,8 @@ pub(super) struct Facts<'a> {
     pub(super) found: Found<'a>,
     pub(super) known: &'a Known,
     pub(super) entity: Option<&'a EntityRow>,
+    /// The rows under the subject's other names: an order may end a checkout by its cart's.
+    pub(super) aliases: &'a [EntityRow],
     /// Since when the red button is pressed.
     pub(super) paused_since: Option<Timestamp>,
     /// The hold of the job's channel.
@@ -228,7 +230,7 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
         || window(facts);
     let form = render::form(facts.found.message, window_open);
     held(facts, &mut due, form.as_ref().ok())?;
-    if let Some(why) = ended_by_subject(&facts.known.event, facts.entity) {
+    if let Some(why) = ended_by_subject(facts) {
         return Err(Decision::End(Ended::Cancelled(why)));
     }
     if due.at > now {
@@ -411,24 +413,25 @@ fn held(facts: &Facts<'_>, due: &mut Due, form: Option<&Form>) -> Result<(), Dec
     Err(wait(at, Some(due.late_from), &reason))
 }
 
-/// Whether what happened to the subject ends the job. A job about an end is not ended by it.
-fn ended_by_subject(event: &Event, entity: Option<&EntityRow>) -> Option<String> {
-    let state = entity?.state;
-    let about_the_end = matches!(event.event.name, Name::OrderCancelled | Name::OrderRefunded);
-    match (event.event.name.subject(), state) {
+/// Whether what happened to the subject, under any of its names, ends the job. A job about an end is not
+/// ended by it.
+fn ended_by_subject(facts: &Facts<'_>) -> Option<String> {
+    let name = facts.known.event.event.name;
+    let about_the_end = matches!(name, Name::OrderCancelled | Name::OrderRefunded);
+    let ended = |row: &EntityRow| match (name.subject(), row.state) {
         (SubjectKind::Order | SubjectKind::Shipment, State::Cancelled) if !about_the_end => {
-            Some("the order was cancelled".to_owned())
+            Some("the order was cancelled")
         }
         (SubjectKind::Order | SubjectKind::Shipment, State::Refunded) if !about_the_end => {
-            Some("the order was refunded".to_owned())
+            Some("the order was refunded")
         }
-        (SubjectKind::Checkout, State::Ordered) => Some("the checkout became an order".to_owned()),
-        (SubjectKind::Checkout, State::Emptied) => Some("the checkout was emptied".to_owned()),
-        (SubjectKind::Checkout, State::Cancelled | State::Refunded) => {
-            Some("the checkout ended".to_owned())
-        }
+        (SubjectKind::Checkout, State::Ordered) => Some("the checkout became an order"),
+        (SubjectKind::Checkout, State::Emptied) => Some("the checkout was emptied"),
+        (SubjectKind::Checkout, State::Cancelled | State::Refunded) => Some("the checkout ended"),
         _ => None,
-    }
+    };
+    let rows = facts.entity.into_iter().chain(facts.aliases);
+    rows.filter_map(ended).next().map(str::to_owned)
 }
 
 /// Whether this is an hour to send. The job's own time lies inside its hours already; this is about a

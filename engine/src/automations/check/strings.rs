@@ -65,22 +65,24 @@ impl Checker<'_> {
             return;
         }
         self.words(&subject, &found);
+        // What can be seen is reported at its own place, whether a sample comes by it or not.
+        if !self.orderings(&subject, &found) | !self.results(&subject, &found) {
+            return;
+        }
         let free = Checker::free_paths(&found);
         for (event, kind, sample) in self.samples(&subject, &free) {
             let scope = self.scope(&sample, asked_once);
             let sample = kind.of(event);
             let message = match expr::eval_bool(expr, &scope) {
-                Ok(_) => match expr::expr_notes(expr, &scope).first() {
-                    Some(note) => format!("{label}: {note}, {sample}: {MEND_COMPARISON}"),
-                    None => continue,
-                },
-                Err(EvalError::Comparison(note)) => {
-                    format!("{label}: {note}, {sample}: {MEND_COMPARISON}")
+                Ok(_) | Err(EvalError::Comparison(_)) => {
+                    match not_mended(expr::expr_notes(expr, &scope), &found) {
+                        Some(note) => format!("{label}: {note}, {sample}: {MEND_COMPARISON}"),
+                        None => continue,
+                    }
                 }
                 Err(EvalError::NotBool(what)) => {
                     format!(
-                        "{label} gives {what}, not true or false, {sample}: {}",
-                        mend_condition(&expr.0)
+                        "{label} gives {what}, not true or false, {sample}: compare it with something"
                     )
                 }
                 // Not a matter of the sample.
@@ -261,6 +263,45 @@ impl Checker<'_> {
         }
     }
 
+    /// Reports bare fields in `<` and its like that may be absent or of any type. `false`: there are.
+    pub(super) fn orderings(&mut self, subject: &Subject<'_>, found: &Found) -> bool {
+        let before = self.diagnostics.len();
+        for (one, asked_before) in &found.orderings {
+            let why = match fields::lookup(&one.path) {
+                Lookup::Field(field) if field.optional && !asked_before => {
+                    "may be absent: add | default(…)"
+                }
+                Lookup::Free(_) => "may be absent or a text: add | number",
+                Lookup::Field(_) | Lookup::Unknown => continue,
+            };
+            let span = self.inside(subject.path, &one.span);
+            self.error(
+                &span,
+                format!("{} compares {}, which {why}", subject.label, one.path),
+            );
+        }
+        self.diagnostics.len() == before
+    }
+
+    /// Reports bare fields that a condition comes out as and that are not true or false.
+    fn results(&mut self, subject: &Subject<'_>, found: &Found) -> bool {
+        let before = self.diagnostics.len();
+        for one in &found.results {
+            let what = match fields::lookup(&one.path) {
+                Lookup::Field(field) if field.kind != FieldType::Bool => field.kind.is_a(),
+                Lookup::Free(_) => "anything",
+                Lookup::Field(_) | Lookup::Unknown => continue,
+            };
+            let span = self.inside(subject.path, &one.span);
+            let path = &one.path;
+            self.error(
+                &span,
+                format!("{} gives {what}, not true or false: write {path} is present, or compare {path}", subject.label),
+            );
+        }
+        self.diagnostics.len() == before
+    }
+
     /// Every sample of every event of a string.
     pub(super) fn samples(
         &self,
@@ -321,7 +362,7 @@ impl Checker<'_> {
                     if kind == Kind::Full {
                         result.full.get_or_insert(out);
                     }
-                    match expr::text_notes(text, &scope).first() {
+                    match not_mended(expr::text_notes(text, &scope), found) {
                         Some(note) => {
                             format!("{}: {note}, {sample}: {MEND_COMPARISON}", subject.label)
                         }
@@ -334,6 +375,7 @@ impl Checker<'_> {
             let span = self.site(subject.path);
             self.error(&span, message);
             result.failed = true;
+            self.failed.insert(subject.path.to_owned());
             return result;
         }
         result
@@ -351,13 +393,12 @@ pub(super) struct Rendered {
     pub(super) failed: bool,
 }
 
-fn mend_condition(expr: &str) -> String {
-    let plain = expr
-        .chars()
-        .all(|c| c.is_alphanumeric() || "._[]'".contains(c));
-    if plain {
-        format!("write {expr} is present, or compare it")
-    } else {
-        "compare it with something".to_owned()
-    }
+/// The first note about a comparison that `| number` does not explain: what is no number then counts
+/// as less and as more than nothing, and was meant to.
+fn not_mended(notes: Vec<String>, found: &Found) -> Option<String> {
+    notes.into_iter().find(|note| {
+        let paths = note.rsplit_once(": ").map_or("", |(_, paths)| paths);
+        let paths = paths.replace("['", ".").replace("']", "");
+        paths.is_empty() || !paths.split(", ").all(|path| found.numbers.contains(path))
+    })
 }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +22,8 @@ use crate::delivery::{Random, Worker};
 pub(super) enum Reply {
     /// Takes it.
     Accept,
+    /// Takes it, and answers after so long.
+    AcceptAfter(Duration),
     /// Takes it and says nothing.
     AcceptAndDrop,
     /// Takes it and answers so.
@@ -44,18 +46,33 @@ struct State {
 
 /// The scripted Callbell.
 #[derive(Clone)]
-pub(super) struct Script(Arc<Mutex<State>>);
+pub(super) struct Script(Arc<Mutex<State>>, Arc<Gate>);
+
+/// Counts requests that are being answered.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<usize>,
+    closed: Condvar,
+    address: OnceLock<SocketAddr>,
+}
 
 impl Script {
     fn start(clock: Clock) -> (Script, String) {
-        let script = Script(Arc::default());
+        let script = Script(Arc::default(), Arc::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}/v1", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
+        let base = format!("http://{address}/v1");
+        script.1.address.set(address).unwrap();
         let served = script.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (served, clock) = (served.clone(), clock.clone());
-                std::thread::spawn(move || served.answer(stream, &clock));
+                *served.1.open.lock().unwrap() += 1;
+                std::thread::spawn(move || {
+                    served.answer(stream, &clock);
+                    *served.1.open.lock().unwrap() -= 1;
+                    served.1.closed.notify_all();
+                });
             }
         });
         (script, base)
@@ -64,6 +81,21 @@ impl Script {
     /// What the next sends meet; afterwards they are accepted.
     pub(super) fn next(&self, replies: impl IntoIterator<Item = Reply>) {
         self.0.lock().unwrap().script.extend(replies);
+    }
+
+    /// Waits until every request that was made before has been dealt with: connections are accepted in
+    /// the order in which they were made.
+    pub(super) fn drain(&self) {
+        let mut last = TcpStream::connect(self.1.address.get().unwrap()).unwrap();
+        last.write_all(b"GET /v1/teams HTTP/1.1\r\n\r\n").unwrap();
+        let _ = last.read_to_end(&mut Vec::new());
+        let open = self.1.open.lock().unwrap();
+        drop(self.1.closed.wait_while(open, |open| *open > 0).unwrap());
+    }
+
+    /// From now on everything is accepted.
+    pub(super) fn forget_script(&self) {
+        self.0.lock().unwrap().script.clear();
     }
 
     /// Every message that exists at Callbell, oldest first.
@@ -141,7 +173,7 @@ impl Script {
         let reply = state.script.pop_front().unwrap_or(Reply::Accept);
         if matches!(
             reply,
-            Reply::Accept | Reply::AcceptAndDrop | Reply::AcceptThen(_)
+            Reply::Accept | Reply::AcceptAfter(_) | Reply::AcceptAndDrop | Reply::AcceptThen(_)
         ) {
             let body: Value = serde_json::from_str(body).unwrap();
             let uuid = format!("{:032x}", state.sent.len() + 1);
@@ -151,6 +183,11 @@ impl Script {
                 .to_owned();
             state.history.insert(0, line(&uuid, &text, clock.now()));
             state.sent.push((clock.now(), body));
+            if let Reply::AcceptAfter(wait) = reply {
+                drop(state);
+                std::thread::sleep(wait);
+                return ok(json!({"message": {"uuid": uuid, "status": "enqueued"}}));
+            }
             if matches!(reply, Reply::Accept) {
                 return ok(json!({"message": {"uuid": uuid, "status": "enqueued"}}));
             }
@@ -161,7 +198,7 @@ impl Script {
             Reply::Limit(seconds) => {
                 Some((429, format!("retry-after: {seconds}\r\n"), String::new()))
             }
-            Reply::Accept | Reply::AcceptAndDrop | Reply::Drop => None,
+            Reply::Accept | Reply::AcceptAfter(_) | Reply::AcceptAndDrop | Reply::Drop => None,
         }
     }
 }
@@ -230,6 +267,11 @@ impl Desk {
     /// A desk where nothing was pushed.
     pub(super) async fn empty() -> Desk {
         let (store, clock) = testkit::store().await;
+        Desk::over(store, clock)
+    }
+
+    /// A desk over a table that is there.
+    pub(super) fn over(store: Store, clock: Clock) -> Desk {
         let (callbell, base) = Script::start(clock.clone());
         let worker = worker(&store, &base);
         Desk {
@@ -247,13 +289,17 @@ impl Desk {
     }
 
     pub(super) async fn push(&self, file: &str) {
-        self.push_raw(&format!("{HEAD}\n{file}")).await;
+        self.push_raw(&format!("{HEAD}\n{file}"), "[]").await;
     }
 
-    pub(super) async fn push_raw(&self, file: &str) {
+    pub(super) async fn push_with_templates(&self, file: &str, templates: &str) {
+        self.push_raw(&format!("{HEAD}\n{file}"), templates).await;
+    }
+
+    pub(super) async fn push_raw(&self, file: &str, templates: &str) {
         crate::automations::parse(file).unwrap_or_else(|problems| panic!("{problems:?}"));
         self.store
-            .push_config(file, "[]", &Connections::default())
+            .push_config(file, templates, &Connections::default())
             .await
             .unwrap();
         self.worker.forget_configuration().await;
@@ -343,48 +389,4 @@ fn worker(store: &Store, base: &str) -> Worker {
     };
     let callbell = Callbell::with_limits(base, &Secret::new("token"), limits).unwrap();
     Worker::new(store.clone(), callbell, Random::new(|| 0.5))
-}
-
-/// An order, now. `change` is merged over it.
-pub(super) fn order(name: &str, id: &str, now: Timestamp, change: Value) -> Value {
-    let (_, fact) = name.split_once('.').unwrap();
-    let mut event = json!({
-        "event": {"name": name, "source": "shopify", "kind": "shopify", "account": "loja.myshopify.com",
-                  "id": format!("shopify/order/{id}/{fact}"), "at": now},
-        "customer": {"first_name": "Maria", "id": "c1", "email": "maria@example.com",
-                     "phones": [{"path": "phone", "number": "11 98765-4321", "country": "BR"}]},
-        "subject": {"kind": "order", "id": id, "as_of": now, "created_at": now, "state": "open", "fresh": "dated"},
-        "order": {"id": id, "number": format!("#{id}"), "created_at": now, "total": "129.9", "subtotal": "129.9",
-                  "shipping": "0", "tax": "0", "discount": "0", "refunded": "0", "currency": "BRL",
-                  "payment_status": "paid", "fulfillment_status": "none", "item_count": 1, "channel": "web",
-                  "test": false}
-    });
-    merge(&mut event, change);
-    event
-}
-
-/// A checkout as it was last changed at `now`.
-pub(super) fn checkout(token: &str, now: Timestamp, change: Value) -> Value {
-    let mut event = json!({
-        "event": {"name": "checkout.abandoned", "source": "shopify", "kind": "shopify",
-                  "id": format!("shopify/checkout/{token}/updated/{now}"), "at": now},
-        "customer": {"phones": [{"path": "phone", "number": "+5511987654321"}]},
-        "subject": {"kind": "checkout", "id": token, "as_of": now, "created_at": now, "state": "open",
-                    "fresh": "dated"},
-        "checkout": {"id": token, "created_at": now, "updated_at": now, "total": "80", "currency": "BRL",
-                     "item_count": 1, "url": "https://example.com/cart"}
-    });
-    merge(&mut event, change);
-    event
-}
-
-fn merge(into: &mut Value, change: Value) {
-    match (into, change) {
-        (Value::Object(into), Value::Object(change)) => {
-            for (key, value) in change {
-                merge(into.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (into, change) => *into = change,
-    }
 }

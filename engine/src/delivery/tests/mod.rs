@@ -1,11 +1,13 @@
 //! The pipeline over the real store: what ends in one message, in none, and with which reason.
 
 mod desk;
+mod interleavings;
 
-use desk::{Desk, Reply, checkout, order};
+use crate::plan::tests::{checkout, order};
+use desk::{Desk, Reply};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use shared::store::{ClaimRequest, LEASE_MS, Owner, RowKey, Status};
+use shared::store::{ClaimRequest, Ended, LEASE_MS, Owner, RowKey, Status};
 
 const THANKS: &str = r#"
 [automation.thanks]
@@ -387,7 +389,7 @@ async fn the_red_button_stops_everything_and_costs_no_lateness() {
 #[tokio::test]
 async fn a_paused_file_waits_too() {
     let desk = ordered(THANKS).await;
-    desk.push_raw(&format!("[defaults]\npaused = true\n[channel.shop]\nuuid = \"{}\"\n[message.thanks]\ntext = \"a {{{{ order.number }}}}\"\n{THANKS}", "3".repeat(32))).await;
+    desk.push_raw(&format!("[defaults]\npaused = true\n[channel.shop]\nuuid = \"{}\"\n[message.thanks]\ntext = \"a {{{{ order.number }}}}\"\n{THANKS}", "3".repeat(32)), "[]").await;
     desk.stream().await;
     assert_eq!(
         desk.state().await,
@@ -475,19 +477,151 @@ async fn a_checkout_moves_with_its_last_change() {
 
 #[tokio::test]
 async fn a_checkout_that_became_an_order_is_left_alone() {
-    let desk = Desk::with(CART).await;
-    desk.receive(checkout("t1", desk.clock.now(), json!({})))
+    // The order may name the checkout or its cart, and come first.
+    for (ended, order_first) in [("t1", false), ("cart-1", false), ("cart-1", true)] {
+        let desk = Desk::with(CART).await;
+        let ends = json!({"subject": {"ends": [{"kind": "checkout", "id": ended}]}});
+        let aliases = json!({"subject": {"aliases": [{"kind": "checkout", "id": "cart-1"}]}});
+        let ordered = order("order.created", "9", desk.clock.now(), ends);
+        if order_first {
+            desk.receive(ordered.clone()).await;
+            desk.stream().await;
+        }
+        desk.receive(checkout("t1", desk.clock.now(), aliases))
+            .await;
+        desk.stream().await;
+        if !order_first {
+            desk.receive(ordered).await;
+            desk.stream().await;
+        }
+        desk.minute(minutes(61)).await;
+        let ended = state(Status::Cancelled, "the checkout became an order");
+        assert_eq!(desk.state().await, ended);
+    }
+}
+
+const TEMPLATE: &str = r#"
+[message.paid]
+text     = "Pago: {{ order.number }}"
+template = "d980fb66fd5043d3ace1aa06ba044342"
+values   = ["{{ customer.first_name }}", "{{ order.number }}"]
+
+[automation.paid]
+on      = "order.paid"
+message = "paid"
+"#;
+
+#[tokio::test]
+async fn text_inside_the_24_hours_and_the_template_outside() {
+    let desk = Desk::empty().await;
+    desk.push(TEMPLATE).await;
+    desk.receive(order("order.paid", "1", desk.clock.now(), json!({})))
         .await;
     desk.stream().await;
-    let ends = json!({"subject": {"ends": [{"kind": "checkout", "id": "t1"}]}});
-    desk.receive(order("order.created", "9", desk.clock.now(), ends))
+    desk.open_window(minutes(1)).await;
+    desk.receive(order("order.paid", "2", desk.clock.now(), json!({})))
         .await;
     desk.stream().await;
-    desk.minute(minutes(61)).await;
+    desk.clock.advance(minutes(2));
+    desk.receive(order("order.paid", "3", desk.clock.now(), json!({})))
+        .await;
+    desk.stream().await;
+    let sent = desk.callbell.sent();
+    let form = |body: &Value| {
+        (
+            body["template_uuid"].is_string(),
+            body["content"]["text"].clone(),
+        )
+    };
+    assert_eq!(form(&sent[0]), (true, json!("Maria")));
+    assert_eq!(sent[0]["template_values"], json!(["Maria", "#1"]));
+    assert_eq!(form(&sent[1]), (false, json!("Pago: #2")));
+    assert_eq!(form(&sent[2]), (true, json!("Maria")));
+}
+
+#[tokio::test]
+async fn a_template_is_found_in_the_history_by_its_sentence() {
+    let templates =
+        r#"[{"uuid": "d980fb66fd5043d3ace1aa06ba044342", "text": "Oi {{1}}, pedido {{2}} pago."}]"#;
+    for (templates, expected) in [(templates, Status::Sent), ("[]", Status::Held)] {
+        let desk = Desk::empty().await;
+        desk.push_with_templates(TEMPLATE, templates).await;
+        desk.receive(order("order.paid", "1", desk.clock.now(), json!({})))
+            .await;
+        desk.callbell.next([Reply::Drop]);
+        desk.stream().await;
+        desk.callbell
+            .remember("m1", "Oi Maria,\npedido #1 pago.", desk.clock.now());
+        desk.minute(minutes(3)).await;
+        assert_eq!(desk.state().await.0, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_blank_value_is_never_sent() {
+    let desk = Desk::empty().await;
+    desk.push(TEMPLATE).await;
+    let nameless = json!({"customer": {"first_name": null}});
+    desk.receive(order("order.paid", "1", desk.clock.now(), nameless))
+        .await;
+    desk.stream().await;
+    let blank = "value 1 is blank: {{ customer.first_name }}";
+    assert_eq!(desk.state().await, state(Status::Skipped, blank));
+}
+
+#[tokio::test]
+async fn a_job_cancelled_while_it_was_sent_says_that_it_reached_callbell() {
+    let desk = ordered(THANKS).await;
+    desk.callbell
+        .next([Reply::AcceptAfter(std::time::Duration::from_millis(300))]);
+    let rows = testkit::lane(testkit::Engine::shared(), &desk.store).await;
+    let cancel = async {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            let Some(job) = desk.jobs().await.pop() else {
+                continue;
+            };
+            if job.status == Status::Running {
+                let end = Ended::Cancelled("by hand".to_owned());
+                return desk
+                    .store
+                    .end(&job.id, job.version, &[Status::Running], &end)
+                    .await
+                    .unwrap();
+            }
+        }
+    };
+    tokio::join!(desk.nudge(rows), cancel);
+    let job = desk.job().await;
     assert_eq!(
-        desk.state().await,
-        state(Status::Cancelled, "the checkout became an order")
+        (job.status, job.reached, job.message_uuid.is_some()),
+        (Status::Cancelled, true, true)
     );
+}
+
+#[tokio::test]
+async fn after_a_429_the_others_wait_too() {
+    let desk = Desk::with(THANKS).await;
+    for id in 0..3 {
+        desk.receive(order(
+            "order.created",
+            &id.to_string(),
+            desk.clock.now(),
+            json!({}),
+        ))
+        .await;
+    }
+    let rows = testkit::lane(testkit::Engine::shared(), &desk.store).await;
+    let start = desk.clock.now();
+    desk.callbell.next([Reply::Limit(20)]);
+    for row in rows {
+        desk.nudge(vec![row]).await;
+    }
+    for at in desk.callbell.times() {
+        assert!(at.duration_since(start) >= SignedDuration::from_secs(20));
+    }
+    desk.minute(minutes(2)).await;
+    assert_eq!(desk.messages(), 3);
 }
 
 #[tokio::test]
@@ -805,7 +939,7 @@ async fn only_to_lets_test_orders_through_to_its_own() {
         ),
     ] {
         let desk = Desk::empty().await;
-        desk.push_raw(&head(list)).await;
+        desk.push_raw(&head(list), "[]").await;
         desk.open_window(SignedDuration::from_hours(1)).await;
         desk.receive(order("order.created", "1", desk.clock.now(), change))
             .await;

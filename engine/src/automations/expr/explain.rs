@@ -1,0 +1,217 @@
+//! Why a condition came out false, and which comparisons failed: the same expression, part by part.
+
+use minijinja::machinery::ast::{BinOpKind, Expr as Node};
+use minijinja::machinery::{self, CodeGenerator};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Value, ValueKind};
+
+use super::super::context::{ROOTS, Scope};
+use super::super::filters;
+use super::super::model::{Expr, Text};
+use super::compile::{compile_expr, is_ordering, visit_expr, visit_stmt, with_own_comparisons};
+use super::operators::{is_absent, mismatch, printed};
+use super::{evaluate, run, run_text};
+
+/// Longest text that an explanation quotes, in characters.
+const QUOTED_CHARS_MAX: usize = 40;
+
+/// What went wrong with comparisons while `text` was rendered: `comparison with an absent value:
+/// order.attributes.x`. Empty where all went well.
+pub fn text_notes(text: &Text, scope: &Scope) -> Vec<String> {
+    let Ok((_, failures)) = run_text(&text.0, scope) else {
+        return Vec::new();
+    };
+    if failures.is_empty() {
+        return Vec::new();
+    }
+    let Ok(stmt) = machinery::parse(&text.0, "text", SyntaxConfig::default()) else {
+        return failures;
+    };
+    let mut notes = Vec::new();
+    visit_stmt(&stmt, &mut |node| {
+        comparison_note(node, &text.0, scope, &mut notes);
+    });
+    if notes.is_empty() { failures } else { notes }
+}
+
+/// The same for an expression, also where its result does not hang on it.
+pub fn expr_notes(expr: &Expr, scope: &Scope) -> Vec<String> {
+    match evaluate(&expr.0, scope) {
+        Ok((_, failures)) if !failures.is_empty() => notes_in(&expr.0, scope, failures),
+        _ => Vec::new(),
+    }
+}
+
+/// The fields on which a condition came out false, with their values: `order.payment_status is
+/// "paid", order.payment_method is absent`. Values of personal fields are not shown. Empty where the
+/// condition names no field.
+pub fn explain_false(expr: &Expr, scope: &Scope) -> String {
+    let Ok((node, _)) = compile_expr(&expr.0) else {
+        return String::new();
+    };
+    let mut paths = Vec::new();
+    for part in guilty(&node, &expr.0, scope) {
+        visit_expr(part, &mut |node| {
+            if let Some(path) = path(node)
+                && ROOTS
+                    .iter()
+                    .any(|root| path.split(['.', '[']).next() == Some(root))
+                && !paths
+                    .iter()
+                    .any(|(known, _): &(String, Value)| known.starts_with(&path))
+            {
+                let value = value_of(node, &expr.0, scope);
+                paths.push((path, value));
+            }
+        });
+    }
+    let parts = paths
+        .iter()
+        .map(|(path, value)| format!("{path} is {}", shown(path, value)));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The failed comparisons of an expression, with the fields that they name; where none of them can be
+/// named, what the engine saw.
+pub(super) fn notes_in(source: &str, scope: &Scope, failures: Vec<String>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Ok(node) = machinery::parse_expr(source) {
+        visit_expr(&node, &mut |node| {
+            comparison_note(node, source, scope, &mut notes);
+        });
+    }
+    if notes.is_empty() { failures } else { notes }
+}
+
+fn comparison_note(node: &Node<'_>, source: &str, scope: &Scope, notes: &mut Vec<String>) {
+    let Node::BinOp(op) = node else { return };
+    if !is_ordering(op.op) {
+        return;
+    }
+    let (left, right) = (
+        value_of(&op.left, source, scope),
+        value_of(&op.right, source, scope),
+    );
+    let Some(note) = mismatch(&left, &right) else {
+        return;
+    };
+    let sides = [(&op.left, &left), (&op.right, &right)];
+    let absent = is_absent(&left) || is_absent(&right);
+    let named = sides
+        .into_iter()
+        .filter(|(_, value)| !absent || is_absent(value));
+    let names: Vec<String> = named.filter_map(|(side, _)| first_path(side)).collect();
+    let note = if names.is_empty() {
+        note
+    } else {
+        format!("{note}: {}", names.join(", "))
+    };
+    if !notes.contains(&note) {
+        notes.push(note);
+    }
+}
+
+fn value_of(node: &Node<'_>, source: &str, scope: &Scope) -> Value {
+    let mut generator = CodeGenerator::new("expression", source);
+    generator.compile_expr(node);
+    let instructions = with_own_comparisons(generator.finish().0);
+    run(&instructions, scope, &mut String::new())
+        .map(|(value, _)| value)
+        .unwrap_or_default()
+}
+
+/// The parts of a condition that make it false: of `a and b` the ones that are.
+fn guilty<'n, 's>(node: &'n Node<'s>, source: &'s str, scope: &Scope) -> Vec<&'n Node<'s>> {
+    match node {
+        Node::BinOp(op) if matches!(op.op, BinOpKind::ScAnd) => [&op.left, &op.right]
+            .into_iter()
+            .filter(|side| !value_of(side, source, scope).is_true())
+            .flat_map(|side| guilty(side, source, scope))
+            .collect(),
+        _ => vec![node],
+    }
+}
+
+/// `order.attributes.cpf` of a chain of names.
+fn path(node: &Node<'_>) -> Option<String> {
+    match node {
+        Node::Var(var) => Some(var.id.to_owned()),
+        Node::GetAttr(attr) => Some(format!("{}.{}", path(&attr.expr)?, attr.name)),
+        Node::GetItem(item) => match &item.subscript_expr {
+            Node::Const(key) => match key.value.as_str() {
+                Some(key) => Some(format!("{}['{key}']", path(&item.expr)?)),
+                None => Some(format!("{}[{}]", path(&item.expr)?, key.value)),
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn first_path(node: &Node<'_>) -> Option<String> {
+    let mut found = None;
+    visit_expr(node, &mut |node| {
+        if found.is_none() {
+            found = path(node);
+        }
+    });
+    found
+}
+
+/// Paths whose values may stand in records and on screens: nothing about a person, no address that
+/// opens an order, nothing that a customer typed.
+fn is_public(path: &str) -> bool {
+    const PRIVATE: [&str; 12] = [
+        "order.note",
+        "order.attributes",
+        "order.shipping_address",
+        "order.billing_address",
+        "order.status_url",
+        "order.payment_url",
+        "checkout.attributes",
+        "checkout.url",
+        "shipment.tracking_url",
+        "shipment.tracking_number",
+        "event.id",
+        "event.account",
+    ];
+    const OF_CUSTOMER: [&str; 6] = [
+        "customer.country",
+        "customer.locale",
+        "customer.timezone",
+        "customer.tags",
+        "customer.accepts_marketing",
+        "customer.accepts_email",
+    ];
+    if path == "customer" || path.starts_with("customer.") {
+        return OF_CUSTOMER.contains(&path);
+    }
+    !PRIVATE.iter().any(|private| path.starts_with(private))
+}
+
+fn shown(path: &str, value: &Value) -> String {
+    if is_absent(value) {
+        return "absent".to_owned();
+    }
+    if !is_public(path) {
+        return if filters::is_blank(value) {
+            "blank".to_owned()
+        } else {
+            "set".to_owned()
+        };
+    }
+    match value.as_str() {
+        Some(text) => {
+            let cut: String = text.chars().take(QUOTED_CHARS_MAX).collect();
+            let more = if cut.len() < text.len() { "…" } else { "" };
+            format!("\"{cut}{more}\"")
+        }
+        None if value.kind() == ValueKind::Map => "a table".to_owned(),
+        None => {
+            let text = printed(value);
+            let long = text.chars().count() > QUOTED_CHARS_MAX;
+            let entries = value.len().filter(|_| long || text.contains('{'));
+            entries.map_or(text, |entries| format!("a list of {entries}"))
+        }
+    }
+}
