@@ -271,9 +271,9 @@ fn any_interleaving_ends_each_job_in_one_send_or_one_stated_reason() {
         .run(&prop::collection::vec(step(), 4..STEPS_MAX), |steps| {
             runtime.block_on(async {
                 let mut world = World::new().await;
-                world.take(Step::Receive(0, Fact::Created)).await;
+                Box::pin(world.take(Step::Receive(0, Fact::Created))).await;
                 for step in steps {
-                    world.take(step).await;
+                    Box::pin(world.take(step)).await;
                 }
                 world.check(&world.settle_down().await);
             });
