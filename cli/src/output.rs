@@ -85,6 +85,35 @@ pub fn table(head: &[&str], rows: &[Vec<Cell>]) -> String {
     out
 }
 
+/// Breaks a text into lines of at most so many characters, between words; a longer word is cut.
+pub fn wrap(text: &str, chars_max: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let mut word: Vec<char> = word.chars().collect();
+        loop {
+            let Some(line) = lines.last_mut() else {
+                return lines;
+            };
+            let used = line.chars().count();
+            let room = chars_max.saturating_sub(if used == 0 { 0 } else { used + 1 });
+            if word.len() <= room {
+                if used > 0 {
+                    line.push(' ');
+                }
+                line.extend(word);
+                break;
+            }
+            if used == 0 {
+                let rest = word.split_off(room.max(1));
+                line.extend(word);
+                word = rest;
+            }
+            lines.push(String::new());
+        }
+    }
+    lines
+}
+
 /// Prints a line; colours go where they are not wanted.
 pub fn say(line: impl AsRef<str>) {
     anstream::println!("{}", line.as_ref());
@@ -166,6 +195,13 @@ mod tests {
             plain,
             "event       to  state\norder.paid  à   sent\nx           bb\n"
         );
+    }
+
+    #[test]
+    fn long_texts_go_on_below() {
+        assert_eq!(wrap("à b c", 3), ["à b", "c"]);
+        assert_eq!(wrap("abcdefg h", 3), ["abc", "def", "g h"]);
+        assert_eq!(wrap("", 3), [""]);
     }
 
     #[test]

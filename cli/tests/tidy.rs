@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap()
 }
 
 fn read(path: &str) -> String {
@@ -61,7 +64,10 @@ fn only_in(folders: &[&str], words: &[&str], allowed: &[&str]) {
     for folder in folders {
         for path in files_under(folder, "rs") {
             let name = relative(&path);
-            if allowed.iter().any(|prefix| name.starts_with(prefix)) || name.contains("/tests/") || name.ends_with("/tests.rs") {
+            if allowed.iter().any(|prefix| name.starts_with(prefix))
+                || name.contains("/tests/")
+                || name.ends_with("/tests.rs")
+            {
                 continue;
             }
             let code = code_of(&path);
@@ -77,19 +83,43 @@ fn only_in(folders: &[&str], words: &[&str], allowed: &[&str]) {
 
 #[test]
 fn doors_link_what_shared_needs_and_nothing_of_the_workers() {
-    let forbidden = ["engine ", "reqwest ", "minijinja ", "toml ", "rlibphonenumber ", "icu_datetime "];
+    let forbidden = [
+        "engine ",
+        "reqwest ",
+        "minijinja ",
+        "toml ",
+        "rlibphonenumber ",
+        "icu_datetime ",
+    ];
     for function in functions() {
         if WORKERS.contains(&function.as_str()) {
             continue;
         }
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "--locked", "--offline", "--edges", "normal", "--prefix", "none", "--package", &function])
+            .args([
+                "tree",
+                "--locked",
+                "--offline",
+                "--edges",
+                "normal",
+                "--prefix",
+                "none",
+                "--package",
+                &function,
+            ])
             .current_dir(root())
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let tree = String::from_utf8(output.stdout).unwrap();
-        assert!(tree.contains("shared "), "{function} does not depend on shared");
+        assert!(
+            tree.contains("shared "),
+            "{function} does not depend on shared"
+        );
         for crate_name in forbidden {
             let found = tree.lines().find(|line| line.starts_with(crate_name));
             assert_eq!(found, None, "{function} is a door");
@@ -100,17 +130,39 @@ fn doors_link_what_shared_needs_and_nothing_of_the_workers() {
 #[test]
 fn one_tls_stack_and_one_crypto_provider() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--edges", "normal,build", "--prefix", "none", "--workspace"])
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--workspace",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
     let tree = String::from_utf8(output.stdout).unwrap();
-    let crates: BTreeSet<&str> = tree.lines().filter_map(|line| line.strip_suffix(" (*)").or(Some(line))).collect();
+    let crates: BTreeSet<&str> = tree
+        .lines()
+        .filter_map(|line| line.strip_suffix(" (*)").or(Some(line)))
+        .collect();
     for banned in ["ring v", "openssl-sys v", "native-tls v", "aws-config v"] {
-        assert!(!crates.iter().any(|name| name.starts_with(banned)), "{banned}");
+        assert!(
+            !crates.iter().any(|name| name.starts_with(banned)),
+            "{banned}"
+        );
     }
     for single in ["rustls v", "aws-lc-sys v"] {
-        assert_eq!(crates.iter().filter(|name| name.starts_with(single)).count(), 1, "{single}");
+        assert_eq!(
+            crates
+                .iter()
+                .filter(|name| name.starts_with(single))
+                .count(),
+            1,
+            "{single}"
+        );
     }
 }
 
@@ -136,7 +188,12 @@ fn only_one_place_reads_the_environment() {
 fn only_one_place_reads_the_clock() {
     only_in(
         &["shared/src", "engine/src", "functions"],
-        &["Timestamp::now", "SystemTime::now", "Zoned::now", "Instant::now"],
+        &[
+            "Timestamp::now",
+            "SystemTime::now",
+            "Zoned::now",
+            "Instant::now",
+        ],
         &["shared/src/clock.rs"],
     );
 }
@@ -145,18 +202,34 @@ fn only_one_place_reads_the_clock() {
 fn sources_do_no_io_and_events_depend_on_nothing() {
     only_in(
         &["shared/src/sources"],
-        &["async fn", "Clock", "crate::store", "crate::door", "std::fs", "tokio::"],
+        &[
+            "async fn",
+            "Clock",
+            "crate::store",
+            "crate::door",
+            "std::fs",
+            "tokio::",
+        ],
         &[],
     );
     let event = code_of(&root().join("shared/src/event.rs"));
-    assert!(!event.contains("crate::"), "event.rs depends on nothing of this crate");
+    assert!(
+        !event.contains("crate::"),
+        "event.rs depends on nothing of this crate"
+    );
 }
 
 #[test]
 fn nothing_is_silenced() {
     only_in(
         &["shared", "engine", "functions", "cli/src"],
-        &["#[allow(", "#![allow(", "todo!(", "unimplemented!(", "dbg!("],
+        &[
+            "#[allow(",
+            "#![allow(",
+            "todo!(",
+            "unimplemented!(",
+            "dbg!(",
+        ],
         &[],
     );
 }
@@ -164,14 +237,23 @@ fn nothing_is_silenced() {
 #[test]
 fn only_a_verified_request_is_read() {
     // `Raw::accept` is the one way to a `Verified`; sources call it after the signature matched.
-    only_in(&["shared/src", "engine/src", "functions"], &[".accept()"], &["shared/src/sources/"]);
+    only_in(
+        &["shared/src", "engine/src", "functions"],
+        &[".accept()"],
+        &["shared/src/sources/"],
+    );
 }
 
 #[test]
 fn main_is_wiring() {
     for function in functions() {
-        let lines = read(&format!("functions/{function}/src/main.rs")).lines().count();
-        assert!((10..=35).contains(&lines), "functions/{function}/src/main.rs has {lines} lines");
+        let lines = read(&format!("functions/{function}/src/main.rs"))
+            .lines()
+            .count();
+        assert!(
+            (10..=35).contains(&lines),
+            "functions/{function}/src/main.rs has {lines} lines"
+        );
     }
 }
 
@@ -200,9 +282,14 @@ fn the_template_has_the_table_that_the_store_expects() {
     assert_eq!(index["KeySchema"][1]["AttributeName"], store::INDEX_RANGE);
     assert_eq!(index["Projection"]["ProjectionType"], "KEYS_ONLY");
     assert_eq!(table["StreamSpecification"]["StreamViewType"], "NEW_IMAGE");
-    assert_eq!(table["TimeToLiveSpecification"]["AttributeName"], store::TTL);
+    assert_eq!(
+        table["TimeToLiveSpecification"]["AttributeName"],
+        store::TTL
+    );
     let filter = &template["Resources"]["Deliver"]["Properties"]["Events"]["Stream"]["Properties"];
-    let pattern = filter["FilterCriteria"]["Filters"][0]["Pattern"].as_str().unwrap();
+    let pattern = filter["FilterCriteria"]["Filters"][0]["Pattern"]
+        .as_str()
+        .unwrap();
     let pattern: serde_json::Value = serde_json::from_str(pattern).unwrap();
     let lane = &pattern["dynamodb"]["NewImage"][store::LANE]["S"];
     assert_eq!(*lane, serde_json::json!([store::LANE_SEND]));
@@ -220,7 +307,11 @@ fn every_door_has_sample_events_that_name_one_of_its_routes() {
             let envelope: serde_json::Value =
                 serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
             let request_path = envelope["rawPath"].as_str().unwrap_or_default();
-            assert!(request_path.starts_with(&format!("/{function}/")), "{}", relative(&path));
+            assert!(
+                request_path.starts_with(&format!("/{function}/")),
+                "{}",
+                relative(&path)
+            );
             assert_eq!(envelope["version"], "2.0", "{}", relative(&path));
         }
     }
@@ -238,7 +329,10 @@ fn the_makefile_is_small_and_the_readme_tells_of_each_target() {
     assert!(targets.len() <= 10, "{targets:?}");
     let readme = read("README.md");
     for target in targets {
-        assert!(readme.contains(&format!("make {target}")), "README.md says nothing of make {target}");
+        assert!(
+            readme.contains(&format!("make {target}")),
+            "README.md says nothing of make {target}"
+        );
     }
 }
 
@@ -248,7 +342,9 @@ fn documents_name_files_that_exist() {
     for document in ["README.md", "ARCHITECTURE.md"] {
         let text = read(document);
         for (index, piece) in text.split("](").enumerate() {
-            let Some((target, _)) = piece.split_once(')') else { continue };
+            let Some((target, _)) = piece.split_once(')') else {
+                continue;
+            };
             if index == 0 || target.starts_with("http") || target.starts_with('#') {
                 continue;
             }

@@ -1,8 +1,8 @@
 //! A wire that loses what it is told to lose, between a client and the engine.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +21,8 @@ struct Faults {
     nth_answer: AtomicU32,
     /// Requests to lose, from the next one on.
     requests: AtomicU32,
+    /// The operations that were asked for.
+    seen: Mutex<Vec<String>>,
 }
 
 impl Proxy {
@@ -62,6 +64,17 @@ impl Proxy {
         self.faults.nth_answer.store(nth, Ordering::SeqCst);
     }
 
+    /// The operations asked for since the last time that this was called: `putitem`, …
+    pub fn take_operations(&self) -> Vec<String> {
+        std::mem::take(
+            &mut self
+                .faults
+                .seen
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
     /// The next `times` requests never arrive.
     pub fn lose_requests(&self, times: u32) {
         self.faults.requests.store(times, Ordering::SeqCst);
@@ -75,6 +88,15 @@ fn take(counter: &AtomicU32) -> bool {
             left.checked_sub(1)
         })
         .is_ok()
+}
+
+/// What a request asks for, from its `x-amz-target` header.
+fn operation(head: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let target = head
+        .lines()
+        .find_map(|line| line.strip_prefix("x-amz-target: dynamodb_20120810."))?;
+    Some(target.trim().to_owned())
 }
 
 /// One connection. A request and an answer each are one or more chunks; losing the first chunk closes the
@@ -92,6 +114,13 @@ async fn pass(near: TcpStream, far: TcpStream, faults: Arc<Faults>) {
                 return;
             }
             let sent = chunk.get(..length).unwrap_or_default();
+            if let Some(operation) = operation(sent) {
+                faults
+                    .seen
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(operation);
+            }
             if far_write.write_all(sent).await.is_err() {
                 return;
             }

@@ -1,16 +1,14 @@
 //! The functions' own code, hosted here: what Lambda would call, called with what Lambda would hand over.
 
-use engine::callbell::Callbell;
-use engine::delivery::{Random, Worker};
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request};
 use serde_json::Value;
 use shared::clock::Clock;
-use shared::secrets::{Secret, SecretsProvider};
-use shared::store::{RowKey, Store};
+use shared::secrets::SecretsProvider;
+use shared::store::Store;
 
 use super::DevError;
-use super::secrets::{CALLBELL, Files};
+use super::secrets::Files;
 
 /// How long `deliver` may run, in seconds, as template.yaml has it.
 const DELIVER_SECONDS: i64 = 60;
@@ -18,7 +16,7 @@ const DELIVER_SECONDS: i64 = 60;
 /// The functions that template.yaml deploys, ready to be called.
 pub(super) struct Functions {
     orders: orders::App,
-    worker: Worker,
+    deliver: deliver::App,
     clock: Clock,
 }
 
@@ -53,19 +51,13 @@ impl Functions {
     ) -> Result<Functions, DevError> {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let orders = orders::App::start(store.clone(), webhooks).await;
-        // Without a token the stand-in refuses, as Callbell does.
-        let token = secrets
-            .apis
-            .get(CALLBELL)
-            .first()
-            .cloned()
-            .unwrap_or_else(|| Secret::new("none"));
-        let callbell = Callbell::new(callbell_url, &token)
+        let apis = SecretsProvider::Fixed(secrets.apis.clone());
+        let deliver = deliver::App::start(store.clone(), apis, Some(callbell_url))
+            .await
             .map_err(|error| DevError::Setup(error.to_string()))?;
-        let worker = Worker::new(store.clone(), callbell, Random::system());
         Ok(Functions {
             orders,
-            worker,
+            deliver,
             clock: store.clock().clone(),
         })
     }
@@ -101,20 +93,12 @@ impl Functions {
 
     /// Hands records of the stream to `deliver`.
     pub(super) async fn batch(&self, records: &[Value]) {
-        let key = |record: &Value| {
-            record
-                .pointer("/dynamodb/Keys/pk/S")
-                .and_then(Value::as_str)
-                .and_then(RowKey::parse)
-        };
-        self.worker
-            .on_stream(records.iter().filter_map(key).collect(), self.deadline())
-            .await;
+        self.deliver.on_stream(records, self.deadline()).await;
     }
 
     /// Wakes `deliver` for the minute.
     pub(super) async fn minute(&self) {
-        self.worker.on_minute(self.deadline()).await;
+        self.deliver.on_minute(self.deadline()).await;
     }
 
     fn deadline(&self) -> Timestamp {

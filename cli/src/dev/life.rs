@@ -70,9 +70,6 @@ pub(super) async fn minutes(world: Arc<World>) {
         if now != last {
             last = now;
             world.sweep().await;
-            if let Err(error) = world.engine.expire() {
-                (world.notice)(&error.to_string());
-            }
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The embedded table: a DynamoDB-compatible engine in this process, spoken to over HTTP by the same code
 //! that speaks to AWS. Its stream is read in-process, which costs less than a second API client.
+//!
+//! Nothing in it expires: the engine would compare with the machine's clock, not with the one that
+//! `/_dev/clock` moves. Every condition looks at `expires_at` itself, because DynamoDB deletes late too.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -99,16 +102,6 @@ impl Engine {
             database: self.database.clone(),
             position: None,
         }
-    }
-
-    /// Deletes rows whose time is over, as DynamoDB does within two days.
-    ///
-    /// # Errors
-    /// What the engine reports.
-    pub fn expire(&self) -> Result<usize, EngineError> {
-        self.database
-            .sweep_ttl()
-            .map_err(|error| EngineError::Stream(error.to_string()))
     }
 }
 

@@ -10,14 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::sources::{Source as _, demo, shopify::Shopify};
 
-pub const PHONE: &str = "+5511987654321";
+pub(crate) const PHONE: &str = "+5511987654321";
 
 /// The example that everything reads, in the repository's root.
-pub fn example() -> std::path::PathBuf {
+pub(crate) fn example() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop.toml")
 }
 
-pub async fn start(data: Option<&Path>) -> Dev {
+pub(crate) async fn start(data: Option<&Path>) -> Dev {
     let settings = Settings {
         data: data.map(Path::to_owned),
         automations: Some(example()),
@@ -27,12 +27,12 @@ pub async fn start(data: Option<&Path>) -> Dev {
 }
 
 /// A day at noon in São Paulo: inside every sending hour.
-pub fn noon() -> Timestamp {
+pub(crate) fn noon() -> Timestamp {
     "2026-11-24T15:00:00Z".parse().unwrap()
 }
 
 /// A paid order at Shopify.
-pub fn order(id: u64, at: Timestamp) -> Value {
+pub(crate) fn order(id: u64, at: Timestamp) -> Value {
     let at = at.to_string();
     json!({
         "id": id, "admin_graphql_api_id": format!("gid://shopify/Order/{id}"),
@@ -63,24 +63,24 @@ pub fn order(id: u64, at: Timestamp) -> Value {
 }
 
 /// Questions over HTTP, as a test of any language asks them.
-pub struct Http {
-    pub client: reqwest::Client,
-    pub base: String,
+pub(crate) struct Http {
+    pub(crate) client: reqwest::Client,
+    pub(crate) base: String,
 }
 
 impl Http {
-    pub fn of(dev: &Dev) -> Http {
+    pub(crate) fn of(dev: &Dev) -> Http {
         Http::at(dev.url())
     }
 
-    pub fn at(base: String) -> Http {
+    pub(crate) fn at(base: String) -> Http {
         Http {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             base,
         }
     }
 
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let response = self
             .client
             .get(format!("{}{path}", self.base))
@@ -90,7 +90,7 @@ impl Http {
         response.json().await.unwrap()
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         let response = self
             .client
             .post(format!("{}{path}", self.base))
@@ -102,11 +102,11 @@ impl Http {
     }
 
     /// Posts a webhook of Shopify with its signature; the answer's status.
-    pub async fn shopify(&self, topic: &str, body: &Value) -> u16 {
+    pub(crate) async fn shopify(&self, topic: &str, body: &Value) -> u16 {
         self.try_shopify(topic, body).await.unwrap()
     }
 
-    pub async fn try_shopify(&self, topic: &str, body: &Value) -> reqwest::Result<u16> {
+    pub(crate) async fn try_shopify(&self, topic: &str, body: &Value) -> reqwest::Result<u16> {
         let bytes = serde_json::to_vec(body).unwrap();
         let mut request = self
             .client
@@ -120,16 +120,16 @@ impl Http {
         Ok(request.body(bytes).send().await?.status().as_u16())
     }
 
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         let answer = self.get("/_dev/idle").await;
         assert_eq!(answer["idle"], true, "{answer}");
     }
 
-    pub async fn list(&self, path: &str) -> Vec<Value> {
+    pub(crate) async fn list(&self, path: &str) -> Vec<Value> {
         self.get(path).await.as_array().unwrap().clone()
     }
 }
 
-pub fn minutes(number: i64) -> SignedDuration {
+pub(crate) fn minutes(number: i64) -> SignedDuration {
     SignedDuration::from_mins(number)
 }

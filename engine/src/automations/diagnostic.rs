@@ -176,3 +176,59 @@ pub(crate) fn suggestion<'k>(typed: &str, known: impl IntoIterator<Item = &'k st
         None => format!("; there are: {}", known.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters() {
+        let source = Source {
+            text: "é = 1\n\tà = 'x'\n",
+        };
+        assert_eq!(source.position(0), (1, 1));
+        assert_eq!(source.position(3), (1, 3));
+        let place = source.text.find("'x'").expect("a value");
+        let one = source.diagnostic(
+            Severity::Error,
+            &(place..place + 3),
+            "wrong: write y".to_owned(),
+        );
+        assert_eq!((one.line, one.column), (2, 6));
+        assert_eq!(one.instead.as_deref(), Some("y"));
+        assert_eq!(one.excerpt(), "    \tà = 'x'\n    \t    ^\n");
+        // Inside a character, and behind the end: no panic.
+        assert_eq!(source.position(1), (1, 1));
+        assert_eq!(source.position(99), (3, 1));
+    }
+
+    #[test]
+    fn what_to_write_is_found_in_the_message() {
+        for (message, word) in [
+            (
+                "unknown event \"order.create\": did you mean order.created?",
+                Some("order.created"),
+            ),
+            ("unknown locale \"pt_BR\": write pt-BR", Some("pt-BR")),
+            (
+                "if_unknown = \"resent\": did you mean \"resend\"?",
+                Some("resend"),
+            ),
+            (
+                "unknown time zone \"x\": write region and city, like America/Sao_Paulo",
+                None,
+            ),
+            ("text twice", None),
+        ] {
+            assert_eq!(instead(message).as_deref(), word, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let known = ["order.created", "order.paid", "order.cancelled"];
+        assert_eq!(nearest("order.create", known), Some("order.created"));
+        assert_eq!(nearest("Order.Paid", known), Some("order.paid"));
+        assert_eq!(nearest("payment.ok", known), None);
+    }
+}

@@ -659,16 +659,14 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
         .collect();
     Some(match nearest_field(path, &here) {
         Some(near) => format!("unknown field {path}; did you mean {near}?"),
-        None => match path
-            .rsplit_once('.')
-            .filter(|(group, _)| here.contains(group))
-        {
-            Some((group, _)) => format!(
-                "unknown field {path}; {group} has {}",
-                below(group, &here).join(", ")
-            ),
-            None => format!("unknown field {path}"),
-        },
+        None => {
+            let group = path.rsplit_once('.').map_or("", |(group, _)| group);
+            let known = below(group, &here);
+            match known.is_empty() {
+                true => format!("unknown field {path}"),
+                false => format!("unknown field {path}; {group} has {}", known.join(", ")),
+            }
+        }
     })
 }
 
@@ -937,6 +935,10 @@ mod tests {
         assert!(
             said("customer.shoe_size")
                 .starts_with("unknown field customer.shoe_size; customer has name, first_name")
+        );
+        assert_eq!(
+            said("order.items[].nome"),
+            "unknown field order.items[].nome; order.items[] has title, variant, quantity, price, total, sku, product_id"
         );
         assert_eq!(
             said("checkout.total"),

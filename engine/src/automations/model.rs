@@ -41,7 +41,8 @@ pub struct Defaults {
     pub country: Option<String>,
     /// The business's zone and its IANA name.
     pub timezone: Zone,
-    /// Name of a channel; `None` where there is just one channel or none.
+    /// Name of a channel: the one that the file names, else the only one. `None` where there is none,
+    /// or where each automation says its own.
     pub channel: Option<String>,
     /// Name of the hours for marketing.
     pub send_hours: Option<String>,

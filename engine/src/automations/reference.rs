@@ -32,7 +32,7 @@ fn meaning(event: Name) -> &'static str {
 pub fn reference() -> String {
     let mut out = String::from(
         "# The language of automations.toml\n\n\
-         Written from the code: `callbell schema --reference` prints it, `UPDATE=1 cargo test -p engine the_committed` writes it here.\n\n\
+         Written from the code by `UPDATE=1 cargo test -p engine the_committed`; a test holds it to the code.\n\n\
          Expressions stand bare (`when = \"order.total >= 50\"`), texts have braces (`\"Olá {{ customer.first_name }}\"`).\n\
          Every text-like key of a message is one value, or a table by locale (`text.it = \"…\"`).\n\
          Names of tables are lower-case letters, digits and `-`, at most 40.\n\n## Tables and keys\n",

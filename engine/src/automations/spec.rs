@@ -1,6 +1,8 @@
 //! Every table and key of the language, once. The parser takes its messages from here, the JSON schema
 //! and the language's reference are written from here. A key that is not here cannot be read.
 
+use shared::sources;
+
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
@@ -96,7 +98,10 @@ impl Type {
             Type::Paths => "a list of paths in quotes".into(),
             Type::Events => "an event in quotes, or a list of events".into(),
             Type::Sources => "the name or kind of a source, or a list of them".into(),
-            Type::SourceKind => "a kind of source in quotes".into(),
+            Type::SourceKind => {
+                let kinds: Vec<&str> = sources::ALL.iter().map(|source| source.kind()).collect();
+                format!("one of {}", quoted(&kinds))
+            }
             Type::Once => {
                 "\"event\", the event's subject or \"customer\", with or without \"every 7d\""
                     .into()

@@ -199,8 +199,8 @@ impl Store {
         self.update(&keys::event(key), update).await.map(|_| ())
     }
 
-    /// Leaves a `new` event for later: nothing was pushed yet, or planning failed. It stays at least a
-    /// week beyond that.
+    /// Leaves a `new` event for later: nothing was pushed yet, or planning has to go on. It still goes a
+    /// week after it came, when it would be too late for everything.
     ///
     /// # Errors
     /// What DynamoDB reports.

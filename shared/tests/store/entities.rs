@@ -197,7 +197,7 @@ fn any_order_and_any_repetition_leaves_the_same_row() {
         .unwrap();
     let store = runtime.block_on(testkit::store()).0;
     let mut runner = TestRunner::new(Config {
-        cases: 60,
+        cases: 32,
         failure_persistence: None,
         ..Config::default()
     });

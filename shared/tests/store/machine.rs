@@ -17,7 +17,7 @@ use super::{new_job, seconds, swept};
 
 const WORKERS: usize = 3;
 /// How many sequences are tried, and how long they are at most.
-const CASES: u32 = 40;
+const CASES: u32 = 24;
 const STEPS_MAX: usize = 36;
 /// When an uncertain job is reconciled, in seconds.
 const RECONCILE_S: i64 = 180;

@@ -6,6 +6,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod costs;
 mod entities;
 mod erase;
 mod events;
@@ -17,6 +18,7 @@ mod lost_answers;
 mod machine;
 mod persons;
 mod settings;
+mod table;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;

@@ -36,6 +36,21 @@ fn locales<T>(table: &ByLocale<T>) -> Option<BTreeSet<String>> {
     }
 }
 
+/// The field that a text without braces names: `order.number` alone, or `{ order.number }`.
+fn meant_field(text: &str) -> Option<&str> {
+    let in_braces = text
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(name, _)| name);
+    let is_field = |name: &&str| matches!(fields::lookup(name), Lookup::Field(_) | Lookup::Free(_));
+    std::iter::once(text)
+        .chain(in_braces)
+        .map(str::trim)
+        .filter(|name| name.contains('.'))
+        .find(is_field)
+}
+
 /// `an image`, `a video`.
 fn article(medium: &str) -> String {
     let vowel = medium.starts_with(['a', 'i']);
@@ -180,7 +195,7 @@ impl Checker<'_> {
         self.words(subject, &found);
         self.bare(subject, &found);
         let may_be_blank = part == Part::Value && self.optional_values(subject, &found);
-        if !named || subject.events.is_empty() {
+        if !named || subject.events.is_empty() || self.failed.contains(subject.path) {
             return None;
         }
         let rendered = self.rendered(subject, text, &found, Some(locale));
@@ -208,11 +223,11 @@ impl Checker<'_> {
                 ),
             );
         }
-        if matches!(fields::lookup(text), Lookup::Field(field) if field.path.contains('.')) {
+        if let Some(field) = meant_field(text) {
             self.warning(
                 &span,
                 format!(
-                    "{} is the plain words {text}: write {{{{ {text} }}}}",
+                    "{} has the plain words {field}: write {{{{ {field} }}}}",
                     subject.label
                 ),
             );
@@ -274,6 +289,7 @@ impl Checker<'_> {
 
     fn blank(&mut self, subject: &Subject<'_>, part: Part, rendered: &Rendered) {
         let Some(blank) = &rendered.blank else { return };
+        self.failed.insert(subject.path.to_owned());
         let span = self.site(subject.path);
         let mend = if part == Part::Url {
             ""

@@ -107,6 +107,7 @@ pub fn check(text: &str, templates: Option<&Templates>, now: Timestamp) -> Repor
         now,
         used: parsed.used,
         doubtful: parsed.doubtful,
+        failed: BTreeSet::new(),
         diagnostics: parsed.diagnostics,
     };
     checker.automations();
@@ -159,6 +160,8 @@ struct Checker<'c> {
     used: BTreeSet<(&'static str, String)>,
     /// Kinds of tables of which some name was wrong: perhaps it meant the one that nothing uses.
     doubtful: BTreeSet<&'static str>,
+    /// Texts that failed or came out blank: once is enough, whatever the locale.
+    failed: BTreeSet<String>,
     diagnostics: Vec<Diagnostic>,
 }
 

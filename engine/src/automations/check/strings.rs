@@ -375,6 +375,7 @@ impl Checker<'_> {
             let span = self.site(subject.path);
             self.error(&span, message);
             result.failed = true;
+            self.failed.insert(subject.path.to_owned());
             return result;
         }
         result

@@ -1,0 +1,466 @@
+//! `callbell demo`: every sample event under the example's automations, and what people read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use shared::store::{EventFilter, JobFilter, JobRow, Status};
+
+use super::Outcome;
+use crate::args::DemoArgs;
+use crate::dev::envelope::{self, Sample};
+use crate::dev::life::{all_events, all_jobs};
+use crate::dev::{Dev, Settings};
+use crate::error::CliError;
+use crate::output::{self, Cell, count, say, table, tally};
+use crate::project::Files;
+
+/// How far behind the last sample the clock goes, so that everything comes due.
+const BEYOND: SignedDuration = SignedDuration::from_hours(8 * 24);
+/// How long the demonstration waits for one event's jobs, in seconds.
+const IDLE_SECONDS_MAX: u64 = 60;
+/// Characters of a line of what people read.
+const SENTENCE_CHARS: usize = 84;
+/// Longest answer of a webhook, in seconds.
+const ANSWER_SECONDS_MAX: u64 = 20;
+
+/// One sample event and what it came to.
+struct Shown {
+    file: String,
+    at: Timestamp,
+    /// What the webhook was answered.
+    status: u16,
+    answer: Value,
+    /// Names of the events that it made.
+    events: Vec<String>,
+    /// Whom they are about.
+    person: Option<String>,
+    /// Its jobs, by id, as they stood last.
+    jobs: Vec<String>,
+}
+
+/// Everything that happened.
+struct Story {
+    shown: Vec<Shown>,
+    /// By id, as they stood when they were last there: an erasure takes rows away.
+    jobs: BTreeMap<String, JobRow>,
+    /// Job → sentence, where it is known.
+    sentences: BTreeMap<String, Option<String>>,
+    events: usize,
+    /// What must not be.
+    unexpected: Vec<String>,
+    zone: TimeZone,
+}
+
+/// Runs the demonstration; exits 1 where anything unexpected happened.
+///
+/// # Errors
+/// No sample events, or the server cannot start.
+pub async fn run(args: &DemoArgs) -> Outcome {
+    let story = perform(&args.events, &args.automations).await?;
+    if args.json {
+        output::json(&story.as_json())?;
+    } else {
+        story.print();
+    }
+    Ok(u8::from(!story.unexpected.is_empty()))
+}
+
+/// The sample events of a folder and its folders, in the order in which they came.
+///
+/// # Errors
+/// The folder cannot be read or holds none, or one of them is no event.
+fn samples(folder: &Path) -> Result<Vec<(String, Sample)>, CliError> {
+    let missing = |error: std::io::Error| {
+        CliError::new(format!("{} cannot be read: {error}", folder.display()))
+            .hint("run it in the repository's folder, or name the folder of the samples: --events")
+    };
+    let mut files: Vec<PathBuf> = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).map_err(missing)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let mut samples = Vec::new();
+    for path in files {
+        let event: Value = serde_json::from_slice(&std::fs::read(&path)?)
+            .map_err(|error| CliError::new(format!("{} is no JSON: {error}", path.display())))?;
+        let sample = envelope::read(&event).map_err(|part| {
+            CliError::new(format!(
+                "{} is no event of API Gateway: {part}",
+                path.display()
+            ))
+        })?;
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        samples.push((name, sample));
+    }
+    if samples.is_empty() {
+        return Err(CliError::new(format!(
+            "{} holds no sample event",
+            folder.display()
+        )));
+    }
+    samples.sort_by_key(|(_, sample)| sample.at);
+    Ok(samples)
+}
+
+/// Runs the demonstration and returns what it prints, without colours, and whether all was as expected.
+///
+/// # Errors
+/// No sample events, or the server cannot start.
+pub async fn plain(events: &Path, automations: &Path) -> Result<(String, bool), CliError> {
+    let story = perform(events, automations).await?;
+    let text = anstream::adapter::strip_str(&story.text()).to_string();
+    Ok((text, story.unexpected.is_empty()))
+}
+
+async fn perform(events: &Path, automations: &Path) -> Result<Story, CliError> {
+    let samples = samples(events)?;
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let notes = said.clone();
+    let notice = Arc::new(move |line: &str| {
+        notes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(line.to_owned());
+    });
+    let files = Files::read(automations)?;
+    let settings = Settings {
+        automations: Some(automations.to_owned()),
+        ..Settings::default()
+    };
+    let dev = Dev::start(&settings, notice).await?;
+    if dev.store().config().await?.is_none() {
+        let said = said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n");
+        return Err(CliError::new(said));
+    }
+    let report = files.check(dev.clock().now());
+    let zone = report
+        .automations
+        .map(|automations| automations.defaults.timezone.zone);
+    let mut story = Story {
+        shown: Vec::new(),
+        jobs: BTreeMap::new(),
+        sentences: BTreeMap::new(),
+        events: 0,
+        unexpected: Vec::new(),
+        zone: zone.unwrap_or(TimeZone::UTC),
+    };
+    let bar = progress(samples.len());
+    if let Some((_, first)) = samples.first() {
+        dev.set_clock(first.at);
+    }
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(ANSWER_SECONDS_MAX))
+        .build()?;
+    for (file, sample) in samples {
+        bar.set_message(file.clone());
+        let gap = sample.at.duration_since(dev.clock().now());
+        if gap.is_positive() {
+            dev.advance(gap).await?;
+            story.look(&dev).await?;
+        }
+        story.post(&dev, &http, file, sample).await?;
+        bar.inc(1);
+    }
+    bar.set_message("days later");
+    dev.advance(BEYOND).await?;
+    story.look(&dev).await?;
+    bar.finish_and_clear();
+    story.judge();
+    Ok(story)
+}
+
+fn progress(length: usize) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+impl Story {
+    /// Posts one sample as its provider does, and waits for what it sets off at once.
+    async fn post(
+        &mut self,
+        dev: &Dev,
+        http: &reqwest::Client,
+        file: String,
+        sample: Sample,
+    ) -> Result<(), CliError> {
+        let known: BTreeSet<String> = all_events(dev.store(), &EventFilter::default())
+            .await?
+            .into_iter()
+            .map(|row| row.key)
+            .collect();
+        let method = reqwest::Method::from_bytes(sample.method.as_bytes())
+            .map_err(|_| CliError::new(format!("{file}: {} is no method", sample.method)))?;
+        let mut request = http.request(method, format!("{}{}", dev.url(), sample.path));
+        for (name, value) in &sample.headers {
+            request = request.header(name, value);
+        }
+        let response = request.body(sample.body).send().await?;
+        let status = response.status().as_u16();
+        let answer = response.text().await?;
+        let answer = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
+        if !(200..300).contains(&status) {
+            self.unexpected.push(format!("{file}: answered {status}"));
+        }
+        // What this event made is looked up before its jobs end, because some events erase.
+        let new: Vec<_> = all_events(dev.store(), &EventFilter::default())
+            .await?
+            .into_iter()
+            .filter(|row| !known.contains(&row.key))
+            .collect();
+        self.events += new.len();
+        let person = new.iter().find_map(|row| {
+            let customer = &row.event.as_ref()?.customer;
+            let email = customer.email.clone();
+            let automated = row.name.is_some_and(|name| !name.is_internal());
+            let name = customer
+                .name
+                .clone()
+                .or_else(|| customer.first_name.clone());
+            name.or(email).filter(|_| automated)
+        });
+        let events = new
+            .iter()
+            .map(|row| row.name.map_or("unreadable", |name| name.as_str()));
+        let events = events.map(str::to_owned).collect();
+        if !dev.idle(Duration::from_secs(IDLE_SECONDS_MAX)).await? {
+            self.unexpected
+                .push(format!("{file}: its jobs did not come to an end"));
+        }
+        let before: BTreeSet<String> = self.jobs.keys().cloned().collect();
+        self.look(dev).await?;
+        let mut jobs: Vec<&JobRow> = self
+            .jobs
+            .values()
+            .filter(|job| !before.contains(job.id.as_str()))
+            .collect();
+        jobs.sort_by(|a, b| (a.due_at, &a.key).cmp(&(b.due_at, &b.key)));
+        let jobs = jobs
+            .into_iter()
+            .map(|job| job.id.as_str().to_owned())
+            .collect();
+        self.shown.push(Shown {
+            file,
+            at: sample.at,
+            status,
+            answer,
+            events,
+            person,
+            jobs,
+        });
+        Ok(())
+    }
+
+    /// Takes over how everything stands.
+    async fn look(&mut self, dev: &Dev) -> Result<(), CliError> {
+        for job in all_jobs(dev.store(), &JobFilter::default()).await? {
+            self.jobs.insert(job.id.as_str().to_owned(), job);
+        }
+        for message in dev.stand_in().messages() {
+            let job = message
+                .body
+                .pointer("/metadata/job")
+                .and_then(Value::as_str);
+            if let Some(job) = job {
+                self.sentences.insert(job.to_owned(), message.text);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for message in dev.stand_in().messages() {
+            let job = message
+                .body
+                .pointer("/metadata/job")
+                .and_then(Value::as_str);
+            let job = job.unwrap_or_default().to_owned();
+            let doubled = format!("job {job} sent two messages");
+            if !seen.insert(job) && !self.unexpected.contains(&doubled) {
+                self.unexpected.push(doubled);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds what must not be.
+    fn judge(&mut self) {
+        for job in self.jobs.values() {
+            match job.status {
+                Status::Sent | Status::Skipped | Status::Cancelled => {}
+                status => {
+                    let reason = job.reason.as_deref().unwrap_or("no reason");
+                    self.unexpected
+                        .push(format!("{}: {status}: {reason}", job.key));
+                }
+            }
+        }
+    }
+
+    fn what(&self, job: &JobRow) -> String {
+        let sentence = self.sentences.get(job.id.as_str()).cloned().flatten();
+        let reason = job.reason.clone();
+        match job.status {
+            Status::Sent => sentence
+                .or(reason)
+                .unwrap_or_else(|| "(its text is not known)".to_owned()),
+            _ => format!(
+                "({}: {})",
+                job.action,
+                reason.or(sentence).unwrap_or_default()
+            ),
+        }
+    }
+
+    fn print(&self) {
+        say(self.text().trim_end());
+    }
+
+    /// The table and what it comes to.
+    fn text(&self) -> String {
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
+        for shown in &self.shown {
+            let at = output::instant(shown.at, &self.zone);
+            let person = shown.person.clone().unwrap_or_default();
+            let mut row = |event: String, what: String, status: Option<Status>| {
+                // A long sentence goes on in the lines below.
+                for (index, line) in output::wrap(&what, SENTENCE_CHARS).into_iter().enumerate() {
+                    let first = |text: &str| {
+                        if index == 0 {
+                            text.to_owned()
+                        } else {
+                            String::new()
+                        }
+                    };
+                    let line = Cell::from(line);
+                    let state = status
+                        .filter(|_| index == 0)
+                        .map(Cell::status)
+                        .unwrap_or_default();
+                    let (line, event) = match status {
+                        Some(status) => (line.colored(status), Cell::from(first(&event))),
+                        None => (line.faint(), Cell::from(first(&event)).faint()),
+                    };
+                    let at = Cell::from(first(&at)).faint();
+                    rows.push(vec![at, event, first(&person).into(), line, state]);
+                }
+            };
+            if shown.jobs.is_empty() {
+                row(shown.title(), shown.nothing().to_owned(), None);
+            }
+            for job in shown.jobs.iter().filter_map(|id| self.jobs.get(id)) {
+                row(self.event_of(job, shown), self.what(job), Some(job.status));
+            }
+        }
+        let mut text = table(
+            &["time", "event", "person", "what they read", "state"],
+            &rows,
+        );
+        for line in &self.unexpected {
+            text.push_str(&format!("unexpected: {line}\n"));
+        }
+        text.push_str(&format!("\n{}\n", self.summary()));
+        text
+    }
+
+    /// The event that a job was made for: of several that one webhook made, the one in its key.
+    fn event_of(&self, job: &JobRow, shown: &Shown) -> String {
+        let fact = job
+            .event
+            .rsplit('/')
+            .find(|part| part.chars().all(|c| c.is_ascii_alphabetic()));
+        let named =
+            |event: &&String| fact.is_some_and(|fact| event.rsplit('.').next() == Some(fact));
+        shown
+            .events
+            .iter()
+            .find(named)
+            .or(shown.events.first())
+            .cloned()
+            .unwrap_or_else(|| shown.title())
+    }
+
+    /// `14 events, 19 jobs: 15 sent, 3 skipped, 1 cancelled. Next: callbell init`.
+    fn summary(&self) -> String {
+        let states = tally(self.jobs.values().map(|job| &job.status));
+        let next = if self.unexpected.is_empty() {
+            "Next: callbell init".to_owned()
+        } else {
+            format!("{} unexpected", self.unexpected.len())
+        };
+        format!(
+            "{}, {}: {states}. {next}",
+            count(self.events, "event"),
+            count(self.jobs.len(), "job")
+        )
+    }
+
+    fn as_json(&self) -> Value {
+        let list: Vec<Value> = self
+            .shown
+            .iter()
+            .map(|shown| {
+                let jobs = shown.jobs.iter().filter_map(|id| self.jobs.get(id)).map(|job| {
+                    json!({
+                        "key": job.key, "status": job.status.as_str(), "reason": job.reason,
+                        "text": self.sentences.get(job.id.as_str()),
+                    })
+                });
+                json!({
+                    "file": shown.file, "at": shown.at, "answered": shown.status,
+                    "events": shown.events, "person": shown.person, "jobs": jobs.collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        json!({ "samples": list, "unexpected": self.unexpected, "summary": self.summary() })
+    }
+}
+
+impl Shown {
+    /// The file's name without its number.
+    fn title(&self) -> String {
+        self.events.last().cloned().unwrap_or_else(|| {
+            let name = self
+                .file
+                .trim_start_matches(|c: char| c.is_ascii_digit() || c == '-');
+            name.to_owned()
+        })
+    }
+
+    /// Why there is no job.
+    fn nothing(&self) -> &str {
+        let status = self.answer.get("status").and_then(Value::as_str);
+        match (self.events.first().map(String::as_str), status) {
+            (Some("privacy.data_request"), _) => "(what the shop holds is for the shop to say)",
+            (Some(name), _) if name.starts_with("privacy.") => "(erased)",
+            (Some(_), _) => "(no automation wants it)",
+            (None, Some("duplicate")) => "(came before: nothing is done twice)",
+            (None, Some("pong")) => "(answered)",
+            (None, _) => "(nothing to do)",
+        }
+    }
+}
