@@ -2,19 +2,27 @@
 //! unit (`job.lateness_ms`); what happened is in `outcome`.
 
 use tracing::Level;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::env::Environment;
 
 /// Sets the process's subscriber. A second call does nothing.
 pub fn start() {
-    let lines = fmt()
+    start_into(std::io::stdout);
+}
+
+/// The same, into another place than standard output: a development server's own, a test's memory.
+pub fn start_into<W>(writer: W)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
         .with_max_level(Level::INFO)
-        .with_writer(std::io::stdout)
+        .with_writer(writer)
         .finish();
     // A development server that hosts several functions sets it once for all of them.
     let _ = tracing::subscriber::set_global_default(lines);

@@ -1,4 +1,5 @@
 //! The door over the real store: what every kind of input gets, and what is in the table afterwards.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

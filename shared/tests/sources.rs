@@ -4,6 +4,7 @@
 //!
 //! After a change that is meant, or for a new file, write the expectations anew and read the difference:
 //! `cargo test -p shared --test sources -- --ignored regenerate`.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,7 +1,8 @@
 //! What expressions and texts see: the fields of automations.md, made from an event.
 //!
 //! A field that the event does not have is *undefined* to the engine: it prints as nothing, is false,
-//! equals nothing, and so do the fields below it. Money is a number, an instant is a [`Moment`].
+//! equals nothing, and so do the fields below it. Money is a number, an instant an object of its own,
+//! which prints as ISO 8601.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -43,7 +43,7 @@ pub struct Entry {
     pub signature: &'static str,
     /// What it does, a sentence.
     pub about: &'static str,
-    /// Locale, text, what it renders as over the sample of [`examples`](self): these run as tests.
+    /// Locale, text, and what it renders as over the order that [`TABLE`] names: these run as tests.
     pub examples: &'static [(&'static str, &'static str, &'static str)],
 }
 

@@ -22,6 +22,15 @@ pub(super) struct Configured {
 }
 
 impl Configured {
+    /// A file that was not pushed, for explaining what it would do.
+    pub(super) fn unpushed(automations: Automations, templates: Templates) -> Configured {
+        Configured {
+            version: 0,
+            automations,
+            templates,
+        }
+    }
+
     /// The sentence of a template, where templates.json has it.
     pub(super) fn fill(&self, uuid: &str, values: &[String]) -> Option<String> {
         let template = self

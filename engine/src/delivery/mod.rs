@@ -13,6 +13,7 @@ mod config;
 mod decide;
 mod log;
 mod planning;
+pub mod preview;
 mod rate;
 mod reconcile;
 mod waits;
