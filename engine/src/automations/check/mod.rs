@@ -171,8 +171,6 @@ struct Use {
     events: BTreeSet<Name>,
     /// Some automation sends it to somebody else than the event's customer.
     to_others: bool,
-    /// Channels that send it.
-    channels: BTreeSet<String>,
 }
 
 impl<'c> Checker<'c> {
@@ -313,7 +311,6 @@ impl<'c> Checker<'c> {
                 let entry = uses.entry(name.as_str()).or_default();
                 entry.events.extend(&one.on);
                 entry.to_others |= step.to.is_some() || one.to.is_some();
-                entry.channels.extend(self.channels(one, step));
             }
         }
         uses
@@ -345,7 +342,7 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// The events of free-map paths that samples have to fill.
+    /// Paths into free maps, which samples have to fill.
     fn free_paths(found: &syntax::Found) -> BTreeSet<String> {
         let free =
             |path: &&str| matches!(super::fields::lookup(path), super::fields::Lookup::Free(_));
