@@ -25,7 +25,7 @@ pub struct Raw {
     pub(crate) body: Vec<u8>,
 }
 
-/// A request whose signature matched: only [`Raw::accept`], called by a source's `verify`, makes one.
+/// A request whose signature matched: only `Raw::accept`, called by a source's `verify`, makes one.
 pub struct Verified<'a> {
     raw: &'a Raw,
 }

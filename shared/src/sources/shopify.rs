@@ -5,7 +5,7 @@
 //! as an order under any topic, and yields every fact that it shows: the redelivery, the second
 //! subscription and the forged topic make the same event keys and so nothing new. What a body is says its
 //! own `admin_graphql_api_id`, and its shape where `include_fields` left that out. The three compliance
-//! topics, which erase, need both: header and body must name the same one, see [`privacy`].
+//! topics, which erase, need both: header and body must name the same one (`shopify/privacy.rs`).
 //!
 //! Subscriptions that are of use: `orders/create`, `orders/paid`, `orders/updated`, `orders/fulfilled`,
 //! `orders/partially_fulfilled`, `orders/cancelled`, `checkouts/create`, `checkouts/update`. The topics of
