@@ -142,6 +142,8 @@ async fn faults_never_double_and_never_lose() {
     for (fault, attempts) in [
         (json!({ "kind": "status", "status": 503, "times": 2 }), 3),
         (json!({ "kind": "status", "status": 429, "times": 2 }), 1),
+        (json!({ "kind": "drop_after_accept" }), 1),
+        (json!({ "kind": "accept_then_status", "status": 502 }), 1),
         (json!({ "kind": "out_of_credit", "times": 2 }), 1),
     ] {
         let dev = start(None).await;

@@ -9,10 +9,13 @@ pub mod init;
 pub mod jobs;
 pub mod pause;
 pub mod push;
+pub mod replay;
 pub mod schema;
 pub mod secrets;
+pub mod send;
 pub mod sign;
 pub mod templates;
+pub mod try_event;
 
 use crate::args::{Cli, Command};
 use crate::error::CliError;
@@ -40,6 +43,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Pause(target) => pause::pause(&target).await,
         Command::Resume(target) => pause::resume(&target).await,
         Command::Sign(args) => sign::run(&args),
-        _ => Err(CliError::new("this command is not built yet")),
+        Command::Try(args) => try_event::run(&args),
+        Command::Send(args) => send::run(&args).await,
+        Command::Replay(args) => replay::run(&args).await,
     }
 }

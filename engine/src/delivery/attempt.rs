@@ -307,9 +307,15 @@ impl Worker {
     async fn carry_out(&self, job: &JobRow, decision: Decision) -> Result<(), StoreError> {
         let changed = match decision {
             Decision::Wait(wait) => {
-                self.store
+                let changed = self
+                    .store
                     .move_due(&job.id, job.version, wait.at, wait.due_at, &wait.reason)
-                    .await?
+                    .await?;
+                // Thousands of jobs may wait for one hold: a line each where the reason is new.
+                if job.reason.as_deref() == Some(&wait.reason) {
+                    return Ok(());
+                }
+                changed
             }
             Decision::End(end) => {
                 self.store
@@ -472,7 +478,7 @@ impl Worker {
         }
         let probe_at = now + SignedDuration::from_millis(PROBE_EVERY_MS);
         if self.store.hold(channel, hold.as_str(), probe_at).await? {
-            log::held(channel, hold.as_str());
+            log::held(channel, hold);
         }
         Ok(())
     }
@@ -488,10 +494,7 @@ impl Worker {
         let now = self.store.clock().now();
         match &finished {
             Finished::Done(row) | Finished::Cancelled(row) => log::job(row, now),
-            Finished::Lost(_) => tracing::warn!(
-                job.id = job.id.as_str(),
-                "the job was no longer ours when it was done"
-            ),
+            Finished::Lost(_) => log::lost_job(job),
         }
         if !matches!(end, End::Sent { .. }) {
             return Ok(());

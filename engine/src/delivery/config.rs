@@ -22,6 +22,15 @@ pub(super) struct Configured {
 }
 
 impl Configured {
+    /// A file that was not pushed, for explaining what it would do.
+    pub(super) fn unpushed(automations: Automations, templates: Templates) -> Configured {
+        Configured {
+            version: 0,
+            automations,
+            templates,
+        }
+    }
+
     /// The sentence of a template, where templates.json has it.
     pub(super) fn fill(&self, uuid: &str, values: &[String]) -> Option<String> {
         let template = self
@@ -66,7 +75,7 @@ impl Configuration {
             Ok(None) => copy.good = None,
             Err(error) if copy.good.is_none() => return Err(error),
             Err(error) => {
-                tracing::warn!(error = %error, "the configuration could not be read again");
+                tracing::warn!(outcome = "configuration not read", reason = %error);
             }
         }
         Ok(copy.good.clone())
@@ -107,9 +116,9 @@ impl Copy {
     fn pass_over(&mut self, version: u64, problems: usize) {
         self.unreadable = Some(version);
         tracing::error!(
+            outcome = "configuration unusable",
             config.version = version,
-            config.problems = problems,
-            "the configuration cannot be used"
+            config.problems = problems
         );
     }
 }

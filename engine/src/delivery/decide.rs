@@ -114,7 +114,7 @@ impl<'a> Found<'a> {
 pub(super) fn missing(job: &JobRow, what: &str, now: Timestamp) -> Decision {
     let waits = Waits::read(job.reason.as_deref(), what).unwrap_or_else(|| Waits::since(now, what));
     if now.duration_since(waits.since) >= REMOVED_AFTER {
-        return Decision::End(ended(job, format!("removed: {what}")));
+        return Decision::End(Ended::Skipped(format!("removed: {what}")));
     }
     Decision::Wait(Wait {
         at: now + RECHECK,
@@ -123,7 +123,7 @@ pub(super) fn missing(job: &JobRow, what: &str, now: Timestamp) -> Decision {
     })
 }
 
-/// A job that is over before its next attempt: skipped where it never had one, dead where it had.
+/// A job whose time ran out: skipped where it had no attempt, dead where it had.
 fn ended(job: &JobRow, reason: String) -> Ended {
     if job.attempts > 0 {
         Ended::Dead(reason)
@@ -245,7 +245,7 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
     if let Some(why) = stopped(facts) {
         return Err(Decision::End(Ended::Cancelled(why)));
     }
-    let skip = |why: String| Decision::End(ended(job, why));
+    let skip = |why: String| Decision::End(Ended::Skipped(why));
     consents(facts, route).map_err(skip)?;
     let to = route.to.clone().map_err(skip)?;
     may_reach(facts, &to).map_err(skip)?;
@@ -300,7 +300,7 @@ impl Due {
 
 fn due(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
     let event = &facts.known.event;
-    let skip = |why: String| Decision::End(ended(facts.job, why));
+    let skip = |why: String| Decision::End(Ended::Skipped(why));
     let (time, announced) = match &facts.found.step.at {
         None => (event.event.at, None),
         Some(at) => {
@@ -541,7 +541,7 @@ fn letter(facts: &Facts<'_>, route: &Route<'_>, window_open: bool) -> Result<Let
     let fill = |uuid: &str, values: &[String]| facts.configured.fill(uuid, values);
     match render::message(facts.found.message, &occasion, &fill) {
         Ok(rendered) => Ok(rendered.letter),
-        Err(Unfit::Skip(why)) => Err(Decision::End(ended(facts.job, why))),
+        Err(Unfit::Skip(why)) => Err(Decision::End(Ended::Skipped(why))),
         Err(Unfit::Dead(why)) => Err(Decision::End(Ended::Dead(why))),
     }
 }

@@ -1,70 +1,99 @@
-//! One line an event and one a job, each readable alone. Dotted names, units in names, and nothing of a
-//! person: keys are the provider's ids, reasons name fields.
+//! One line an event and one a job, each readable alone: what happened is in `outcome`, names have dots
+//! and their unit. Nothing of a person: keys are the provider's ids, reasons name fields.
 
 use jiff::Timestamp;
-use shared::store::{EventRow, JobRow, Planned, StoreError};
+use shared::store::{EventRow, JobRow, Planned, Status, StoreError};
+
+use crate::callbell::Hold;
 
 /// An event was planned.
-pub(super) fn event(row: &EventRow, planned: &Planned) {
+pub(super) fn event(row: &EventRow, planned: &Planned, now: Timestamp) {
     let matched = planned.lines.iter().filter(|line| line.matched).count();
     let failed = planned
         .lines
         .iter()
-        .filter(|line| line.why.contains("failed"))
+        .filter(|line| line.why.starts_with("when failed"))
         .count();
     tracing::info!(
+        outcome = "planned",
         event.key = row.key,
         event.name = row.name.map_or("", |name| name.as_str()),
-        event.source = row.source,
+        source.name = row.source,
+        event.age_ms = millis(now, row.received_at),
         event.automations_matched = matched,
         event.automations_not_matched = planned.lines.len() - matched,
-        event.automation_errors = failed,
-        "event planned"
+        event.automation_errors = failed
     );
 }
 
 /// Planning stopped half way; the sweep goes on with it.
 pub(super) fn failed_event(key: &str, error: &StoreError) {
-    tracing::warn!(event.key = key, error = %error, "event not planned");
+    tracing::warn!(outcome = "not planned", event.key = key, reason = %error);
 }
 
 /// The line that an auditor asks for.
 pub(super) fn erased(row: &EventRow, rows: u64) {
     tracing::info!(
+        outcome = "erased",
         event.key = row.key,
         event.name = row.name.map_or("", |name| name.as_str()),
-        erased.rows = rows,
-        "erased"
+        source.name = row.source,
+        erased.rows = rows
     );
 }
 
-/// A job changed its status.
+/// A job changed its status. What a person should look at is a warning.
 pub(super) fn job(row: &JobRow, now: Timestamp) {
-    tracing::info!(
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                outcome = row.status.as_str(),
+                job.id = row.id.as_str(),
+                job.automation = row.automation,
+                job.action = row.action,
+                event.key = row.event,
+                reason = row.reason.as_deref(),
+                job.attempts = row.attempts,
+                job.lateness_ms = millis(now, row.due_at),
+                job.reached = row.reached,
+                message.uuid = row.message_uuid.as_deref()
+            )
+        };
+    }
+    match row.status {
+        Status::Dead | Status::Held => line!(warn),
+        _ => line!(info),
+    }
+}
+
+/// The job was somebody else's by the time it was done: its message, where it made one, is reconciled.
+pub(super) fn lost_job(row: &JobRow) {
+    tracing::warn!(
+        outcome = "lost",
         job.id = row.id.as_str(),
-        job.automation = row.automation,
-        job.action = row.action,
-        job.event = row.event,
-        job.status = row.status.as_str(),
-        job.reason = row.reason.as_deref().unwrap_or_default(),
-        job.attempts = row.attempts,
-        job.late_ms = i64::try_from(now.duration_since(row.due_at).as_millis()).unwrap_or(i64::MAX),
-        job.message_uuid = row.message_uuid.as_deref().unwrap_or_default(),
-        "job"
+        reason = "the claim was no longer ours"
     );
 }
 
 /// The table did not do its part; the sweep goes on with the job.
 pub(super) fn failed_job(id: &str, error: &StoreError) {
-    tracing::warn!(job.id = id, error = %error, "job not changed");
+    tracing::warn!(outcome = "not changed", job.id = id, reason = %error);
 }
 
 /// A channel is held from now on: the one line that the alarm goes by.
-pub(super) fn held(channel: &str, reason: &str) {
-    tracing::error!(hold.channel = channel, hold.reason = reason, "channel held");
+pub(super) fn held(channel: &str, hold: Hold) {
+    tracing::error!(
+        outcome = "channel held",
+        channel.name = channel,
+        reason = hold.as_str()
+    );
 }
 
 /// A held channel goes on.
 pub(super) fn released(channel: &str) {
-    tracing::info!(hold.channel = channel, "channel released");
+    tracing::info!(outcome = "channel released", channel.name = channel);
+}
+
+fn millis(now: Timestamp, since: Timestamp) -> i64 {
+    i64::try_from(now.duration_since(since).as_millis()).unwrap_or(i64::MAX)
 }

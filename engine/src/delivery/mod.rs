@@ -13,6 +13,7 @@ mod config;
 mod decide;
 mod log;
 mod planning;
+pub mod preview;
 mod rate;
 mod reconcile;
 mod waits;
@@ -101,7 +102,7 @@ impl Worker {
     /// Reads the automations, so that the first event does not wait for them.
     pub async fn warm(&self) {
         if let Err(error) = self.configuration.get(&self.store).await {
-            tracing::warn!(error = %error, "the configuration could not be read");
+            tracing::warn!(outcome = "configuration not read", reason = %error);
         }
     }
 
@@ -152,7 +153,7 @@ impl Worker {
                         pages.extend(next.map(|next| (shard, Some(next))));
                     }
                     Err(error) => {
-                        tracing::warn!(sweep.shard = shard, error = %error, "shard not swept")
+                        tracing::warn!(outcome = "shard not swept", sweep.shard = shard, reason = %error);
                     }
                 }
             }

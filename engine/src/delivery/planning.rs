@@ -98,7 +98,7 @@ impl Worker {
                 },
                 Effect::Planned(planned) => {
                     self.store.finish_planning(&row.key, &planned).await?;
-                    log::event(row, &planned);
+                    log::event(row, &planned, self.store.clock().now());
                 }
             }
         }

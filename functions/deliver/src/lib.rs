@@ -120,7 +120,7 @@ impl App {
                     .value = new;
                 self.worker.use_callbell(callbell);
             }
-            Err(error) => tracing::error!(outcome = "token unusable", error = %error),
+            Err(error) => tracing::error!(outcome = "token unusable", reason = %error),
         }
     }
 }
@@ -131,7 +131,7 @@ async fn first_token(secrets: &SecretsProvider, after: Option<&Secret>) -> Secre
     let loaded = match secrets.load().await {
         Ok(loaded) => loaded,
         Err(error) => {
-            tracing::error!(outcome = "secrets unavailable", error = %error);
+            tracing::error!(outcome = "secrets unavailable", reason = %error);
             return after.cloned().unwrap_or_else(|| Secret::new(""));
         }
     };
@@ -142,7 +142,7 @@ async fn first_token(secrets: &SecretsProvider, after: Option<&Secret>) -> Secre
     match next.or(values.first()) {
         Some(token) => token.clone(),
         None => {
-            tracing::error!(outcome = "no token", secret = TOKEN);
+            tracing::error!(outcome = "no token", secret.name = TOKEN);
             Secret::new("")
         }
     }

@@ -171,8 +171,6 @@ struct Use {
     events: BTreeSet<Name>,
     /// Some automation sends it to somebody else than the event's customer.
     to_others: bool,
-    /// Channels that send it.
-    channels: BTreeSet<String>,
 }
 
 impl<'c> Checker<'c> {
@@ -301,7 +299,15 @@ impl<'c> Checker<'c> {
             if named { source.channel.clone() } else { None }
         };
         let mut found: BTreeSet<String> = self.file.sources.iter().filter_map(of_source).collect();
-        found.extend(default.map(str::to_owned));
+        let has_own = |name: &String| {
+            self.file
+                .sources
+                .get(name)
+                .is_some_and(|source| source.channel.is_some())
+        };
+        if one.source.is_empty() || !one.source.iter().all(has_own) {
+            found.extend(default.map(str::to_owned));
+        }
         found
     }
 
@@ -313,7 +319,6 @@ impl<'c> Checker<'c> {
                 let entry = uses.entry(name.as_str()).or_default();
                 entry.events.extend(&one.on);
                 entry.to_others |= step.to.is_some() || one.to.is_some();
-                entry.channels.extend(self.channels(one, step));
             }
         }
         uses
@@ -345,7 +350,7 @@ impl<'c> Checker<'c> {
         }
     }
 
-    /// The events of free-map paths that samples have to fill.
+    /// Paths into free maps, which samples have to fill.
     fn free_paths(found: &syntax::Found) -> BTreeSet<String> {
         let free =
             |path: &&str| matches!(super::fields::lookup(path), super::fields::Lookup::Free(_));

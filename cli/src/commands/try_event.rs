@@ -1,0 +1,288 @@
+//! `callbell try`: what an event would do, without sending anything.
+
+use engine::automations::model::Automations;
+use engine::automations::render::Form;
+use engine::automations::samples;
+use engine::delivery::preview::{Explained, Explanation, Verdict, explain};
+use engine::phone;
+use http::Method;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use lambda_http::{Body, Request};
+use owo_colors::OwoColorize as _;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::connections::Connection;
+use shared::event::{Event, Name};
+use shared::raw::Raw;
+use shared::sources::{self, Reading, Source, demo};
+use shared::store::Status;
+
+use super::Outcome;
+use crate::args::TryArgs;
+use crate::dev::envelope;
+use crate::error::CliError;
+use crate::output::{self, instant, say};
+use crate::project::{self, Files};
+
+/// Explains an event of the language, or every event of a file.
+///
+/// # Errors
+/// The automations have errors, or the event cannot be read.
+pub fn run(args: &TryArgs) -> Outcome {
+    let files = Files::read(&args.automations)?;
+    let now = Clock::system().now();
+    let report = files.check(now);
+    let Some(automations) = &report.automations else {
+        super::check::print(&args.automations.display().to_string(), &report);
+        return Err(CliError::new("nothing can be tried before that is mended"));
+    };
+    let events = match Name::parse(&args.event) {
+        Some(name) => vec![sample(name, args, now)],
+        None => read(args, automations, now)?,
+    };
+    let templates = files.templates();
+    let zone = &automations.defaults.timezone.zone;
+    let mut list = Vec::new();
+    for event in events {
+        let name = event.event.name;
+        let at = event.event.at;
+        let explained = explain(event, automations, &templates);
+        if args.json {
+            list.push(as_json(name, at, &explained));
+        } else {
+            print(name, at, &explained, zone);
+        }
+    }
+    if args.json {
+        output::json(&list)?;
+    }
+    Ok(0)
+}
+
+fn sample(name: Name, args: &TryArgs, now: Timestamp) -> Event {
+    let mut event = samples::sample(name, samples::Kind::Full, now, []);
+    if let Some(source) = &args.source {
+        event.event.source.clone_from(source);
+    }
+    event
+}
+
+/// The events of a file: one of events/, or a body as the provider posts it.
+fn read(args: &TryArgs, automations: &Automations, now: Timestamp) -> Result<Vec<Event>, CliError> {
+    let known: Vec<&str> = Name::ALL
+        .iter()
+        .filter(|name| !name.is_internal())
+        .map(|name| name.as_str())
+        .collect();
+    let bytes = std::fs::read(&args.event).map_err(|error| {
+        CliError::new(format!(
+            "{} is no event and cannot be read as a file: {error}",
+            args.event
+        ))
+        .hint(format!("events are: {}", known.join(", ")))
+    })?;
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| CliError::new(format!("{} is no JSON: {error}", args.event)))?;
+    let sample = envelope::read(&value).ok();
+    let path_name = sample.as_ref().and_then(|sample| {
+        sample
+            .path
+            .split('?')
+            .next()
+            .and_then(|path| path.rsplit('/').next())
+            .map(str::to_owned)
+    });
+    let name = args.source.clone().or(path_name).ok_or_else(|| {
+        CliError::new(format!("{} does not say where it comes from", args.event))
+            .hint("add --source shopify")
+    })?;
+    let connection = project::connections(automations).get(&name);
+    let source = sources::by_kind(&connection.kind).ok_or_else(|| {
+        let kinds: Vec<&str> = sources::ALL.iter().map(|source| source.kind()).collect();
+        CliError::new(format!(
+            "no source \"{name}\"; there are: {}",
+            kinds.join(", ")
+        ))
+        .hint(format!(
+            "a name of its own needs a table: [source.{name}] kind = \"…\""
+        ))
+    })?;
+    let (body, headers, now) = match sample {
+        Some(sample) => (sample.body, sample.headers, sample.at),
+        None => (bytes, Vec::new(), now),
+    };
+    decode(source, &connection, body, &headers, now)
+}
+
+/// Reads a body through the source's own code. Its signature is made here: what is tried is what the
+/// body says, not who sent it.
+fn decode(
+    source: &dyn Source,
+    connection: &Connection,
+    body: Vec<u8>,
+    headers: &[(String, String)],
+    now: Timestamp,
+) -> Result<Vec<Event>, CliError> {
+    let secret = demo::secret(&connection.name);
+    let signed = source.sign(&secret, &body, now);
+    let mut request = http::Request::builder().method(Method::POST).uri(format!(
+        "http://localhost/{}/{}",
+        source.function(),
+        connection.name
+    ));
+    let replaced = |name: &str| signed.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    for (name, value) in headers.iter().filter(|(name, _)| !replaced(name)) {
+        request = request.header(name, value);
+    }
+    for (name, value) in &signed {
+        request = request.header(*name, value);
+    }
+    let request: Request = request
+        .body(Body::Binary(body))
+        .map_err(|error| CliError::new(format!("its headers cannot be used: {error}")))?;
+    let raw = Raw::from_request(request).map_err(|error| CliError::new(error.to_string()))?;
+    if let Some(answer) = source.handshake(&raw) {
+        return Err(CliError::new(format!(
+            "that is no event: it is answered with {}",
+            answer.status
+        )));
+    }
+    let verified = source
+        .verify(&raw, std::slice::from_ref(&secret), now)
+        .map_err(|refusal| CliError::new(refusal.to_string()))?;
+    match source.read(&verified, connection, now) {
+        Ok(Reading::Events(events)) => Ok(events),
+        Ok(Reading::Nothing(why)) => Err(CliError::new(format!("it makes no event: {why}"))),
+        Err(error) => Err(CliError::new(format!("it cannot be read: {error}"))),
+    }
+}
+
+fn print(name: Name, at: Timestamp, explained: &Explained, zone: &TimeZone) {
+    say(format!("{} at {}", name.as_str().bold(), instant(at, zone)));
+    if explained.lines.is_empty() {
+        say(if name.is_internal() {
+            "  no automation sees it: this program acts upon it by itself"
+        } else {
+            "  no automation is on it"
+        });
+    }
+    for line in &explained.lines {
+        if !line.matched {
+            say(format!(
+                "  {} {}: {}",
+                "no ".dimmed(),
+                line.automation,
+                line.why
+            ));
+            continue;
+        }
+        say(format!("  {} {}", "yes".green(), line.automation));
+        for job in explained
+            .jobs
+            .iter()
+            .filter(|job| job.automation == line.automation)
+        {
+            print_job(job, at, zone);
+        }
+    }
+}
+
+fn print_job(job: &Explanation, at: Timestamp, zone: &TimeZone) {
+    let when = if job.at > at {
+        format!("at {}", instant(job.at, zone))
+    } else {
+        "at once".to_owned()
+    };
+    let fate = match &job.verdict {
+        Verdict::Goes => "goes out".green().to_string(),
+        Verdict::Waits(why) => format!("waits: {why}").cyan().to_string(),
+        Verdict::Ends(status, why) => match status {
+            Status::Dead => format!("{status}: {why}").red().to_string(),
+            _ => format!("{status}: {why}").yellow().to_string(),
+        },
+    };
+    say(format!("      {}, {when}: {fate}", job.action));
+    let to = match &job.to {
+        Ok(to) => phone::mask(&to.e164),
+        Err(why) => why.clone(),
+    };
+    let channel = job.channel.as_deref().unwrap_or("no channel");
+    say(format!("      to {to} by {channel}"));
+    for said in &job.said {
+        let form = match said.form {
+            Form::Template => "template",
+            Form::Free if job.said.len() > 1 => "inside the 24 hours",
+            Form::Free => "text",
+        };
+        let text = said.text.clone().unwrap_or_else(|| {
+            format!(
+                "(its text is not known: callbell templates pull) {}",
+                said.values.join(" | ")
+            )
+        });
+        say(format!("      {} {}: {text}", said.locale, form));
+    }
+}
+
+fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
+    let jobs = explained.jobs.iter().map(|job| {
+        let (verdict, reason) = match &job.verdict {
+            Verdict::Goes => ("goes out", None),
+            Verdict::Waits(why) => ("waits", Some(why)),
+            Verdict::Ends(status, why) => (status.as_str(), Some(why)),
+        };
+        let said = job.said.iter().map(|said| {
+            json!({
+                "template": said.form == Form::Template, "locale": said.locale, "text": said.text,
+                "values": said.values,
+            })
+        });
+        json!({
+            "automation": job.automation, "action": job.action, "at": job.at, "verdict": verdict,
+            "reason": reason, "channel": job.channel,
+            "to": job.to.as_ref().map(|to| phone::mask(&to.e164)).ok(),
+            "no_recipient": job.to.as_ref().err(), "messages": said.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "event": name.as_str(), "at": at, "automations": explained.lines,
+        "jobs": jobs.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_of_the_language_is_explained() {
+        let example =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop.toml");
+        let files = Files::read(&example).unwrap();
+        let now: Timestamp = "2026-11-24T15:00:00Z".parse().unwrap();
+        let automations = files.check(now).automations.unwrap();
+        let event = samples::sample(Name::OrderPaid, samples::Kind::Full, now, []);
+        let explained = explain(event, &automations, &files.templates());
+        let job = explained.jobs.first().unwrap();
+        assert_eq!(
+            (job.automation.as_str(), &job.verdict),
+            ("order-confirmed", &Verdict::Goes)
+        );
+        let said = job.said.first().unwrap();
+        assert!(said.text.as_deref().unwrap().contains("R$"), "{said:?}");
+        for name in Name::ALL.iter().filter(|name| !name.is_internal()) {
+            let event = samples::sample(*name, samples::Kind::Required, now, []);
+            let on = automations
+                .automations
+                .values()
+                .filter(|one| one.on.contains(name))
+                .count();
+            assert_eq!(
+                explain(event, &automations, &files.templates()).lines.len(),
+                on,
+                "{name}"
+            );
+        }
+    }
+}
