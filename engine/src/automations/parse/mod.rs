@@ -38,7 +38,7 @@ pub(crate) struct Parsed {
 /// Reads a file that has passed `callbell check` before it was pushed.
 ///
 /// # Errors
-/// Every mistake of the file's grammar. Expressions are not tried here, see [`super::check`].
+/// Every mistake of the file's grammar. Expressions are not tried here, see [`super::check()`].
 pub fn parse(text: &str) -> Result<Automations, Vec<Diagnostic>> {
     let parsed = read(text);
     let wrong = parsed
