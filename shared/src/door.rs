@@ -66,7 +66,10 @@ enum Outcome {
     /// An event that does not fit into a row.
     EventTooLarge(String),
     /// The signature is not the provider's.
-    Refused { refusal: Refusal, fingerprints: Vec<String> },
+    Refused {
+        refusal: Refusal,
+        fingerprints: Vec<String>,
+    },
     /// No connection of this function.
     UnknownSource,
     /// The connection has no secret.
@@ -90,8 +93,17 @@ struct Stored {
 
 impl Door {
     /// A door for these sources. Reads nothing yet.
-    pub fn new(sources: &'static [&'static dyn Source], store: Store, provider: SecretsProvider) -> Door {
-        Door { sources, store, provider, copies: Mutex::default() }
+    pub fn new(
+        sources: &'static [&'static dyn Source],
+        store: Store,
+        provider: SecretsProvider,
+    ) -> Door {
+        Door {
+            sources,
+            store,
+            provider,
+            copies: Mutex::default(),
+        }
     }
 
     /// Reads connections and secrets, in parallel, which also opens the connections to AWS. What fails is
@@ -117,8 +129,15 @@ impl Door {
             return answer;
         }
         let unknown = self.resolve(&raw.connection).is_none();
-        self.refresh_connections(if unknown { UNKNOWN_COPY_AGE_S } else { COPY_AGE_S }).await;
-        let Some((connection, source)) = self.resolve(&raw.connection) else { return Outcome::UnknownSource };
+        self.refresh_connections(if unknown {
+            UNKNOWN_COPY_AGE_S
+        } else {
+            COPY_AGE_S
+        })
+        .await;
+        let Some((connection, source)) = self.resolve(&raw.connection) else {
+            return Outcome::UnknownSource;
+        };
         if raw.method != Method::POST {
             return Outcome::Method;
         }
@@ -139,7 +158,9 @@ impl Door {
             None => self.sources.to_vec(),
         };
         let answer = |source: &'static dyn Source| {
-            source.handshake(raw).map(|answer| Outcome::Handshake(source.kind(), answer))
+            source
+                .handshake(raw)
+                .map(|answer| Outcome::Handshake(source.kind(), answer))
         };
         candidates.into_iter().find_map(answer)
     }
@@ -148,7 +169,11 @@ impl Door {
     fn resolve(&self, name: &str) -> Option<(Connection, &'static dyn Source)> {
         let connections = self.copies().connections.clone();
         let connection = connections.map_or_else(|| Connection::plain(name), |all| all.get(name));
-        let source = self.sources.iter().copied().find(|source| source.kind() == connection.kind)?;
+        let source = self
+            .sources
+            .iter()
+            .copied()
+            .find(|source| source.kind() == connection.kind)?;
         Some((connection, source))
     }
 
@@ -193,12 +218,21 @@ impl Door {
         let events = match source.read(verified, connection, self.store.clock().now()) {
             Ok(Reading::Nothing(reason)) => return Outcome::Nothing(reason),
             Ok(Reading::Events(events)) => events,
-            Err(unreadable) => return self.unreadable(verified, connection, source, unreadable).await,
+            Err(unreadable) => {
+                return self
+                    .unreadable(verified, connection, source, unreadable)
+                    .await;
+            }
         };
         if events.len() > EVENTS_MAX {
             let problem = format!("{} events, more than {EVENTS_MAX}", events.len());
-            let unreadable = Unreadable { path: "body".to_owned(), problem };
-            return self.unreadable(verified, connection, source, unreadable).await;
+            let unreadable = Unreadable {
+                path: "body".to_owned(),
+                problem,
+            };
+            return self
+                .unreadable(verified, connection, source, unreadable)
+                .await;
         }
         let stored: Result<Vec<Stored>, StoreError> = stream::iter(events)
             .map(|event| self.put(event))
@@ -219,7 +253,13 @@ impl Door {
         let key = event.event.id.clone();
         let (name, test, notes) = (event.event.name, event.event.test, event.event.notes.len());
         let put = self.store.put_event(event).await?;
-        Ok(Stored { key, name, put, test, notes })
+        Ok(Stored {
+            key,
+            name,
+            put,
+            test,
+            notes,
+        })
     }
 
     async fn unreadable(
@@ -231,16 +271,33 @@ impl Door {
     ) -> Outcome {
         match source.on_unreadable() {
             OnUnreadable::BadRequest => Outcome::Unreadable(unreadable),
-            OnUnreadable::Record => self.record(verified, connection, unreadable.to_string()).await,
+            OnUnreadable::Record => {
+                self.record(verified, connection, unreadable.to_string())
+                    .await
+            }
         }
     }
 
     /// Keeps a record under the body's digest, for a provider that a 4xx would make give up.
-    async fn record(&self, verified: &Verified<'_>, connection: &Connection, problem: String) -> Outcome {
-        let digest: String =
-            hex::encode(Sha256::digest(verified.body())).chars().take(DIGEST_DIGITS).collect();
-        match self.store.put_unreadable(&connection.name, &digest, &problem).await {
-            Ok(_) => Outcome::Recorded { key: format!("{}/unreadable/{digest}", connection.name), problem },
+    async fn record(
+        &self,
+        verified: &Verified<'_>,
+        connection: &Connection,
+        problem: String,
+    ) -> Outcome {
+        let digest: String = hex::encode(Sha256::digest(verified.body()))
+            .chars()
+            .take(DIGEST_DIGITS)
+            .collect();
+        match self
+            .store
+            .put_unreadable(&connection.name, &digest, &problem)
+            .await
+        {
+            Ok(_) => Outcome::Recorded {
+                key: format!("{}/unreadable/{digest}", connection.name),
+                problem,
+            },
             Err(error) => Outcome::Unavailable(error.to_string()),
         }
     }
@@ -254,7 +311,10 @@ impl Door {
 
     /// The values of a connection's secret; `None` where secrets were never read.
     fn secrets(&self, name: &str) -> Option<Vec<Secret>> {
-        self.copies().secrets.as_ref().map(|secrets| secrets.get(name).to_vec())
+        self.copies()
+            .secrets
+            .as_ref()
+            .map(|secrets| secrets.get(name).to_vec())
     }
 
     /// Whether a copy that was last tried at `at` may be read again.
@@ -314,16 +374,22 @@ fn answer(connection: &str, outcome: Outcome) -> Response<Body> {
     let (status, body) = match outcome {
         Outcome::Handshake(_, answer) => (answer.status, answer.body),
         Outcome::Stored(stored) => (200, stored_body(&stored)),
-        Outcome::Nothing(reason) => (200, json!({"status": "ignored", "reason": reason}).to_string()),
-        Outcome::Recorded { key, problem } => {
-            (200, json!({"status": "unreadable", "event": key, "problem": problem}).to_string())
-        }
-        Outcome::Unreadable(unreadable) => {
-            (400, json!({"status": "unreadable", "problem": unreadable.to_string()}).to_string())
-        }
-        Outcome::EventTooLarge(problem) => {
-            (413, json!({"status": "refused", "reason": problem}).to_string())
-        }
+        Outcome::Nothing(reason) => (
+            200,
+            json!({"status": "ignored", "reason": reason}).to_string(),
+        ),
+        Outcome::Recorded { key, problem } => (
+            200,
+            json!({"status": "unreadable", "event": key, "problem": problem}).to_string(),
+        ),
+        Outcome::Unreadable(unreadable) => (
+            400,
+            json!({"status": "unreadable", "problem": unreadable.to_string()}).to_string(),
+        ),
+        Outcome::EventTooLarge(problem) => (
+            413,
+            json!({"status": "refused", "reason": problem}).to_string(),
+        ),
         Outcome::Refused { refusal, .. } => (401, refused_body(&refusal.to_string())),
         Outcome::UnknownSource => (404, refused_body("unknown source")),
         Outcome::NoSecret => (404, refused_body("this source has no secret")),
@@ -331,11 +397,18 @@ fn answer(connection: &str, outcome: Outcome) -> Response<Body> {
         Outcome::TooLarge { .. } => (413, refused_body("the body is too large")),
         Outcome::Unavailable(_) => (503, json!({"status": "unavailable"}).to_string()),
     };
-    let content_type = if body.starts_with('{') { "application/json" } else { "text/plain" };
+    let content_type = if body.starts_with('{') {
+        "application/json"
+    } else {
+        "text/plain"
+    };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    headers.insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static(content_type),
+    );
     if status == 405 {
         headers.insert(header::ALLOW, header::HeaderValue::from_static("POST"));
     }
@@ -349,10 +422,16 @@ fn refused_body(reason: &str) -> String {
 /// `{"status":"accepted","event":"shopify/order/1/created"}`; `events` lists them where there are several.
 /// Where nothing was new the request is a duplicate.
 fn stored_body(stored: &[Stored]) -> String {
-    let new: Vec<&str> =
-        stored.iter().filter(|stored| stored.put == Put::New).map(|stored| stored.key.as_str()).collect();
+    let new: Vec<&str> = stored
+        .iter()
+        .filter(|stored| stored.put == Put::New)
+        .map(|stored| stored.key.as_str())
+        .collect();
     let (status, keys) = if new.is_empty() {
-        ("duplicate", stored.iter().map(|stored| stored.key.as_str()).collect())
+        (
+            "duplicate",
+            stored.iter().map(|stored| stored.key.as_str()).collect(),
+        )
     } else {
         ("accepted", new)
     };
@@ -374,7 +453,11 @@ fn log(connection: &str, outcome: &Outcome) {
         ),
         Outcome::Stored(stored) => {
             for stored in stored {
-                let outcome = if stored.put == Put::New { "accepted" } else { "duplicate" };
+                let outcome = if stored.put == Put::New {
+                    "accepted"
+                } else {
+                    "duplicate"
+                };
                 tracing::info!(
                     outcome,
                     source.name = connection,
@@ -385,17 +468,32 @@ fn log(connection: &str, outcome: &Outcome) {
                 );
             }
         }
-        Outcome::Nothing(reason) => tracing::info!(outcome = "ignored", source.name = connection, reason),
+        Outcome::Nothing(reason) => {
+            tracing::info!(outcome = "ignored", source.name = connection, reason)
+        }
         Outcome::Recorded { key, problem } => {
-            tracing::warn!(outcome = "unreadable", source.name = connection, event.key = key, reason = problem);
+            tracing::warn!(
+                outcome = "unreadable",
+                source.name = connection,
+                event.key = key,
+                reason = problem
+            );
         }
         Outcome::Unreadable(unreadable) => {
             tracing::warn!(outcome = "unreadable", source.name = connection, reason = %unreadable);
         }
         Outcome::EventTooLarge(reason) => {
-            tracing::warn!(outcome = "refused", http.status = 413, source.name = connection, reason);
+            tracing::warn!(
+                outcome = "refused",
+                http.status = 413,
+                source.name = connection,
+                reason
+            );
         }
-        Outcome::Refused { refusal, fingerprints } => tracing::warn!(
+        Outcome::Refused {
+            refusal,
+            fingerprints,
+        } => tracing::warn!(
             outcome = "refused",
             http.status = 401,
             source.name = connection,
@@ -403,19 +501,44 @@ fn log(connection: &str, outcome: &Outcome) {
             secret.fingerprints = fingerprints.join(",")
         ),
         Outcome::UnknownSource => {
-            tracing::warn!(outcome = "refused", http.status = 404, source.name = connection, reason = "unknown source");
+            tracing::warn!(
+                outcome = "refused",
+                http.status = 404,
+                source.name = connection,
+                reason = "unknown source"
+            );
         }
         Outcome::NoSecret => {
-            tracing::warn!(outcome = "refused", http.status = 404, source.name = connection, reason = "no secret");
+            tracing::warn!(
+                outcome = "refused",
+                http.status = 404,
+                source.name = connection,
+                reason = "no secret"
+            );
         }
         Outcome::Method => {
-            tracing::warn!(outcome = "refused", http.status = 405, source.name = connection, reason = "method");
+            tracing::warn!(
+                outcome = "refused",
+                http.status = 405,
+                source.name = connection,
+                reason = "method"
+            );
         }
         Outcome::TooLarge { bytes } => {
-            tracing::warn!(outcome = "refused", http.status = 413, body_bytes = bytes, reason = "body too large");
+            tracing::warn!(
+                outcome = "refused",
+                http.status = 413,
+                body_bytes = bytes,
+                reason = "body too large"
+            );
         }
         Outcome::Unavailable(reason) => {
-            tracing::error!(outcome = "unavailable", http.status = 503, source.name = connection, reason);
+            tracing::error!(
+                outcome = "unavailable",
+                http.status = 503,
+                source.name = connection,
+                reason
+            );
         }
     }
 }

@@ -9,7 +9,9 @@ use super::account;
 use super::buyer::{self, Buyer, Currency, Set};
 use super::order::{DiscountCode, Line, codes, item_count, items};
 use crate::connections::Connection;
-use crate::event::{Body, Checkout, Event, Fresh, Head, Link, Money, Name, State, Subject, SubjectKind};
+use crate::event::{
+    Body, Checkout, Event, Fresh, Head, Link, Money, Name, State, Subject, SubjectKind,
+};
 use crate::sources::{Reading, Unreadable, read};
 
 /// The id of Shopify's sample notification.
@@ -68,7 +70,11 @@ pub(super) fn read(
     let reachable = customer.phones.iter().any(|phone| phone.number.is_some());
     if state == State::Open && !reachable {
         let redacted = buyer::is_redacted(value);
-        return Ok(Reading::Nothing(if redacted { buyer::REDACTED } else { "checkout without a phone" }));
+        return Ok(Reading::Nothing(if redacted {
+            buyer::REDACTED
+        } else {
+            "checkout without a phone"
+        }));
     }
     if state == State::Open && payload.abandoned_checkout_url.is_none() {
         return Ok(Reading::Nothing("checkout without a link back"));
@@ -88,7 +94,13 @@ pub(super) fn read(
         state,
         facts: Vec::new(),
         fresh: Fresh::Dated,
-        aliases: cart.map(|id| Link { kind: SubjectKind::Checkout, id }).into_iter().collect(),
+        aliases: cart
+            .map(|id| Link {
+                kind: SubjectKind::Checkout,
+                id,
+            })
+            .into_iter()
+            .collect(),
         ends: Vec::new(),
     };
     let head = Head {
@@ -96,14 +108,24 @@ pub(super) fn read(
         source: connection.name.clone(),
         kind: "shopify".to_owned(),
         account,
-        id: format!("{}/checkout/{}/updated/{}", connection.name, checkout.id, checkout.updated_at),
+        id: format!(
+            "{}/checkout/{}/updated/{}",
+            connection.name, checkout.id, checkout.updated_at
+        ),
         at: checkout.updated_at,
         test,
         depth: 0,
         notes: Vec::new(),
     };
-    let body = Body::Checkout { checkout: Box::new(checkout) };
-    Ok(Reading::Events(vec![Event { event: head, customer, subject, body }]))
+    let body = Body::Checkout {
+        checkout: Box::new(checkout),
+    };
+    Ok(Reading::Events(vec![Event {
+        event: head,
+        customer,
+        subject,
+        body,
+    }]))
 }
 
 fn checkout(payload: Payload, buyer: &Buyer) -> Result<Checkout, Unreadable> {
