@@ -1,5 +1,6 @@
 //! The commands as they are typed, on a running development server.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![recursion_limit = "256"]
 
 mod support;

@@ -1,6 +1,11 @@
 //! `callbell dev --data`, killed with SIGKILL in the middle of its work, again and again: no order that was
 //! answered loses its message, and none gets two.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 #![recursion_limit = "256"]
 
 mod support;

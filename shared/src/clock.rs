@@ -32,7 +32,9 @@ impl Clock {
 
     /// A clock that stands still until it is moved. Clones share it.
     pub fn manual(start: Timestamp) -> Clock {
-        Clock(Kind::Manual(Arc::new(AtomicI64::new(start.as_millisecond()))))
+        Clock(Kind::Manual(Arc::new(AtomicI64::new(
+            start.as_millisecond(),
+        ))))
     }
 
     /// The present instant, in whole milliseconds.

@@ -12,7 +12,10 @@ pub struct Connections(pub BTreeMap<String, Connection>);
 impl Connections {
     /// The connection called `name`: its table, else the kind of that name with nothing set.
     pub fn get(&self, name: &str) -> Connection {
-        self.0.get(name).cloned().unwrap_or_else(|| Connection::plain(name))
+        self.0
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| Connection::plain(name))
     }
 }
 
@@ -34,6 +37,10 @@ pub struct Connection {
 impl Connection {
     /// A connection without a table: its name is its kind.
     pub fn plain(name: &str) -> Connection {
-        Connection { name: name.to_owned(), kind: name.to_owned(), ..Connection::default() }
+        Connection {
+            name: name.to_owned(),
+            kind: name.to_owned(),
+            ..Connection::default()
+        }
     }
 }

@@ -172,7 +172,9 @@ mod tests {
         ];
         Environment::from(|name| {
             let find = |list: &[(&str, &str)]| {
-                list.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+                list.iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| (*value).to_owned())
             };
             find(extra).or_else(|| find(&base))
         })
@@ -185,22 +187,41 @@ mod tests {
             ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:8000"),
         ];
         let environment = environment(&both).expect("complete");
-        assert_eq!(environment.dynamodb_endpoint.as_deref(), Some("http://127.0.0.1:8000"));
-        assert_eq!(environment.secrets_manager_endpoint.as_deref(), Some("http://127.0.0.1:4570"));
+        assert_eq!(
+            environment.dynamodb_endpoint.as_deref(),
+            Some("http://127.0.0.1:8000")
+        );
+        assert_eq!(
+            environment.secrets_manager_endpoint.as_deref(),
+            Some("http://127.0.0.1:4570")
+        );
         assert_eq!(environment.credentials.session_token, None);
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        assert_eq!(environment(&[("TABLE_NAME", "")]).err(), Some(EnvError::Missing("TABLE_NAME")));
-        assert_eq!(environment(&[("API_SECRETS", "{")]).err(), Some(EnvError::Malformed("API_SECRETS")));
+        assert_eq!(
+            environment(&[("TABLE_NAME", "")]).err(),
+            Some(EnvError::Missing("TABLE_NAME"))
+        );
+        assert_eq!(
+            environment(&[("API_SECRETS", "{")]).err(),
+            Some(EnvError::Malformed("API_SECRETS"))
+        );
     }
 
     #[test]
     fn secrets_may_be_given_and_are_never_printed() {
-        let environment = environment(&[("WEBHOOK_SECRETS", r#"{"shopify":"sh-value"}"#)]).expect("complete");
-        assert!(matches!(environment.webhook_secrets, Some(SecretsAt::Here(_))));
+        let environment =
+            environment(&[("WEBHOOK_SECRETS", r#"{"shopify":"sh-value"}"#)]).expect("complete");
+        assert!(matches!(
+            environment.webhook_secrets,
+            Some(SecretsAt::Here(_))
+        ));
         let printed = format!("{environment:?}");
-        assert!(!printed.contains("value") && !printed.contains("AKID"), "{printed}");
+        assert!(
+            !printed.contains("value") && !printed.contains("AKID"),
+            "{printed}"
+        );
     }
 }

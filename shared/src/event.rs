@@ -640,10 +640,17 @@ impl Money {
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let only_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if (whole.is_empty() && fraction.is_empty()) || !only_digits(whole) || !only_digits(fraction) {
+        if (whole.is_empty() && fraction.is_empty())
+            || !only_digits(whole)
+            || !only_digits(fraction)
+        {
             return None;
         }
-        let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        let whole: i64 = if whole.is_empty() {
+            0
+        } else {
+            whole.parse().ok()?
+        };
         let mut padded: String = fraction.chars().take(4).collect();
         while padded.len() < 4 {
             padded.push('0');
@@ -651,12 +658,19 @@ impl Money {
         let fraction: i64 = padded.parse().ok()?;
         let ten_thousandths = whole.checked_mul(Self::SCALE)?.checked_add(fraction)?;
         Some(Money {
-            ten_thousandths: if negative { -ten_thousandths } else { ten_thousandths },
+            ten_thousandths: if negative {
+                -ten_thousandths
+            } else {
+                ten_thousandths
+            },
         })
     }
 
     /// The amount as a number, for comparing. Exact up to fifteen digits.
-    #[expect(clippy::cast_precision_loss, reason = "amounts of shops stay far below 2^53 ten-thousandths")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "amounts of shops stay far below 2^53 ten-thousandths"
+    )]
     pub fn as_f64(self) -> f64 {
         self.ten_thousandths as f64 / Self::SCALE as f64
     }
@@ -685,12 +699,16 @@ impl Money {
         let share = i128::from(self.ten_thousandths)
             .checked_mul(i128::from(part))?
             .checked_div(i128::from(whole))?;
-        Some(Money { ten_thousandths: i64::try_from(share).ok()? })
+        Some(Money {
+            ten_thousandths: i64::try_from(share).ok()?,
+        })
     }
 
     /// Without its sign.
     pub fn abs(self) -> Money {
-        Money { ten_thousandths: self.ten_thousandths.saturating_abs() }
+        Money {
+            ten_thousandths: self.ten_thousandths.saturating_abs(),
+        }
     }
 
     /// Nothing at all.
@@ -710,7 +728,11 @@ impl fmt::Display for Money {
         write!(f, "{}", absolute / scale)?;
         let fraction = format!("{:04}", absolute % scale);
         let fraction = fraction.trim_end_matches('0');
-        if fraction.is_empty() { Ok(()) } else { write!(f, ".{fraction}") }
+        if fraction.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ".{fraction}")
+        }
     }
 }
 
@@ -761,13 +783,17 @@ impl Event {
     pub fn clear_free_maps(&mut self) {
         let attributes: BTreeMap<&str, &mut FreeMap> = match &mut self.body {
             Body::Order { order, .. } => [("order.attributes", &mut order.attributes)].into(),
-            Body::Checkout { checkout } => [("checkout.attributes", &mut checkout.attributes)].into(),
+            Body::Checkout { checkout } => {
+                [("checkout.attributes", &mut checkout.attributes)].into()
+            }
             Body::Privacy { .. } => BTreeMap::new(),
         };
         for (path, map) in attributes {
             if !map.is_empty() {
                 map.clear();
-                self.event.notes.push(format!("{path} left out: the event was too large"));
+                self.event
+                    .notes
+                    .push(format!("{path} left out: the event was too large"));
             }
         }
     }
@@ -788,12 +814,18 @@ impl fmt::Debug for Event {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
 fn is_zero(value: &u8) -> bool {
     *value == 0
 }
@@ -804,11 +836,32 @@ mod tests {
 
     #[test]
     fn money_reads_back_what_it_prints() {
-        for text in ["0", "129.9", "-10", "1299", "0.05", "-0.05", "99999999.9999"] {
-            assert_eq!(Money::parse(text).map(|money| money.to_string()).as_deref(), Some(text));
+        for text in [
+            "0",
+            "129.9",
+            "-10",
+            "1299",
+            "0.05",
+            "-0.05",
+            "99999999.9999",
+        ] {
+            assert_eq!(
+                Money::parse(text).map(|money| money.to_string()).as_deref(),
+                Some(text)
+            );
         }
         assert_eq!(Money::parse("10.00"), Money::parse("10"));
-        for text in ["", ".", "-", "1,50", "R$ 1", "1e3", "1.2.3", "--1", "99999999999999999999"] {
+        for text in [
+            "",
+            ".",
+            "-",
+            "1,50",
+            "R$ 1",
+            "1e3",
+            "1.2.3",
+            "--1",
+            "99999999999999999999",
+        ] {
             assert_eq!(Money::parse(text), None, "{text}");
         }
     }

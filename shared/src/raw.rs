@@ -25,7 +25,7 @@ pub struct Raw {
     pub(crate) body: Vec<u8>,
 }
 
-/// A request whose signature matched: only [`Raw::accept`], called by a source's `verify`, makes one.
+/// A request whose signature matched: only `Raw::accept`, called by a source's `verify`, makes one.
 pub struct Verified<'a> {
     raw: &'a Raw,
 }
@@ -52,7 +52,9 @@ impl Raw {
     /// A body over [`BODY_BYTES_MAX`], or a path whose last part is no name.
     pub fn from_request(request: Request) -> Result<Raw, RawError> {
         let (parts, body) = request.into_parts();
-        let connection = connection_name(parts.uri.path()).ok_or(RawError::NoConnection)?.to_owned();
+        let connection = connection_name(parts.uri.path())
+            .ok_or(RawError::NoConnection)?
+            .to_owned();
         let body = match body {
             Body::Text(text) => text.into_bytes(),
             Body::Binary(bytes) => bytes,
@@ -130,9 +132,19 @@ mod tests {
     fn the_last_part_of_the_path_names_the_connection() {
         assert_eq!(connection_name("/orders/shopify"), Some("shopify"));
         assert_eq!(connection_name("/prod/orders/loja-it"), Some("loja-it"));
-        for path in ["", "/", "/orders/", "/orders/Shopify", "/orders/a b", "/orders/shpss_abc"] {
+        for path in [
+            "",
+            "/",
+            "/orders/",
+            "/orders/Shopify",
+            "/orders/a b",
+            "/orders/shpss_abc",
+        ] {
             assert_eq!(connection_name(path), None, "{path}");
         }
-        assert_eq!(connection_name(&format!("/orders/{}", "a".repeat(41))), None);
+        assert_eq!(
+            connection_name(&format!("/orders/{}", "a".repeat(41))),
+            None
+        );
     }
 }

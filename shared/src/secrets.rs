@@ -50,7 +50,10 @@ impl Secrets {
 
     /// Every name that has a value.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|(_, values)| !values.is_empty()).map(|(name, _)| name.as_str())
+        self.0
+            .iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(name, _)| name.as_str())
     }
 
     /// Reads `{"shopify": "…", "loja-it": ["new", "old"]}`.
@@ -81,9 +84,16 @@ impl<'de> Deserialize<'de> for Secrets {
             Values::Many(values) => values,
         };
         let wrap = |list: Vec<String>| {
-            list.into_iter().filter(|value| !value.is_empty()).map(Secret).collect()
+            list.into_iter()
+                .filter(|value| !value.is_empty())
+                .map(Secret)
+                .collect()
         };
-        Ok(Secrets(raw.into_iter().map(|(name, list)| (name, wrap(values(list)))).collect()))
+        Ok(Secrets(
+            raw.into_iter()
+                .map(|(name, list)| (name, wrap(values(list))))
+                .collect(),
+        ))
     }
 }
 
@@ -134,9 +144,10 @@ impl fmt::Debug for SecretsProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SecretsProvider::Fixed(secrets) => f.debug_tuple("Fixed").field(secrets).finish(),
-            SecretsProvider::Manager { name, .. } => {
-                f.debug_struct("Manager").field("name", name).finish_non_exhaustive()
-            }
+            SecretsProvider::Manager { name, .. } => f
+                .debug_struct("Manager")
+                .field("name", name)
+                .finish_non_exhaustive(),
         }
     }
 }
@@ -175,13 +186,20 @@ mod tests {
 
     #[test]
     fn a_name_has_a_value_or_a_list() {
-        let secrets = Secrets::from_json(r#"{"shopify": "a", "loja-it": ["b", "", "c"], "none": ""}"#);
+        let secrets =
+            Secrets::from_json(r#"{"shopify": "a", "loja-it": ["b", "", "c"], "none": ""}"#);
         let secrets = secrets.expect("readable");
         assert_eq!(secrets.get("shopify"), [Secret::new("a")]);
         assert_eq!(secrets.get("loja-it"), [Secret::new("b"), Secret::new("c")]);
-        assert_eq!((secrets.get("none"), secrets.get("absent")), (&[][..], &[][..]));
+        assert_eq!(
+            (secrets.get("none"), secrets.get("absent")),
+            (&[][..], &[][..])
+        );
         assert_eq!(secrets.names().collect::<Vec<_>>(), ["loja-it", "shopify"]);
-        assert_eq!(Secrets::from_json(r#"{"shopify": 5}"#), Err(SecretsError::Malformed));
+        assert_eq!(
+            Secrets::from_json(r#"{"shopify": 5}"#),
+            Err(SecretsError::Malformed)
+        );
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The door over the real store: what every kind of input gets, and what is in the table afterwards.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +27,9 @@ const SHOPIFY: &str = "the shop's secret";
 const WOO: &str = "the other shop's &amp; secret";
 
 fn fixture(kind: &str, name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(kind);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(kind);
     std::fs::read(path.join(format!("{name}.json"))).unwrap()
 }
 
@@ -37,7 +43,11 @@ fn secrets() -> Secrets {
 
 async fn door() -> (Door, Store, Clock) {
     let (store, clock) = testkit::store().await;
-    let door = Door::new(sources::ALL, store.clone(), SecretsProvider::Fixed(secrets()));
+    let door = Door::new(
+        sources::ALL,
+        store.clone(),
+        SecretsProvider::Fixed(secrets()),
+    );
     door.warm().await;
     (door, store, clock)
 }
@@ -76,9 +86,15 @@ async fn an_order_is_stored_and_named() {
     let (door, store, _) = door().await;
     let (status, body) = answer(&door, shopify("order-pix-pending")).await;
     let key = "shopify/order/6171000000001/created";
-    assert_eq!((status, body), (200, json!({"status": "accepted", "event": key})));
+    assert_eq!(
+        (status, body),
+        (200, json!({"status": "accepted", "event": key}))
+    );
     let row = store.event(key).await.unwrap().unwrap();
-    assert_eq!((row.status, row.event.unwrap().event.id.as_str()), (EventStatus::New, key));
+    assert_eq!(
+        (row.status, row.event.unwrap().event.id.as_str()),
+        (EventStatus::New, key)
+    );
 
     let (_, body) = answer(&door, shopify("order-presentment-edited")).await;
     assert_eq!(body["event"], "shopify/order/6171000000005/created");
@@ -88,8 +104,13 @@ async fn an_order_is_stored_and_named() {
 #[tokio::test]
 async fn a_redelivery_in_parallel_and_later_stores_nothing_new() {
     let (door, store, clock) = door().await;
-    let answers = futures_util::future::join_all((0..4).map(|_| answer(&door, shopify("order-pix-pending")))).await;
-    let accepted = answers.iter().filter(|(_, body)| body["status"] == "accepted").count();
+    let answers =
+        futures_util::future::join_all((0..4).map(|_| answer(&door, shopify("order-pix-pending"))))
+            .await;
+    let accepted = answers
+        .iter()
+        .filter(|(_, body)| body["status"] == "accepted")
+        .count();
     assert!(answers.iter().all(|(status, _)| *status == 200));
     assert_eq!(accepted, 1);
     clock.advance(SignedDuration::from_hours(4));
@@ -102,38 +123,85 @@ async fn a_redelivery_in_parallel_and_later_stores_nothing_new() {
 async fn a_later_change_stores_what_is_new_alone() {
     let (door, _, _) = door().await;
     answer(&door, shopify("order-pix-pending")).await;
-    let mut order: Value = serde_json::from_slice(&fixture("shopify", "order-pix-pending")).unwrap();
+    let mut order: Value =
+        serde_json::from_slice(&fixture("shopify", "order-pix-pending")).unwrap();
     order["financial_status"] = json!("paid");
-    let request = signed("shopify", "shopify", SHOPIFY, order.to_string().into_bytes());
+    let request = signed(
+        "shopify",
+        "shopify",
+        SHOPIFY,
+        order.to_string().into_bytes(),
+    );
     let (_, body) = answer(&door, request).await;
-    assert_eq!(body, json!({"status": "accepted", "event": "shopify/order/6171000000001/paid"}));
+    assert_eq!(
+        body,
+        json!({"status": "accepted", "event": "shopify/order/6171000000001/paid"})
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_signed_is_refused_and_stores_nothing() {
     let (door, store, _) = door().await;
     let body = fixture("shopify", "order-pix-pending");
-    let (status, answer_body) = answer(&door, request("POST", "/orders/shopify", &[], body.clone())).await;
-    assert_eq!((status, &answer_body["reason"]), (401, &json!("no x-shopify-hmac-sha256 header")));
-    let (status, answer_body) = answer(&door, signed("shopify", "shopify", "another", body.clone())).await;
-    assert_eq!((status, &answer_body["reason"]), (401, &json!("matches none of 1 secret(s)")));
+    let (status, answer_body) =
+        answer(&door, request("POST", "/orders/shopify", &[], body.clone())).await;
+    assert_eq!(
+        (status, &answer_body["reason"]),
+        (401, &json!("no x-shopify-hmac-sha256 header"))
+    );
+    let (status, answer_body) =
+        answer(&door, signed("shopify", "shopify", "another", body.clone())).await;
+    assert_eq!(
+        (status, &answer_body["reason"]),
+        (401, &json!("matches none of 1 secret(s)"))
+    );
     let malformed = [("x-shopify-hmac-sha256", "short".to_owned())];
-    assert_eq!(answer(&door, request("POST", "/orders/shopify", &malformed, body)).await.0, 401);
-    assert_eq!(store.event("shopify/order/6171000000001/created").await.unwrap(), None);
+    assert_eq!(
+        answer(&door, request("POST", "/orders/shopify", &malformed, body))
+            .await
+            .0,
+        401
+    );
+    assert_eq!(
+        store
+            .event("shopify/order/6171000000001/created")
+            .await
+            .unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
 async fn unknown_sources_methods_and_sizes() {
     let (door, _, _) = door().await;
-    for path in ["/orders/calendly", "/orders/nobody", "/orders/", "/", "/orders/Not%20A%20Name"] {
-        assert_eq!(answer(&door, request("POST", path, &[], b"{}".to_vec())).await.0, 404, "{path}");
+    for path in [
+        "/orders/calendly",
+        "/orders/nobody",
+        "/orders/",
+        "/",
+        "/orders/Not%20A%20Name",
+    ] {
+        assert_eq!(
+            answer(&door, request("POST", path, &[], b"{}".to_vec()))
+                .await
+                .0,
+            404,
+            "{path}"
+        );
     }
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
-        let response = door.handle(request(method, "/orders/shopify", &[], Vec::new())).await;
+        let response = door
+            .handle(request(method, "/orders/shopify", &[], Vec::new()))
+            .await;
         assert_eq!(response.status(), 405, "{method}");
         assert_eq!(response.headers()["allow"], "POST");
     }
-    let large = signed("shopify", "shopify", SHOPIFY, vec![b' '; BODY_BYTES_MAX + 1]);
+    let large = signed(
+        "shopify",
+        "shopify",
+        SHOPIFY,
+        vec![b' '; BODY_BYTES_MAX + 1],
+    );
     assert_eq!(answer(&door, large).await.0, 413);
     let fits = signed("shopify", "shopify", SHOPIFY, vec![b' '; BODY_BYTES_MAX]);
     assert_eq!(answer(&door, fits).await.0, 200);
@@ -145,24 +213,60 @@ async fn an_absent_or_empty_secret_is_no_source() {
     let empty = Secrets::from_json(r#"{"shopify": "", "woocommerce": []}"#).unwrap();
     let door = Door::new(sources::ALL, store, SecretsProvider::Fixed(empty));
     assert_eq!(answer(&door, shopify("order-pix-pending")).await.0, 404);
-    let unsigned_by_empty = signed("shopify", "shopify", "", fixture("shopify", "order-pix-pending"));
+    let unsigned_by_empty = signed(
+        "shopify",
+        "shopify",
+        "",
+        fixture("shopify", "order-pix-pending"),
+    );
     assert_eq!(answer(&door, unsigned_by_empty).await.0, 404);
 }
 
 #[tokio::test]
 async fn woocommerce_s_ping_is_exactly_200_before_anything_is_configured() {
     let (store, _) = testkit::store().await;
-    let door = Door::new(sources::ALL, store.clone(), SecretsProvider::Fixed(Secrets::default()));
+    let door = Door::new(
+        sources::ALL,
+        store.clone(),
+        SecretsProvider::Fixed(Secrets::default()),
+    );
     for path in ["/orders/woocommerce", "/orders/loja-woo"] {
-        assert_eq!(answer(&door, request("POST", path, &[], b"webhook_id=8".to_vec())).await.0, 200, "{path}");
+        assert_eq!(
+            answer(&door, request("POST", path, &[], b"webhook_id=8".to_vec()))
+                .await
+                .0,
+            200,
+            "{path}"
+        );
     }
-    for body in ["webhook_id=", "webhook_id=8&a=b", "webhook_id=x", " webhook_id=8"] {
-        let (status, _) = answer(&door, request("POST", "/orders/woocommerce", &[], body.into())).await;
+    for body in [
+        "webhook_id=",
+        "webhook_id=8&a=b",
+        "webhook_id=x",
+        " webhook_id=8",
+    ] {
+        let (status, _) = answer(
+            &door,
+            request("POST", "/orders/woocommerce", &[], body.into()),
+        )
+        .await;
         assert_eq!(status, 404, "{body}: no ping, and no secret yet");
     }
     // A door that cannot reach AWS answers it too.
-    let door = Door::new(sources::ALL, unreachable(), SecretsProvider::Fixed(Secrets::default()));
-    assert_eq!(answer(&door, request("POST", "/orders/woocommerce", &[], b"webhook_id=8".to_vec())).await.0, 200);
+    let door = Door::new(
+        sources::ALL,
+        unreachable(),
+        SecretsProvider::Fixed(Secrets::default()),
+    );
+    assert_eq!(
+        answer(
+            &door,
+            request("POST", "/orders/woocommerce", &[], b"webhook_id=8".to_vec())
+        )
+        .await
+        .0,
+        200
+    );
 }
 
 #[tokio::test]
@@ -172,8 +276,15 @@ async fn two_orders_of_one_second_with_one_delivery_id_both_go_through() {
         let body = fixture("woocommerce", name);
         let source = sources::by_kind("woocommerce").unwrap();
         let mut headers = source.sign(&Secret::new(WOO), &body, testkit::START.parse().unwrap());
-        headers.push(("x-wc-webhook-delivery-id", "a1b2c3d4e5f60718293a4b5c6d7e8f90".to_owned()));
-        let (status, answer) = answer(&door, request("POST", "/orders/woocommerce", &headers, body)).await;
+        headers.push((
+            "x-wc-webhook-delivery-id",
+            "a1b2c3d4e5f60718293a4b5c6d7e8f90".to_owned(),
+        ));
+        let (status, answer) = answer(
+            &door,
+            request("POST", "/orders/woocommerce", &headers, body),
+        )
+        .await;
         assert_eq!((status, &answer["status"]), (200, &json!("accepted")));
         assert_eq!(answer["event"], format!("woocommerce/order/{id}/created"));
     }
@@ -183,11 +294,17 @@ async fn two_orders_of_one_second_with_one_delivery_id_both_go_through() {
 async fn what_cannot_be_read_is_200_and_a_record() {
     let (door, store, _) = door().await;
     let (status, answered) = answer(&door, shopify("order-without-total")).await;
-    assert_eq!((status, &answered["problem"]), (200, &json!("total_price: expected an amount")));
+    assert_eq!(
+        (status, &answered["problem"]),
+        (200, &json!("total_price: expected an amount"))
+    );
     let key = answered["event"].as_str().unwrap();
     let row = store.event(key).await.unwrap().unwrap();
     assert_eq!(row.status, EventStatus::Unreadable);
-    assert_eq!(row.problem.as_deref(), Some("total_price: expected an amount"));
+    assert_eq!(
+        row.problem.as_deref(),
+        Some("total_price: expected an amount")
+    );
     let (status, again) = answer(&door, shopify("order-without-total")).await;
     assert_eq!((status, again), (200, answered));
     let broken = signed("woocommerce", "woocommerce", WOO, b"{\"id\":5".to_vec());
@@ -198,38 +315,72 @@ async fn what_cannot_be_read_is_200_and_a_record() {
 async fn foreign_topics_are_200_with_the_reason() {
     let (door, _, _) = door().await;
     let (status, body) = answer(&door, shopify("product")).await;
-    assert_eq!((status, body), (200, json!({"status": "ignored", "reason": "foreign topic"})));
+    assert_eq!(
+        (status, body),
+        (200, json!({"status": "ignored", "reason": "foreign topic"}))
+    );
 }
 
 #[tokio::test]
 async fn a_compliance_topic_over_another_body_is_refused() {
     let (door, _, _) = door().await;
     let mut request = shopify("order-pix-pending");
-    request.headers_mut().insert("x-shopify-topic", "shop/redact".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("x-shopify-topic", "shop/redact".parse().unwrap());
     let (status, body) = answer(&door, request).await;
-    assert_eq!((status, &body["reason"]), (401, &json!("topic header contradicts the signed body")));
+    assert_eq!(
+        (status, &body["reason"]),
+        (401, &json!("topic header contradicts the signed body"))
+    );
     let mut request = shopify("customers-data-request");
-    request.headers_mut().insert("x-shopify-topic", "customers/redact".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("x-shopify-topic", "customers/redact".parse().unwrap());
     assert_eq!(answer(&door, request).await.0, 401);
     let mut request = shopify("customers-redact");
-    request.headers_mut().insert("X-Shopify-Topic", "customers/redact".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("X-Shopify-Topic", "customers/redact".parse().unwrap());
     assert_eq!(answer(&door, request).await.1["status"], "accepted");
 }
 
 #[tokio::test]
 async fn a_connection_pushed_later_is_found_and_named() {
     let (door, store, clock) = door().await;
-    let order = || signed("shopify", "loja-it", "the Italian shop's secret", fixture("shopify", "order-pix-pending"));
+    let order = || {
+        signed(
+            "shopify",
+            "loja-it",
+            "the Italian shop's secret",
+            fixture("shopify", "order-pix-pending"),
+        )
+    };
     assert_eq!(answer(&door, order()).await.0, 404);
-    let table = Connection { kind: "shopify".into(), ..Connection::plain("loja-it") };
+    let table = Connection {
+        kind: "shopify".into(),
+        ..Connection::plain("loja-it")
+    };
     let connections = Connections([("loja-it".to_owned(), table)].into());
     store.push_config("", "", &connections).await.unwrap();
-    assert_eq!(answer(&door, order()).await.0, 404, "the copy is still young");
+    assert_eq!(
+        answer(&door, order()).await.0,
+        404,
+        "the copy is still young"
+    );
     clock.advance(SignedDuration::from_secs(5));
     let (status, body) = answer(&door, order()).await;
-    assert_eq!((status, &body["event"]), (200, &json!("loja-it/order/6171000000001/created")));
+    assert_eq!(
+        (status, &body["event"]),
+        (200, &json!("loja-it/order/6171000000001/created"))
+    );
     // The other connection's secret does not open this one.
-    let other = signed("shopify", "loja-it", SHOPIFY, fixture("shopify", "order-pix-pending"));
+    let other = signed(
+        "shopify",
+        "loja-it",
+        SHOPIFY,
+        fixture("shopify", "order-pix-pending"),
+    );
     assert_eq!(answer(&door, other).await.0, 401);
 }
 
@@ -237,21 +388,38 @@ fn unreachable() -> Store {
     let settings = ClientSettings::new(
         "eu-west-1",
         Some("http://127.0.0.1:9".to_owned()),
-        AwsCredentials { access_key_id: "a".into(), secret_access_key: "b".into(), session_token: None },
+        AwsCredentials {
+            access_key_id: "a".into(),
+            secret_access_key: "b".into(),
+            session_token: None,
+        },
     );
-    Store::new(dynamodb(&settings, http_client().unwrap()), "none", Clock::system())
+    Store::new(
+        dynamodb(&settings, http_client().unwrap()),
+        "none",
+        Clock::system(),
+    )
 }
 
 #[tokio::test]
 async fn without_dynamodb_it_is_503_and_quickly() {
-    let door = Door::new(sources::ALL, unreachable(), SecretsProvider::Fixed(secrets()));
+    let door = Door::new(
+        sources::ALL,
+        unreachable(),
+        SecretsProvider::Fixed(secrets()),
+    );
     let started = std::time::Instant::now();
     let (status, body) = answer(&door, shopify("order-presentment-edited")).await;
     assert_eq!((status, body), (503, json!({"status": "unavailable"})));
     assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
     // What needs no table is answered as ever.
     assert_eq!(answer(&door, shopify("product")).await.0, 200);
-    assert_eq!(answer(&door, request("GET", "/orders/shopify", &[], Vec::new())).await.0, 405);
+    assert_eq!(
+        answer(&door, request("GET", "/orders/shopify", &[], Vec::new()))
+            .await
+            .0,
+        405
+    );
 }
 
 /// Secrets Manager as a provider that answers what it is told, over HTTP.
@@ -275,8 +443,14 @@ async fn manager(first: Option<&str>) -> Manager {
             count.fetch_add(1, Ordering::SeqCst);
             let text = text.lock().unwrap().clone();
             let (line, body) = match text {
-                Some(text) => ("200 OK", json!({"ARN": "arn", "Name": "s/webhooks", "SecretString": text})),
-                None => ("400 Bad Request", json!({"__type": "AccessDeniedException"})),
+                Some(text) => (
+                    "200 OK",
+                    json!({"ARN": "arn", "Name": "s/webhooks", "SecretString": text}),
+                ),
+                None => (
+                    "400 Bad Request",
+                    json!({"__type": "AccessDeniedException"}),
+                ),
             };
             let body = body.to_string();
             let answer = format!(
@@ -287,8 +461,15 @@ async fn manager(first: Option<&str>) -> Manager {
         }
     });
     let client = shared::secrets::client(&ClientSettings::local(endpoint), http_client().unwrap());
-    let provider = SecretsProvider::Manager { client, name: "s/webhooks".to_owned() };
-    Manager { provider, asked, says }
+    let provider = SecretsProvider::Manager {
+        client,
+        name: "s/webhooks".to_owned(),
+    };
+    Manager {
+        provider,
+        asked,
+        says,
+    }
 }
 
 #[tokio::test]
@@ -306,10 +487,19 @@ async fn a_rotated_secret_is_read_again_once_a_minute_at_most() {
     clock.advance(SignedDuration::from_secs(60));
     assert_eq!(answer(&door, shopify("order-pix-pending")).await.0, 200);
     for _ in 0..3 {
-        let wrong = signed("shopify", "shopify", "wrong", fixture("shopify", "order-pix-pending"));
+        let wrong = signed(
+            "shopify",
+            "shopify",
+            "wrong",
+            fixture("shopify", "order-pix-pending"),
+        );
         assert_eq!(answer(&door, wrong).await.0, 401);
     }
-    assert_eq!(manager.asked.load(Ordering::SeqCst), 2, "at most once a minute");
+    assert_eq!(
+        manager.asked.load(Ordering::SeqCst),
+        2,
+        "at most once a minute"
+    );
 }
 
 #[tokio::test]
@@ -346,7 +536,10 @@ impl Source for Strict {
         &[]
     }
     fn handshake(&self, raw: &shared::raw::Raw) -> Option<Answer> {
-        (raw.method == "HEAD").then(|| Answer { status: 204, body: String::new() })
+        (raw.method == "HEAD").then(|| Answer {
+            status: 204,
+            body: String::new(),
+        })
     }
     fn verify<'a>(
         &self,
@@ -354,7 +547,9 @@ impl Source for Strict {
         secrets: &[Secret],
         now: jiff::Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
-        sources::by_kind("shopify").unwrap().verify(raw, secrets, now)
+        sources::by_kind("shopify")
+            .unwrap()
+            .verify(raw, secrets, now)
     }
     fn read(
         &self,
@@ -362,7 +557,10 @@ impl Source for Strict {
         connection: &Connection,
         now: jiff::Timestamp,
     ) -> Result<Reading, Unreadable> {
-        match sources::by_kind("shopify").unwrap().read(verified, connection, now)? {
+        match sources::by_kind("shopify")
+            .unwrap()
+            .read(verified, connection, now)?
+        {
             Reading::Events(events) => {
                 let many = if events.len() > 1 { 101 } else { 1 };
                 let event = |index: usize| -> Event {
@@ -378,7 +576,12 @@ impl Source for Strict {
     fn on_unreadable(&self) -> OnUnreadable {
         OnUnreadable::BadRequest
     }
-    fn sign(&self, secret: &Secret, body: &[u8], now: jiff::Timestamp) -> Vec<(&'static str, String)> {
+    fn sign(
+        &self,
+        secret: &Secret,
+        body: &[u8],
+        now: jiff::Timestamp,
+    ) -> Vec<(&'static str, String)> {
         sources::by_kind("shopify").unwrap().sign(secret, body, now)
     }
 }
@@ -391,16 +594,33 @@ async fn a_source_may_ask_for_400_and_answer_head() {
     let door = Door::new(&[&Strict], store.clone(), SecretsProvider::Fixed(secrets));
     let signed = |name: &str| signed("shopify", "strict", SHOPIFY, fixture("shopify", name));
     let (status, body) = answer(&door, signed("order-items-are-a-text")).await;
-    assert_eq!((status, &body["problem"]), (400, &json!("line_items: expected a list")));
-    assert_eq!(answer(&door, request("HEAD", "/orders/strict", &[], Vec::new())).await.0, 204);
-    assert_eq!(answer(&door, signed("order-presentment-edited")).await.0, 400, "101 events");
-    assert_eq!(store.event("strict/0").await.unwrap(), None, "all or nothing");
+    assert_eq!(
+        (status, &body["problem"]),
+        (400, &json!("line_items: expected a list"))
+    );
+    assert_eq!(
+        answer(&door, request("HEAD", "/orders/strict", &[], Vec::new()))
+            .await
+            .0,
+        204
+    );
+    assert_eq!(
+        answer(&door, signed("order-presentment-edited")).await.0,
+        400,
+        "101 events"
+    );
+    assert_eq!(
+        store.event("strict/0").await.unwrap(),
+        None,
+        "all or nothing"
+    );
 }
 
 #[tokio::test]
 async fn an_event_too_large_even_without_its_free_maps_is_a_record() {
     let (door, store, _) = door().await;
-    let mut order: Value = serde_json::from_slice(&fixture("shopify", "order-sixty-items")).unwrap();
+    let mut order: Value =
+        serde_json::from_slice(&fixture("shopify", "order-sixty-items")).unwrap();
     // Texts that do not compress: fifty titles of two thousand random-looking characters.
     let mut state: u64 = 88_172_645_463_325_252;
     let mut noise = || {
@@ -415,19 +635,42 @@ async fn an_event_too_large_even_without_its_free_maps_is_a_record() {
     for line in order["line_items"].as_array_mut().unwrap() {
         line["title"] = json!(noise());
     }
-    let request = signed("shopify", "shopify", SHOPIFY, order.to_string().into_bytes());
+    let request = signed(
+        "shopify",
+        "shopify",
+        SHOPIFY,
+        order.to_string().into_bytes(),
+    );
     let (status, body) = answer(&door, request).await;
     assert_eq!((status, &body["status"]), (200, &json!("unreadable")));
-    assert_eq!(store.event(body["event"].as_str().unwrap()).await.unwrap().unwrap().status, EventStatus::Unreadable);
+    assert_eq!(
+        store
+            .event(body["event"].as_str().unwrap())
+            .await
+            .unwrap()
+            .unwrap()
+            .status,
+        EventStatus::Unreadable
+    );
 }
 
 /// No body, path, method or header set makes a panic or a 5xx.
 #[test]
 fn no_request_makes_a_5xx() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (door, _, _) = runtime.block_on(door());
-    let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
-    let header = ("(x-shopify-topic|x-shopify-hmac-sha256|x-wc-webhook-signature|content-type|[a-z-]{1,12})", "[ -~]{0,40}");
+    let config = ProptestConfig {
+        cases: 150,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let header = (
+        "(x-shopify-topic|x-shopify-hmac-sha256|x-wc-webhook-signature|content-type|[a-z-]{1,12})",
+        "[ -~]{0,40}",
+    );
     let bodies = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..300),
         "\\PC{0,100}".prop_map(String::into_bytes),
@@ -444,13 +687,20 @@ fn no_request_makes_a_5xx() {
     );
     TestRunner::new(config)
         .run(&strategy, |(method, path, headers, body, sign)| {
-            let mut headers: Vec<(&str, String)> =
-                headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+            let mut headers: Vec<(&str, String)> = headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.clone()))
+                .collect();
             if sign {
                 for (kind, secret) in [("shopify", SHOPIFY), ("woocommerce", WOO)] {
                     let source = sources::by_kind(kind).unwrap();
-                    headers.retain(|(name, _)| !name.contains("signature") && !name.contains("hmac"));
-                    headers.extend(source.sign(&Secret::new(secret), &body, testkit::START.parse().unwrap()));
+                    headers
+                        .retain(|(name, _)| !name.contains("signature") && !name.contains("hmac"));
+                    headers.extend(source.sign(
+                        &Secret::new(secret),
+                        &body,
+                        testkit::START.parse().unwrap(),
+                    ));
                 }
             }
             let mut builder = http::Request::builder().method(method.as_str()).uri(&path);
@@ -458,7 +708,9 @@ fn no_request_makes_a_5xx() {
                 builder = builder.header(name, value);
             }
             // What `http` itself refuses never reaches a function.
-            let Ok(request) = builder.body(Body::Binary(body)) else { return Ok(()) };
+            let Ok(request) = builder.body(Body::Binary(body)) else {
+                return Ok(());
+            };
             let response = runtime.block_on(door.handle(request));
             prop_assert!(response.status().as_u16() < 500, "{}", response.status());
             Ok(())

@@ -1,6 +1,10 @@
 //! The sample webhooks of `events/`: signed with the demo secrets, in the order of their time, each what
 //! its name says.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,7 +32,10 @@ fn samples(function: &str) -> Vec<Sample> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder().join(function))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .collect();
     paths.sort();
     paths.into_iter().map(|path| sample(&path)).collect()
@@ -40,20 +47,31 @@ fn sample(path: &Path) -> Sample {
     let millis = json["requestContext"]["timeEpoch"].as_i64().unwrap();
     let raw = Raw::from_request(lambda_http::request::from_str(&text).unwrap()).unwrap();
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-    Sample { name, json, raw, at: Timestamp::from_millisecond(millis).unwrap() }
+    Sample {
+        name,
+        json,
+        raw,
+        at: Timestamp::from_millisecond(millis).unwrap(),
+    }
 }
 
 /// Every folder of `events/` is a function.
 fn functions() -> Vec<String> {
     let names = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap());
-    names.filter(|entry| entry.path().is_dir()).map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+    names
+        .filter(|entry| entry.path().is_dir())
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn events(sample: &Sample) -> Result<Vec<Event>, &'static str> {
     let source = sources::by_kind(&sample.raw.connection).unwrap();
     let secrets = [demo::secret(source.kind())];
     let verified = source.verify(&sample.raw, &secrets, sample.at).unwrap();
-    match source.read(&verified, &Connection::plain(source.kind()), sample.at).unwrap() {
+    match source
+        .read(&verified, &Connection::plain(source.kind()), sample.at)
+        .unwrap()
+    {
         Reading::Events(events) => Ok(events),
         Reading::Nothing(reason) => Err(reason),
     }
@@ -77,7 +95,11 @@ fn every_sample_verifies_with_the_demo_secret_and_reads() {
                     let age_s = sample.at.duration_since(newest).as_secs();
                     assert!((0..120).contains(&age_s), "{}: {age_s} s", sample.name);
                 }
-                Err(reason) => assert!(sample.name.contains("without-phone"), "{}: {reason}", sample.name),
+                Err(reason) => assert!(
+                    sample.name.contains("without-phone"),
+                    "{}: {reason}",
+                    sample.name
+                ),
             }
         }
     }
@@ -88,9 +110,18 @@ fn the_numbers_follow_the_time() {
     for function in functions() {
         let samples = samples(&function);
         for (index, sample) in samples.iter().enumerate() {
-            assert!(sample.name.starts_with(&format!("{:02}-", index + 1)), "{}", sample.name);
+            assert!(
+                sample.name.starts_with(&format!("{:02}-", index + 1)),
+                "{}",
+                sample.name
+            );
             let written = sample.json["requestContext"]["time"].as_str().unwrap();
-            assert_eq!(sample.at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(), written, "{}", sample.name);
+            assert_eq!(
+                sample.at.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+                written,
+                "{}",
+                sample.name
+            );
         }
         assert!(samples.is_sorted_by_key(|sample| sample.at), "{function}");
     }
@@ -99,8 +130,10 @@ fn the_numbers_follow_the_time() {
 #[test]
 fn every_topic_and_every_event_has_a_sample() {
     let samples = samples("orders");
-    let topics: BTreeSet<&str> =
-        samples.iter().filter_map(|sample| sample.json["headers"]["x-shopify-topic"].as_str()).collect();
+    let topics: BTreeSet<&str> = samples
+        .iter()
+        .filter_map(|sample| sample.json["headers"]["x-shopify-topic"].as_str())
+        .collect();
     let wanted = [
         "checkouts/create",
         "checkouts/update",
@@ -116,7 +149,12 @@ fn every_topic_and_every_event_has_a_sample() {
     ];
     assert_eq!(topics, BTreeSet::from(wanted));
     for topic in ["order.created", "order.updated"] {
-        assert!(samples.iter().any(|sample| sample.json["headers"]["x-wc-webhook-topic"] == topic), "{topic}");
+        assert!(
+            samples
+                .iter()
+                .any(|sample| sample.json["headers"]["x-wc-webhook-topic"] == topic),
+            "{topic}"
+        );
     }
     let made: BTreeSet<_> = samples
         .iter()
@@ -125,19 +163,31 @@ fn every_topic_and_every_event_has_a_sample() {
         .flatten()
         .map(|event| event.event.name)
         .collect();
-    let all = sources::ALL.iter().flat_map(|source| source.events()).filter(|name| **name != shared::event::Name::OrderDelivered);
+    let all = sources::ALL
+        .iter()
+        .flat_map(|source| source.events())
+        .filter(|name| **name != shared::event::Name::OrderDelivered);
     assert_eq!(made, all.copied().collect());
 }
 
 #[test]
 fn the_redelivery_has_the_same_body_and_the_same_keys() {
     let samples = samples("orders");
-    let find = |part: &str| samples.iter().find(|sample| sample.name.ends_with(part)).unwrap();
+    let find = |part: &str| {
+        samples
+            .iter()
+            .find(|sample| sample.name.ends_with(part))
+            .unwrap()
+    };
     let (first, again) = (find("orders-paid"), find("orders-paid-redelivered"));
     assert_eq!(first.json["body"], again.json["body"]);
     assert_ne!(first.at, again.at);
     let keys = |sample: &Sample| -> Vec<String> {
-        events(sample).unwrap().into_iter().map(|event| event.event.id).collect()
+        events(sample)
+            .unwrap()
+            .into_iter()
+            .map(|event| event.event.id)
+            .collect()
     };
     assert_eq!(keys(first), keys(again));
 }
@@ -145,12 +195,19 @@ fn the_redelivery_has_the_same_body_and_the_same_keys() {
 #[test]
 fn two_samples_of_one_second_share_a_delivery_id_and_no_key() {
     let samples = samples("orders");
-    let both: Vec<&Sample> = samples.iter().filter(|s| s.name.contains("woocommerce-order-created")).collect();
+    let both: Vec<&Sample> = samples
+        .iter()
+        .filter(|s| s.name.contains("woocommerce-order-created"))
+        .collect();
     assert_eq!(both.len(), 2);
     let id = |sample: &Sample| sample.json["headers"]["x-wc-webhook-delivery-id"].clone();
     assert_eq!((id(both[0]), both[0].at), (id(both[1]), both[1].at));
     let keys = |sample: &Sample| -> BTreeSet<String> {
-        events(sample).unwrap().into_iter().map(|event| event.event.id).collect()
+        events(sample)
+            .unwrap()
+            .into_iter()
+            .map(|event| event.event.id)
+            .collect()
     };
     assert!(keys(both[0]).is_disjoint(&keys(both[1])));
 }

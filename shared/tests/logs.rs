@@ -31,30 +31,54 @@ impl Lines {
     /// The lines since the last call.
     fn take(&self) -> Vec<Value> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        String::from_utf8(bytes)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 }
 
 /// Every text and number of a body that tells something about a person, and every link that holds a key.
 fn personal(key: &str, value: &Value, found: &mut BTreeSet<String>) {
     const KEYS: [&str; 14] = [
-        "first_name", "last_name", "email", "contact_email", "phone", "address1", "address_1", "zip", "postcode",
-        "note", "customer_note", "cpf", "order_status_url", "abandoned_checkout_url",
+        "first_name",
+        "last_name",
+        "email",
+        "contact_email",
+        "phone",
+        "address1",
+        "address_1",
+        "zip",
+        "postcode",
+        "note",
+        "customer_note",
+        "cpf",
+        "order_status_url",
+        "abandoned_checkout_url",
     ];
     match value {
         Value::String(text) if KEYS.contains(&key) && text.chars().count() > 3 => {
             found.insert(text.clone());
         }
         Value::Array(values) => values.iter().for_each(|value| personal(key, value, found)),
-        Value::Object(map) => map.iter().for_each(|(key, value)| personal(key, value, found)),
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, value)| personal(key, value, found)),
         _ => {}
     }
 }
 
 fn bodies(source: &dyn Source) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(source.kind());
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths.filter(|path| path.to_string_lossy().matches('.').count() == 1).collect()
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(source.kind());
+    let paths = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.to_string_lossy().matches('.').count() == 1)
+        .collect()
 }
 
 #[tokio::test]
@@ -66,7 +90,10 @@ async fn a_line_an_event_and_nothing_personal_or_secret() {
     let door = Door::new(ALL, store, SecretsProvider::Fixed(demo::secrets()));
     door.warm().await;
     for source in ALL {
-        let (secret, other) = (demo::secret(source.kind()), shared::secrets::Secret::new("another secret"));
+        let (secret, other) = (
+            demo::secret(source.kind()),
+            shared::secrets::Secret::new("another secret"),
+        );
         for path in bodies(*source) {
             let body = fs::read(&path).unwrap();
             let mut private = BTreeSet::from([secret.expose().to_owned()]);
@@ -74,26 +101,47 @@ async fn a_line_an_event_and_nothing_personal_or_secret() {
                 personal("", &json, &mut private);
             }
             for signed_by in [&secret, &other] {
-                let mut request =
-                    http::Request::builder().method("POST").uri(format!("/orders/{}?key=in-the-query", source.kind()));
+                let mut request = http::Request::builder()
+                    .method("POST")
+                    .uri(format!("/orders/{}?key=in-the-query", source.kind()));
                 for (name, value) in source.sign(signed_by, &body, clock.now()) {
                     request = request.header(name, value);
                 }
-                let answer = door.handle(request.body(Body::Binary(body.clone())).unwrap()).await;
+                let answer = door
+                    .handle(request.body(Body::Binary(body.clone())).unwrap())
+                    .await;
                 let answered = String::from_utf8(answer.body().to_vec()).unwrap();
                 let logged = lines.take();
                 let text: String = logged.iter().map(Value::to_string).collect();
                 for private in &private {
-                    assert!(!text.contains(private.as_str()), "{path:?} logs {private}: {text}");
-                    assert!(!answered.contains(private.as_str()), "{path:?} answers {private}: {answered}");
+                    assert!(
+                        !text.contains(private.as_str()),
+                        "{path:?} logs {private}: {text}"
+                    );
+                    assert!(
+                        !answered.contains(private.as_str()),
+                        "{path:?} answers {private}: {answered}"
+                    );
                 }
                 assert!(!text.contains("in-the-query"), "{text}");
                 let events = serde_json::from_str::<Value>(&answered).unwrap();
-                let count = events.get("events").and_then(Value::as_array).map_or(1, Vec::len);
-                assert!(logged.len() >= count, "{path:?}: {} lines for {count} events", logged.len());
+                let count = events
+                    .get("events")
+                    .and_then(Value::as_array)
+                    .map_or(1, Vec::len);
+                assert!(
+                    logged.len() >= count,
+                    "{path:?}: {} lines for {count} events",
+                    logged.len()
+                );
                 if answer.status() == 401 {
                     let line = logged.first().unwrap();
-                    let field = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                    let field = |name: &str| {
+                        line.get(name)
+                            .and_then(Value::as_str)
+                            .unwrap_or_default()
+                            .to_owned()
+                    };
                     assert_eq!(field("outcome"), "refused");
                     assert_eq!(field("reason"), "matches none of 1 secret(s)");
                     assert_eq!(field("secret.fingerprints"), secret.fingerprint());

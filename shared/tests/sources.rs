@@ -4,7 +4,11 @@
 //!
 //! After a change that is meant, or for a new file, write the expectations anew and read the difference:
 //! `cargo test -p shared --test sources -- --ignored regenerate`.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail as tests do"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,12 +48,20 @@ struct Fixture {
 
 impl Fixture {
     fn name(&self) -> String {
-        format!("{}/{}", self.source.kind(), self.path.file_stem().unwrap().to_string_lossy())
+        format!(
+            "{}/{}",
+            self.source.kind(),
+            self.path.file_stem().unwrap().to_string_lossy()
+        )
     }
 
     fn connection(&self) -> Connection {
         Connection {
-            name: self.case.connection.clone().unwrap_or_else(|| self.source.kind().to_owned()),
+            name: self
+                .case
+                .connection
+                .clone()
+                .unwrap_or_else(|| self.source.kind().to_owned()),
             kind: self.source.kind().to_owned(),
             country: self.case.country.clone(),
             phone_from: self.case.phone_from.clone(),
@@ -63,7 +75,11 @@ impl Fixture {
             headers.insert((*name).to_owned(), json!(value));
         }
         let path = format!("/{}/{}", self.source.function(), self.connection().name);
-        let body = if base64 { STANDARD.encode(body) } else { String::from_utf8(body.to_vec()).unwrap() };
+        let body = if base64 {
+            STANDARD.encode(body)
+        } else {
+            String::from_utf8(body.to_vec()).unwrap()
+        };
         let envelope = json!({
             "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "", "headers": headers,
             "requestContext": {"accountId": "1", "apiId": "a", "domainName": "example.com", "stage": "$default",
@@ -75,7 +91,11 @@ impl Fixture {
     }
 
     fn signed(&self, body: &[u8]) -> Raw {
-        self.request(body, &self.source.sign(&Secret::new(SECRET), body, now()), false)
+        self.request(
+            body,
+            &self.source.sign(&Secret::new(SECRET), body, now()),
+            false,
+        )
     }
 
     /// What verifying and reading says, in the form of the expectation files.
@@ -93,7 +113,9 @@ impl Fixture {
 
     fn events(&self) -> Vec<Event> {
         let raw = self.signed(&self.body);
-        let Ok(verified) = self.source.verify(&raw, &[Secret::new(SECRET)], now()) else { return Vec::new() };
+        let Ok(verified) = self.source.verify(&raw, &[Secret::new(SECRET)], now()) else {
+            return Vec::new();
+        };
         match self.source.read(&verified, &self.connection(), now()) {
             Ok(Reading::Events(events)) => events,
             _ => Vec::new(),
@@ -121,8 +143,15 @@ fn fixtures() -> Vec<Fixture> {
         assert!(paths.len() >= 10, "{} needs fixtures", source.kind());
         for path in paths {
             let case = fs::read(path.with_extension("case.json")).ok();
-            let case = case.map(|json| serde_json::from_slice(&json).unwrap()).unwrap_or_default();
-            fixtures.push(Fixture { source: *source, body: fs::read(&path).unwrap(), path, case });
+            let case = case
+                .map(|json| serde_json::from_slice(&json).unwrap())
+                .unwrap_or_default();
+            fixtures.push(Fixture {
+                source: *source,
+                body: fs::read(&path).unwrap(),
+                path,
+                case,
+            });
         }
     }
     fixtures
@@ -138,11 +167,20 @@ fn every_body_reads_as_expected() {
     let mut wrong = Vec::new();
     for fixture in fixtures() {
         let outcome = pretty(&fixture.outcome(&fixture.signed(&fixture.body)));
-        let expected = fs::read_to_string(fixture.path.with_extension("expected.json")).unwrap_or_default();
+        let expected =
+            fs::read_to_string(fixture.path.with_extension("expected.json")).unwrap_or_default();
         if outcome != expected {
-            let differ = outcome.lines().zip(expected.lines()).find(|(now, before)| now != before);
+            let differ = outcome
+                .lines()
+                .zip(expected.lines())
+                .find(|(now, before)| now != before);
             let (now, before) = differ.unwrap_or((&outcome, "a shorter or longer file"));
-            wrong.push(format!("{}: {} instead of {}", fixture.name(), now.trim(), before.trim()));
+            wrong.push(format!(
+                "{}: {} instead of {}",
+                fixture.name(),
+                now.trim(),
+                before.trim()
+            ));
         }
     }
     assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
@@ -164,7 +202,10 @@ fn every_expectation_has_a_body() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let stem = name.split('.').next().unwrap();
-            assert!(path.with_file_name(format!("{stem}.json")).exists(), "{name} has no body");
+            assert!(
+                path.with_file_name(format!("{stem}.json")).exists(),
+                "{name} has no body"
+            );
         }
     }
 }
@@ -173,25 +214,46 @@ fn every_expectation_has_a_body() {
 fn header_names_compare_in_any_case_and_base64_changes_nothing() {
     for fixture in fixtures() {
         let plain = fixture.outcome(&fixture.signed(&fixture.body));
-        let signature = fixture.source.sign(&Secret::new(SECRET), &fixture.body, now());
-        let upper: Vec<(String, String)> =
-            signature.iter().map(|(name, value)| (name.to_uppercase(), value.clone())).collect();
-        let upper: Vec<(&str, String)> =
-            upper.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        assert_eq!(fixture.outcome(&fixture.request(&fixture.body, &upper, true)), plain, "{}", fixture.name());
+        let signature = fixture
+            .source
+            .sign(&Secret::new(SECRET), &fixture.body, now());
+        let upper: Vec<(String, String)> = signature
+            .iter()
+            .map(|(name, value)| (name.to_uppercase(), value.clone()))
+            .collect();
+        let upper: Vec<(&str, String)> = upper
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        assert_eq!(
+            fixture.outcome(&fixture.request(&fixture.body, &upper, true)),
+            plain,
+            "{}",
+            fixture.name()
+        );
     }
 }
 
 #[test]
 fn a_tampered_body_is_refused() {
     for fixture in fixtures() {
-        let signature = fixture.source.sign(&Secret::new(SECRET), &fixture.body, now());
+        let signature = fixture
+            .source
+            .sign(&Secret::new(SECRET), &fixture.body, now());
         let mut body = fixture.body.clone();
         let middle = body.len() / 2;
         body.insert(middle, b' ');
         let raw = fixture.request(&body, &signature, false);
-        let refusal = fixture.source.verify(&raw, &[Secret::new(SECRET)], now()).err();
-        assert_eq!(refusal, Some(Refusal::NoMatch { secrets: 1 }), "{}", fixture.name());
+        let refusal = fixture
+            .source
+            .verify(&raw, &[Secret::new(SECRET)], now())
+            .err();
+        assert_eq!(
+            refusal,
+            Some(Refusal::NoMatch { secrets: 1 }),
+            "{}",
+            fixture.name()
+        );
     }
 }
 
@@ -201,11 +263,25 @@ fn a_wrong_secret_an_empty_one_and_none_are_refused() {
         let raw = fixture.signed(&fixture.body);
         for secrets in [&[Secret::new("another")][..], &[Secret::new("")], &[]] {
             let refusal = fixture.source.verify(&raw, secrets, now()).err();
-            assert_eq!(refusal, Some(Refusal::NoMatch { secrets: secrets.len() }), "{}", fixture.name());
+            assert_eq!(
+                refusal,
+                Some(Refusal::NoMatch {
+                    secrets: secrets.len()
+                }),
+                "{}",
+                fixture.name()
+            );
         }
         let by_empty = fixture.source.sign(&Secret::new(""), &fixture.body, now());
         let raw = fixture.request(&fixture.body, &by_empty, false);
-        assert!(fixture.source.verify(&raw, &[Secret::new("")], now()).is_err(), "{}", fixture.name());
+        assert!(
+            fixture
+                .source
+                .verify(&raw, &[Secret::new("")], now())
+                .is_err(),
+            "{}",
+            fixture.name()
+        );
     }
 }
 
@@ -213,15 +289,33 @@ fn a_wrong_secret_an_empty_one_and_none_are_refused() {
 fn a_missing_or_malformed_signature_is_refused() {
     for fixture in fixtures() {
         let raw = fixture.request(&fixture.body, &[], false);
-        let refusal = fixture.source.verify(&raw, &[Secret::new(SECRET)], now()).err();
-        assert!(matches!(refusal, Some(Refusal::NoSignature(_))), "{}: {refusal:?}", fixture.name());
-        let signature = fixture.source.sign(&Secret::new(SECRET), &fixture.body, now());
+        let refusal = fixture
+            .source
+            .verify(&raw, &[Secret::new(SECRET)], now())
+            .err();
+        assert!(
+            matches!(refusal, Some(Refusal::NoSignature(_))),
+            "{}: {refusal:?}",
+            fixture.name()
+        );
+        let signature = fixture
+            .source
+            .sign(&Secret::new(SECRET), &fixture.body, now());
         for spoilt in ["", "%", "AAAA", &"A".repeat(5_000)] {
-            let spoilt: Vec<(&str, String)> =
-                signature.iter().map(|(name, _)| (*name, spoilt.to_owned())).collect();
+            let spoilt: Vec<(&str, String)> = signature
+                .iter()
+                .map(|(name, _)| (*name, spoilt.to_owned()))
+                .collect();
             let raw = fixture.request(&fixture.body, &spoilt, false);
-            let refusal = fixture.source.verify(&raw, &[Secret::new(SECRET)], now()).err();
-            assert!(matches!(refusal, Some(Refusal::Malformed(_))), "{}: {refusal:?}", fixture.name());
+            let refusal = fixture
+                .source
+                .verify(&raw, &[Secret::new(SECRET)], now())
+                .err();
+            assert!(
+                matches!(refusal, Some(Refusal::Malformed(_))),
+                "{}: {refusal:?}",
+                fixture.name()
+            );
         }
     }
 }
@@ -229,12 +323,20 @@ fn a_missing_or_malformed_signature_is_refused() {
 #[test]
 fn old_and_new_secret_are_both_accepted() {
     for fixture in fixtures() {
-        let contradicts = fixture.outcome(&fixture.signed(&fixture.body)).get("refused").is_some();
+        let contradicts = fixture
+            .outcome(&fixture.signed(&fixture.body))
+            .get("refused")
+            .is_some();
         let both = [Secret::new("the new one"), Secret::new(SECRET)];
         for secret in &both {
             let signature = fixture.source.sign(secret, &fixture.body, now());
             let raw = fixture.request(&fixture.body, &signature, false);
-            assert_ne!(fixture.source.verify(&raw, &both, now()).is_ok(), contradicts, "{}", fixture.name());
+            assert_ne!(
+                fixture.source.verify(&raw, &both, now()).is_ok(),
+                contradicts,
+                "{}",
+                fixture.name()
+            );
         }
     }
 }
@@ -248,8 +350,16 @@ fn a_stale_signature_is_refused() {
         let stale = fixture.source.sign(&secret, &fixture.body, before);
         if stale != fixture.source.sign(&secret, &fixture.body, now()) {
             let raw = fixture.request(&fixture.body, &stale, false);
-            let refusal = fixture.source.verify(&raw, std::slice::from_ref(&secret), now()).err();
-            assert_eq!(refusal, Some(Refusal::Stale { seconds: 3_600 }), "{}", fixture.name());
+            let refusal = fixture
+                .source
+                .verify(&raw, std::slice::from_ref(&secret), now())
+                .err();
+            assert_eq!(
+                refusal,
+                Some(Refusal::Stale { seconds: 3_600 }),
+                "{}",
+                fixture.name()
+            );
         }
     }
 }
@@ -264,7 +374,11 @@ fn truncated_json_is_unreadable_and_quotes_nothing() {
         }
         let outcome = fixture.outcome(&fixture.signed(&body));
         let problem = outcome["unreadable"].as_str().unwrap_or_default();
-        assert!(problem.starts_with("body: not JSON at line"), "{}: {outcome}", fixture.name());
+        assert!(
+            problem.starts_with("body: not JSON at line"),
+            "{}: {outcome}",
+            fixture.name()
+        );
     }
 }
 
@@ -277,9 +391,21 @@ fn what_is_foreign_is_nothing() {
             body: Vec::new(),
             case: Case::default(),
         };
-        for body in ["{}", "[]", "null", "1", "\"order\"", r#"{"id":1}"#, r#"{"id":1,"other":{"id":2}}"#] {
+        for body in [
+            "{}",
+            "[]",
+            "null",
+            "1",
+            "\"order\"",
+            r#"{"id":1}"#,
+            r#"{"id":1,"other":{"id":2}}"#,
+        ] {
             let outcome = fixture.outcome(&fixture.signed(body.as_bytes()));
-            assert!(outcome.get("nothing").is_some(), "{} {body}: {outcome}", source.kind());
+            assert!(
+                outcome.get("nothing").is_some(),
+                "{} {body}: {outcome}",
+                source.kind()
+            );
         }
     }
 }
@@ -287,10 +413,17 @@ fn what_is_foreign_is_nothing() {
 #[test]
 fn the_same_body_makes_the_same_keys() {
     for fixture in fixtures() {
-        let keys = |events: &[Event]| -> Vec<String> { events.iter().map(|e| e.event.id.clone()).collect() };
+        let keys = |events: &[Event]| -> Vec<String> {
+            events.iter().map(|e| e.event.id.clone()).collect()
+        };
         let (first, again) = (keys(&fixture.events()), keys(&fixture.events()));
         assert_eq!(first, again, "{}", fixture.name());
-        assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), first.len(), "{}", fixture.name());
+        assert_eq!(
+            first.iter().collect::<BTreeSet<_>>().len(),
+            first.len(),
+            "{}",
+            fixture.name()
+        );
     }
 }
 
@@ -302,8 +435,16 @@ fn events_are_the_sources_own_and_hold_no_more_than_they_may() {
             let source = fixture.source;
             for phone in &event.customer.phones {
                 let known = source.phone_paths().contains(&phone.path.as_str())
-                    || source.phone_prefixes().iter().any(|prefix| phone.path.starts_with(prefix));
-                assert!(known, "{}: {} is no path of this kind", fixture.name(), phone.path);
+                    || source
+                        .phone_prefixes()
+                        .iter()
+                        .any(|prefix| phone.path.starts_with(prefix));
+                assert!(
+                    known,
+                    "{}: {} is no path of this kind",
+                    fixture.name(),
+                    phone.path
+                );
             }
         }
     }
@@ -313,25 +454,50 @@ fn events_are_the_sources_own_and_hold_no_more_than_they_may() {
 fn check(fixture: &Fixture, event: &Event) {
     let name = fixture.name();
     let head = &event.event;
-    assert!(fixture.source.events().contains(&head.name), "{name}: {}", head.name);
-    assert_eq!((head.source.as_str(), head.kind.as_str()), (fixture.connection().name.as_str(), fixture.source.kind()));
-    assert!(head.id.starts_with(&format!("{}/", head.source)), "{name}: {}", head.id);
+    assert!(
+        fixture.source.events().contains(&head.name),
+        "{name}: {}",
+        head.name
+    );
+    assert_eq!(
+        (head.source.as_str(), head.kind.as_str()),
+        (fixture.connection().name.as_str(), fixture.source.kind())
+    );
+    assert!(
+        head.id.starts_with(&format!("{}/", head.source)),
+        "{name}: {}",
+        head.id
+    );
     assert!(head.id.len() <= 400, "{name}: {}", head.id);
-    assert_eq!(event.customer.phone, None, "{name}: a source picks no phone");
-    let personal = [&event.customer.name, &event.customer.email, &event.customer.last_name];
+    assert_eq!(
+        event.customer.phone, None,
+        "{name}: a source picks no phone"
+    );
+    let personal = [
+        &event.customer.name,
+        &event.customer.email,
+        &event.customer.last_name,
+    ];
     let numbers = event.customer.phones.iter().map(|phone| &phone.number);
     for text in personal.into_iter().chain(numbers).flatten() {
         let in_key = text.chars().count() > 3 && head.id.contains(text.as_str());
         assert!(!in_key, "{name}: personal data in the key");
     }
     let json = serde_json::to_value(event).unwrap();
-    assert_eq!(serde_json::from_value::<Event>(json.clone()).unwrap(), *event, "{name}: reads back");
+    assert_eq!(
+        serde_json::from_value::<Event>(json.clone()).unwrap(),
+        *event,
+        "{name}: reads back"
+    );
     within_limits(&name, &json);
 }
 
 fn within_limits(name: &str, value: &Value) {
     match value {
-        Value::String(text) => assert!(text.chars().count() <= TEXT_CHARS_MAX, "{name}: a long text"),
+        Value::String(text) => assert!(
+            text.chars().count() <= TEXT_CHARS_MAX,
+            "{name}: a long text"
+        ),
         Value::Array(values) => values.iter().for_each(|value| within_limits(name, value)),
         Value::Object(map) => {
             if let Some(Value::Array(items)) = map.get("items") {
@@ -346,7 +512,12 @@ fn within_limits(name: &str, value: &Value) {
 #[test]
 fn shops_never_get_a_4xx_for_what_they_signed() {
     for source in ALL.iter().filter(|source| source.function() == "orders") {
-        assert_eq!(source.on_unreadable(), OnUnreadable::Record, "{}", source.kind());
+        assert_eq!(
+            source.on_unreadable(),
+            OnUnreadable::Record,
+            "{}",
+            source.kind()
+        );
     }
 }
 
@@ -364,7 +535,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(3, 16, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((".*", inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            prop::collection::vec((".*", inner), 0..4)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
 }
@@ -378,7 +550,9 @@ fn mutate(value: &mut Value, mut steps: impl Iterator<Item = usize>, with: Value
             Value::Object(map) => map.len(),
             _ => 0,
         };
-        let (Some(step), true) = (steps.next(), size > 0) else { break };
+        let (Some(step), true) = (steps.next(), size > 0) else {
+            break;
+        };
         place = match place {
             Value::Array(values) => &mut values[step % size],
             Value::Object(map) => map.values_mut().nth(step % size).unwrap(),

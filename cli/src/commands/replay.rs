@@ -31,7 +31,7 @@ struct Candidate {
 
 enum Job {
     /// One that is there.
-    Old(JobRow),
+    Old(Box<JobRow>),
     /// One that an automation would have made.
     New(NewJob),
 }
@@ -184,7 +184,7 @@ async fn of_jobs(
     for job in found {
         let verdict = worker.preview(&job).await?;
         candidates.push(Candidate {
-            job: Job::Old(job),
+            job: Job::Old(Box::new(job)),
             verdict,
         });
         bar.inc(1);

@@ -25,7 +25,7 @@ const SETTLE_SECONDS_MAX: u64 = 90;
 
 /// Feeds the stream's lane to `deliver`, in batches, one after the other.
 pub(super) async fn stream(world: Arc<World>) {
-    let mut reader = Some(world.engine.stream());
+    let mut reader = Some(world.engine.stream(world.stream_position()));
     while !world.is_stopping() {
         let Some(stream) = reader.take() else {
             return;
@@ -48,6 +48,12 @@ pub(super) async fn stream(world: Arc<World>) {
         for batch in wanted.chunks(BATCH) {
             world.functions().batch(batch).await;
         }
+        if let Some(position) = reader.as_ref().and_then(Stream::position)
+            && any
+        {
+            // As Lambda's poller remembers it: behind what was dealt with.
+            world.keep("stream", position);
+        }
         if !any {
             // Everything that stood in the stream when this round began has been dealt with.
             world.rounds.send_modify(|rounds| *rounds += 1);
@@ -57,7 +63,7 @@ pub(super) async fn stream(world: Arc<World>) {
 }
 
 fn read(mut stream: Stream) -> (Stream, Result<Vec<serde_json::Value>, table::EngineError>) {
-    let records = stream.next();
+    let records = stream.read();
     (stream, records)
 }
 

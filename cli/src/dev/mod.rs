@@ -94,10 +94,8 @@ struct World {
     settings: Settings,
     notice: Notice,
     clock: Clock,
-    /// Where the clock's offset is kept.
-    clock_file: Option<PathBuf>,
     offset: Mutex<SignedDuration>,
-    secrets: Files,
+    secrets: RwLock<Files>,
     stand_in: StandIn,
     routes: Vec<Route>,
     functions: RwLock<Arc<Functions>>,
@@ -153,6 +151,12 @@ impl Dev {
                 pushed,
             )));
         }
+        if let Some(path) = &settings.secrets {
+            tasks.push(tokio::spawn(push::watch_secrets(
+                world.clone(),
+                path.clone(),
+            )));
+        }
         Ok(Dev {
             world,
             stop: Some(stop),
@@ -175,7 +179,7 @@ impl Dev {
         if self.world.settings.secrets.is_some() {
             return Vec::new();
         }
-        let files = &self.world.secrets;
+        let files = self.world.secrets();
         let of = |secrets: &shared::secrets::Secrets| -> Vec<(String, String)> {
             let one = |name: &str| {
                 let values = secrets
@@ -256,8 +260,10 @@ impl World {
         }
         let file = |name: &str| settings.data.as_ref().map(|folder| folder.join(name));
         let clock = Clock::shifted();
-        let clock_file = file("clock");
-        let offset = clock_file.as_deref().map(read_offset).unwrap_or_default();
+        let offset = file("clock")
+            .as_deref()
+            .map(read_offset)
+            .unwrap_or_default();
         clock.advance(offset);
         let journal = file("callbell.jsonl");
         let stand_in = StandIn::new(clock.clone(), engine::phone::identity, journal.as_deref())
@@ -287,9 +293,8 @@ impl World {
             settings: settings.clone(),
             notice,
             clock,
-            clock_file,
             offset: Mutex::new(offset),
-            secrets,
+            secrets: RwLock::new(secrets),
             stand_in,
             routes,
             functions: RwLock::new(Arc::new(functions)),
@@ -306,10 +311,17 @@ impl World {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    fn secrets(&self) -> Files {
+        self.secrets
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Functions as a new start would make them: nothing that they remember is older than now.
     async fn renew_functions(&self) {
         let base = format!("{}{CALLBELL_PATH}", self.url());
-        match Functions::start(&self.store, &self.secrets, &base).await {
+        match Functions::start(&self.store, &self.secrets(), &base).await {
             Ok(functions) => {
                 let mut held = self
                     .functions
@@ -333,12 +345,26 @@ impl World {
         self.clock.advance(by);
         let mut offset = self.offset.lock().unwrap_or_else(PoisonError::into_inner);
         *offset = offset.saturating_add(by);
-        if let Some(path) = &self.clock_file {
-            // Written beside and renamed, so that a killed server leaves a whole file.
+        self.keep("clock", &offset.as_millis().to_string());
+    }
+
+    /// Writes a small file of the data folder beside and renames it, so that a killed server leaves a
+    /// whole one. What cannot be kept is found out again after a restart.
+    fn keep(&self, name: &str, text: &str) {
+        if let Some(folder) = &self.settings.data {
+            let path = folder.join(name);
             let beside = path.with_extension("new");
-            let written = std::fs::write(&beside, offset.as_millis().to_string());
+            let written = std::fs::write(&beside, text);
             let _ = written.and_then(|()| std::fs::rename(&beside, path));
         }
+    }
+
+    /// Where the stream was read to before a restart.
+    fn stream_position(&self) -> Option<String> {
+        let path = self.settings.data.as_ref()?.join("stream");
+        std::fs::read_to_string(path)
+            .ok()
+            .filter(|text| !text.is_empty())
     }
 }
 

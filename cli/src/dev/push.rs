@@ -1,6 +1,6 @@
 //! The automations file, pushed at start and whenever it changes.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use engine::automations::listing;
@@ -23,6 +23,35 @@ pub(super) async fn watch(world: Arc<World>, path: std::path::PathBuf, mut seen:
         if seen.as_ref() != Some(&files) {
             world.push(&files).await;
             seen = Some(files);
+        }
+    }
+}
+
+/// Takes over secrets that were changed; a file that cannot be read leaves those that are in use.
+pub(super) async fn watch_secrets(world: Arc<World>, path: std::path::PathBuf) {
+    let changed_at = || {
+        std::fs::metadata(&path)
+            .and_then(|file| file.modified())
+            .ok()
+    };
+    let mut seen = changed_at();
+    while !*world.stopping.borrow() {
+        tokio::time::sleep(Duration::from_millis(WATCH_MS)).await;
+        let now = changed_at();
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        match secrets::Files::read(&path) {
+            Ok(files) => {
+                *world
+                    .secrets
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = files;
+                world.reload().await;
+                (world.notice)(&format!("{} read again", path.display()));
+            }
+            Err(error) => (world.notice)(&error.to_string()),
         }
     }
 }
@@ -67,23 +96,24 @@ impl World {
     /// Takes over what was pushed last, whoever pushed it: new functions read it afresh, and the
     /// stand-in's account has its channels, templates and teams.
     pub(super) async fn reload(&self) {
+        let secrets = self.secrets();
+        let tokens = secrets.apis.get(secrets::CALLBELL);
+        let tokens = tokens
+            .iter()
+            .map(|token| token.expose().to_owned())
+            .collect();
+        let mut account = AccountData {
+            tokens,
+            ..AccountData::default()
+        };
         if let Ok(Some(row)) = self.store.config().await
             && let Ok(automations) = engine::automations::parse(&row.file)
         {
             let templates = project::templates(&row.templates);
-            let (channels, templates, teams) = project::account(&automations, &templates);
-            let tokens = self.secrets.apis.get(secrets::CALLBELL);
-            let tokens = tokens
-                .iter()
-                .map(|token| token.expose().to_owned())
-                .collect();
-            self.stand_in.set_account(AccountData {
-                tokens,
-                channels,
-                templates,
-                teams,
-            });
+            (account.channels, account.templates, account.teams) =
+                project::account(&automations, &templates);
         }
+        self.stand_in.set_account(account);
         self.renew_functions().await;
     }
 }

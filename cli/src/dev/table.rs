@@ -96,11 +96,11 @@ impl Engine {
         &self.endpoint
     }
 
-    /// A reader of the stream from its oldest record on.
-    pub fn stream(&self) -> Stream {
+    /// A reader of the stream from where an earlier one had come, or from its oldest record on.
+    pub fn stream(&self, position: Option<String>) -> Stream {
         Stream {
             database: self.database.clone(),
-            position: None,
+            position,
         }
     }
 }
@@ -127,7 +127,7 @@ impl Stream {
     ///
     /// # Errors
     /// What the engine reports.
-    pub fn next(&mut self) -> Result<Vec<Value>, EngineError> {
+    pub fn read(&mut self) -> Result<Vec<Value>, EngineError> {
         let iterator = match self.position.take() {
             Some(position) => position,
             None => match self.oldest()? {
@@ -141,8 +141,8 @@ impl Stream {
         };
         let page = match self.database.get_records(request) {
             Ok(page) => page,
+            // The next reading begins at the oldest record: what was dealt with is recognised.
             Err(error) => {
-                self.position = Some(iterator);
                 return Err(EngineError::Stream(error.to_string()));
             }
         };
@@ -150,6 +150,11 @@ impl Stream {
         let records: Result<Vec<Value>, _> =
             page.records.iter().map(serde_json::to_value).collect();
         records.map_err(|error| EngineError::Stream(error.to_string()))
+    }
+
+    /// Where this reader has come.
+    pub fn position(&self) -> Option<&str> {
+        self.position.as_deref()
     }
 
     /// `None`: the table has no stream yet.

@@ -495,7 +495,7 @@ mod tests {
             ("from", |body| body["from"] = json!("sms")),
             ("channel_uuid", |body| body["channel_uuid"] = Value::Null),
             ("channel_uuid", |body| {
-                body["channel_uuid"] = json!("d".repeat(32))
+                body["channel_uuid"] = json!("d".repeat(32));
             }),
             ("type", |body| body["type"] = json!("audio")),
             ("content", |body| body["content"] = json!({ "text": " " })),
@@ -508,13 +508,13 @@ mod tests {
             ("template_values", |body| template(body, "a", &["x"])),
             ("template_values", |body| template(body, "a", &["x", " "])),
             ("template_values", |body| {
-                template(body, "a", &["x", "a\nb"])
+                template(body, "a", &["x", "a\nb"]);
             }),
             ("metadata", |body| {
-                body["metadata"] = json!({ "k".repeat(51): "v" })
+                body["metadata"] = json!({ "k".repeat(51): "v" });
             }),
             ("metadata", |body| {
-                body["metadata"] = json!({ "k": "v".repeat(501) })
+                body["metadata"] = json!({ "k": "v".repeat(501) });
             }),
             ("metadata", |body| body["metadata"] = json!({ "k": {} })),
             ("bot_status", |body| body["bot_status"] = json!("on")),

@@ -1,5 +1,10 @@
 //! What the tests of the development server share: an order of a shop, signed, and questions over HTTP.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![expect(dead_code, reason = "each test file uses a part of it")]
 
 use std::path::Path;

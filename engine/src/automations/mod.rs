@@ -39,5 +39,9 @@ fn hold_to_file(path: &str, generated: &str) {
         std::fs::write(&path, generated).expect("written");
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "{} is not what the code generates: run with UPDATE=1", path.display());
+    assert!(
+        committed == generated,
+        "{} is not what the code generates: run with UPDATE=1",
+        path.display()
+    );
 }

@@ -244,7 +244,9 @@ impl<T> ByLocale<T> {
             ByLocale::All(_) => None,
             ByLocale::Each(table) => Some(table),
         };
-        each.into_iter().flatten().map(|(locale, _)| locale.as_str())
+        each.into_iter()
+            .flatten()
+            .map(|(locale, _)| locale.as_str())
     }
 }
 

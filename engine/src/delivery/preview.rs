@@ -160,12 +160,7 @@ fn facts<'a>(
     }
 }
 
-fn said(
-    configured: &Configured,
-    found: &Found<'_>,
-    known: &Known,
-    route: &Route<'_>,
-) -> Vec<Said> {
+fn said(configured: &Configured, found: &Found<'_>, known: &Known, route: &Route<'_>) -> Vec<Said> {
     let mut said: Vec<Said> = Vec::new();
     for window_open in [false, true] {
         let occasion = Occasion {

@@ -14,8 +14,15 @@ async fn main() -> Result<(), Error> {
     let environment = Environment::read()?;
     let http = http_client()?;
     let secrets = environment.webhook_secrets(http.clone())?;
-    let store = Store::new(dynamodb(&environment.dynamodb(), http), &environment.table, Clock::system());
+    let store = Store::new(
+        dynamodb(&environment.dynamodb(), http),
+        &environment.table,
+        Clock::system(),
+    );
     let app = App::start(store, secrets).await;
     telemetry::started("orders", &environment);
-    run(service_fn(async |request: Request| Ok::<_, Error>(app.handle(request).await))).await
+    run(service_fn(async |request: Request| {
+        Ok::<_, Error>(app.handle(request).await)
+    }))
+    .await
 }

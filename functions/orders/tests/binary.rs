@@ -29,16 +29,27 @@ struct Lambda {
 
 async fn next(State(lambda): State<Lambda>) -> impl IntoResponse {
     let event = lambda.waiting.lock().unwrap().pop_front();
-    let Some(event) = event else { return std::future::pending().await };
+    let Some(event) = event else {
+        return std::future::pending().await;
+    };
     let mut headers = HeaderMap::new();
     headers.insert("lambda-runtime-aws-request-id", "1".parse().unwrap());
-    headers.insert("lambda-runtime-deadline-ms", "4102444800000".parse().unwrap());
-    headers.insert("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:1:function:f".parse().unwrap());
+    headers.insert(
+        "lambda-runtime-deadline-ms",
+        "4102444800000".parse().unwrap(),
+    );
+    headers.insert(
+        "lambda-runtime-invoked-function-arn",
+        "arn:aws:lambda:us-east-1:1:function:f".parse().unwrap(),
+    );
     (headers, event)
 }
 
 async fn response(State(lambda): State<Lambda>, body: String) -> StatusCode {
-    lambda.answers.send(serde_json::from_str(&body).unwrap()).unwrap();
+    lambda
+        .answers
+        .send(serde_json::from_str(&body).unwrap())
+        .unwrap();
     StatusCode::ACCEPTED
 }
 
@@ -65,7 +76,10 @@ fn start(runtime_api: &str, engine: &Engine, table: &str) -> Running {
         .env("AWS_SECRET_ACCESS_KEY", "local")
         .env("AWS_ENDPOINT_URL_DYNAMODB", engine.endpoint())
         .env("TABLE_NAME", table)
-        .env("WEBHOOK_SECRETS", r#"{"shopify": ["another", "demo-shopify-secret"]}"#)
+        .env(
+            "WEBHOOK_SECRETS",
+            r#"{"shopify": ["another", "demo-shopify-secret"]}"#,
+        )
         .stdout(Stdio::null());
     Running(command.spawn().unwrap())
 }
@@ -83,7 +97,10 @@ async fn the_binary_takes_a_sample_from_lambda_and_stores_it() {
         sample("21-woocommerce-order-created-processing.json"),
     ]);
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let lambda = Lambda { waiting: Arc::new(Mutex::new(waiting)), answers };
+    let lambda = Lambda {
+        waiting: Arc::new(Mutex::new(waiting)),
+        answers,
+    };
     let api = Router::new()
         .route("/2018-06-01/runtime/invocation/next", get(next))
         .route("/2018-06-01/runtime/invocation/1/response", post(response))
@@ -96,13 +113,37 @@ async fn the_binary_takes_a_sample_from_lambda_and_stores_it() {
     let mut statuses = Vec::new();
     while statuses.len() < 5 {
         // A compiler on the same two cores makes everything slow; an answer that never comes is the failure.
-        let answer = tokio::time::timeout(Duration::from_secs(120), answered.recv()).await.unwrap().unwrap();
-        let body: Value = serde_json::from_str(answer.get("body").and_then(Value::as_str).unwrap()).unwrap();
-        let status = body.get("status").and_then(Value::as_str).unwrap().to_owned();
-        statuses.push((answer.get("statusCode").and_then(Value::as_u64).unwrap(), status));
+        let answer = tokio::time::timeout(Duration::from_secs(120), answered.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        let body: Value =
+            serde_json::from_str(answer.get("body").and_then(Value::as_str).unwrap()).unwrap();
+        let status = body
+            .get("status")
+            .and_then(Value::as_str)
+            .unwrap()
+            .to_owned();
+        statuses.push((
+            answer.get("statusCode").and_then(Value::as_u64).unwrap(),
+            status,
+        ));
     }
-    let expected = [(200, "accepted"), (200, "duplicate"), (401, "refused"), (200, "pong"), (404, "refused")];
-    assert_eq!(statuses, expected.map(|(status, word)| (status, word.to_owned())));
-    let row = store.event("shopify/order/6171000000102/created").await.unwrap().unwrap();
+    let expected = [
+        (200, "accepted"),
+        (200, "duplicate"),
+        (401, "refused"),
+        (200, "pong"),
+        (404, "refused"),
+    ];
+    assert_eq!(
+        statuses,
+        expected.map(|(status, word)| (status, word.to_owned()))
+    );
+    let row = store
+        .event("shopify/order/6171000000102/created")
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(row.status, EventStatus::New);
 }

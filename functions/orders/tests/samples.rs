@@ -14,22 +14,35 @@ async fn every_sample_gets_200_and_a_second_time_nothing_new() {
     let (store, clock) = testkit::store().await;
     let app = App::start(store, SecretsProvider::Fixed(demo::secrets())).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/orders");
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    });
     paths.sort();
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
         let json: Value = serde_json::from_str(&text).unwrap();
-        let at = Timestamp::from_millisecond(json["requestContext"]["timeEpoch"].as_i64().unwrap()).unwrap();
+        let at = Timestamp::from_millisecond(json["requestContext"]["timeEpoch"].as_i64().unwrap())
+            .unwrap();
         clock.advance(at.duration_since(clock.now()));
         for round in ["first", "again"] {
-            let answer = app.handle(lambda_http::request::from_str(&text).unwrap()).await;
+            let answer = app
+                .handle(lambda_http::request::from_str(&text).unwrap())
+                .await;
             assert_eq!(answer.status(), 200, "{path:?}");
             let body: Value = serde_json::from_slice(answer.body()).unwrap();
             let status = body["status"].as_str().unwrap();
             let fresh = ["accepted", "ignored", "pong"];
             let redelivery = path.to_string_lossy().contains("redelivered");
-            let expected = if round == "first" && !redelivery { &fresh[..] } else { &["duplicate", "ignored", "pong"] };
+            let expected = if round == "first" && !redelivery {
+                &fresh[..]
+            } else {
+                &["duplicate", "ignored", "pong"]
+            };
             assert!(expected.contains(&status), "{path:?} {round}: {body}");
         }
     }
@@ -39,9 +52,18 @@ async fn every_sample_gets_200_and_a_second_time_nothing_new() {
 fn the_registry_knows_every_source_of_this_function() {
     for source in SOURCES {
         assert_eq!(source.function(), "orders");
-        assert!(ALL.iter().any(|known| known.kind() == source.kind()), "{}", source.kind());
+        assert!(
+            ALL.iter().any(|known| known.kind() == source.kind()),
+            "{}",
+            source.kind()
+        );
     }
-    assert_eq!(ALL.iter().filter(|source| source.function() == "orders").count(), SOURCES.len());
+    assert_eq!(
+        ALL.iter()
+            .filter(|source| source.function() == "orders")
+            .count(),
+        SOURCES.len()
+    );
 }
 
 /// The development server hosts the handler on several threads.

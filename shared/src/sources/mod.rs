@@ -164,7 +164,12 @@ pub fn read_file(
             raw.headers.insert(name, value);
         }
     }
-    let refused = |refusal: Refusal| Unreadable { path: "headers".into(), problem: refusal.to_string() };
-    let verified = source.verify(&raw, std::slice::from_ref(&secret), now).map_err(refused)?;
+    let refused = |refusal: Refusal| Unreadable {
+        path: "headers".into(),
+        problem: refusal.to_string(),
+    };
+    let verified = source
+        .verify(&raw, std::slice::from_ref(&secret), now)
+        .map_err(refused)?;
     source.read(&verified, connection, now)
 }

@@ -10,12 +10,17 @@ const DIGEST_DIGITS: usize = 16;
 /// The last part of `shipped/{parcel}/{tracking}`: the number itself, or its digest where it holds what
 /// divides keys or is very long; `-` where there is none.
 pub(super) fn tracking_key(number: Option<&str>) -> String {
-    let Some(number) = number else { return "-".to_owned() };
+    let Some(number) = number else {
+        return "-".to_owned();
+    };
     let simple = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
     if number.len() <= TRACKING_CHARS_MAX && number != "-" && number.bytes().all(simple) {
         return number.to_owned();
     }
-    hex::encode(Sha256::digest(number.as_bytes())).chars().take(DIGEST_DIGITS).collect()
+    hex::encode(Sha256::digest(number.as_bytes()))
+        .chars()
+        .take(DIGEST_DIGITS)
+        .collect()
 }
 
 #[cfg(test)]

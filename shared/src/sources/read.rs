@@ -24,7 +24,11 @@ const KEY_CHARS_MAX: usize = 100;
 pub(super) fn json(body: &[u8]) -> Result<Value, Unreadable> {
     serde_json::from_slice(body).map_err(|error| Unreadable {
         path: "body".to_owned(),
-        problem: format!("not JSON at line {}, column {}", error.line(), error.column()),
+        problem: format!(
+            "not JSON at line {}, column {}",
+            error.line(),
+            error.column()
+        ),
     })
 }
 
@@ -58,7 +62,10 @@ pub(super) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<St
 
 /// What an event cannot do without.
 pub(super) fn required<T>(value: Option<T>, path: &str, expected: &str) -> Result<T, Unreadable> {
-    value.ok_or_else(|| Unreadable { path: path.to_owned(), problem: format!("expected {expected}") })
+    value.ok_or_else(|| Unreadable {
+        path: path.to_owned(),
+        problem: format!("expected {expected}"),
+    })
 }
 
 fn as_id(value: &Value) -> Option<String> {
@@ -79,8 +86,12 @@ fn id_byte(byte: u8) -> bool {
 }
 
 /// RFC 3339 with an offset, or absent.
-pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(Value::deserialize(deserializer)?.as_str().and_then(|text| text.parse().ok()))
+pub(super) fn time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    Ok(Value::deserialize(deserializer)?
+        .as_str()
+        .and_then(|text| text.parse().ok()))
 }
 
 /// Plain text, see [`plain`]; blank is absent.
@@ -104,7 +115,9 @@ pub(super) fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
         // `f64` prints without an exponent, which `Money` does not read.
         Value::Number(number) => match number.as_i64() {
             Some(whole) => Money::parse(&whole.to_string()),
-            None => number.as_f64().and_then(|amount| Money::parse(&amount.to_string())),
+            None => number
+                .as_f64()
+                .and_then(|amount| Money::parse(&amount.to_string())),
         },
         _ => None,
     })
@@ -112,7 +125,11 @@ pub(super) fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 
 /// A quantity, as number or text; a fraction is cut off.
 pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let whole = |text: &str| text.split('.').next().and_then(|digits| digits.trim().parse().ok());
+    let whole = |text: &str| {
+        text.split('.')
+            .next()
+            .and_then(|digits| digits.trim().parse().ok())
+    };
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => whole(&text),
         Value::Number(number) => whole(&number.to_string()),
@@ -140,8 +157,12 @@ pub(super) fn as_url(text: &str) -> Option<String> {
 
 /// The host of a web address.
 pub(super) fn host(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
-    rest.split(['/', '?', '#', ':']).next().filter(|host| is_host(host))
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    rest.split(['/', '?', '#', ':'])
+        .next()
+        .filter(|host| is_host(host))
 }
 
 /// Whether `text` has the form of a host's name.
@@ -247,7 +268,12 @@ pub(super) fn plain(text: &str) -> Option<String> {
     let untagged = without_tags(text);
     let decoded = html_escape::decode_html_entities(&untagged);
     let visible = |c: &char| !c.is_control() || *c == '\n' || *c == '\t';
-    let clean: String = decoded.trim().chars().filter(visible).take(TEXT_CHARS_MAX).collect();
+    let clean: String = decoded
+        .trim()
+        .chars()
+        .filter(visible)
+        .take(TEXT_CHARS_MAX)
+        .collect();
     let clean = clean.trim();
     (!clean.is_empty()).then(|| clean.to_owned())
 }
@@ -314,16 +340,24 @@ pub(super) fn country(text: Option<&str>) -> Option<String> {
 pub(super) fn locale(text: Option<&str>) -> Option<String> {
     let mut parts = text?.trim().split(['-', '_']);
     let letters = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let language = parts.next().filter(|part| (2..=3).contains(&part.len()) && letters(part))?;
+    let language = parts
+        .next()
+        .filter(|part| (2..=3).contains(&part.len()) && letters(part))?;
     let mut tag = language.to_ascii_lowercase();
     for part in parts {
         match part.len() {
             4 if letters(part) => {
                 let (first, rest) = part.split_at(1);
-                tag = format!("{tag}-{}{}", first.to_ascii_uppercase(), rest.to_ascii_lowercase());
+                tag = format!(
+                    "{tag}-{}{}",
+                    first.to_ascii_uppercase(),
+                    rest.to_ascii_lowercase()
+                );
             }
             2 if letters(part) => return Some(format!("{tag}-{}", part.to_ascii_uppercase())),
-            3 if part.bytes().all(|byte| byte.is_ascii_digit()) => return Some(format!("{tag}-{part}")),
+            3 if part.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return Some(format!("{tag}-{part}"));
+            }
             _ => break,
         }
     }
@@ -394,7 +428,10 @@ mod tests {
         ] {
             assert_eq!(plain(html).as_deref(), text, "{html}");
         }
-        assert_eq!(plain(&"x".repeat(5_000)).map(|text| text.len()), Some(TEXT_CHARS_MAX));
+        assert_eq!(
+            plain(&"x".repeat(5_000)).map(|text| text.len()),
+            Some(TEXT_CHARS_MAX)
+        );
     }
 
     #[test]
@@ -415,9 +452,19 @@ mod tests {
 
     #[test]
     fn ids_are_exact_or_nothing() {
-        assert_eq!(as_id(&json!(820_982_911_946_154_508_u64)).as_deref(), Some("820982911946154508"));
+        assert_eq!(
+            as_id(&json!(820_982_911_946_154_508_u64)).as_deref(),
+            Some("820982911946154508")
+        );
         assert_eq!(as_id(&json!("77")).as_deref(), Some("77"));
-        for value in [json!(1.5), json!(8.2e17), json!(""), json!("a/b"), json!(null), json!([1])] {
+        for value in [
+            json!(1.5),
+            json!(8.2e17),
+            json!(""),
+            json!("a/b"),
+            json!(null),
+            json!([1]),
+        ] {
             assert_eq!(as_id(&value), None, "{value}");
         }
     }
@@ -452,8 +499,15 @@ mod tests {
             #[serde(deserialize_with = "list")]
             parts: Vec<u8>,
         }
-        let read = |value: Value| typed::<Part>(&value).map(|_| ()).map_err(|error| error.to_string());
-        assert_eq!(read(json!({"lines": "Maria"})), Err("lines: expected a list".into()));
+        let read = |value: Value| {
+            typed::<Part>(&value)
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            read(json!({"lines": "Maria"})),
+            Err("lines: expected a list".into())
+        );
         assert_eq!(
             read(json!({"lines": [{"parts": []}, {"parts": {"a": 1, "b": "Maria"}}]})),
             Err("lines[1].parts.b: expected u8".into())
@@ -476,12 +530,27 @@ mod tests {
             #[serde(deserialize_with = "count")]
             quantity: Option<u64>,
         }
-        let value = json!({"address": [], "gaps": {"1": 5, "7": 6}, "price": 39.9, "quantity": "2.000"});
+        let value =
+            json!({"address": [], "gaps": {"1": 5, "7": 6}, "price": 39.9, "quantity": "2.000"});
         let part: Part = typed(&value).unwrap();
-        assert_eq!((part.address, part.gaps, part.quantity), (None, vec![5, 6], Some(2)));
+        assert_eq!(
+            (part.address, part.gaps, part.quantity),
+            (None, vec![5, 6], Some(2))
+        );
         assert_eq!(part.price, Money::parse("39.9"));
-        for address in [json!("x"), json!(1), json!(1.5), json!(-1), json!(true), json!(null), json!([[1]])] {
-            assert_eq!(typed::<Part>(&json!({"address": address})).unwrap(), Part::default());
+        for address in [
+            json!("x"),
+            json!(1),
+            json!(1.5),
+            json!(-1),
+            json!(true),
+            json!(null),
+            json!([[1]]),
+        ] {
+            assert_eq!(
+                typed::<Part>(&json!({"address": address})).unwrap(),
+                Part::default()
+            );
         }
     }
 }

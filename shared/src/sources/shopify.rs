@@ -5,7 +5,7 @@
 //! as an order under any topic, and yields every fact that it shows: the redelivery, the second
 //! subscription and the forged topic make the same event keys and so nothing new. What a body is says its
 //! own `admin_graphql_api_id`, and its shape where `include_fields` left that out. The three compliance
-//! topics, which erase, need both: header and body must name the same one, see [`privacy`].
+//! topics, which erase, need both: header and body must name the same one (`shopify/privacy.rs`).
 //!
 //! Subscriptions that are of use: `orders/create`, `orders/paid`, `orders/updated`, `orders/fulfilled`,
 //! `orders/partially_fulfilled`, `orders/cancelled`, `checkouts/create`, `checkouts/update`. The topics of
@@ -91,8 +91,13 @@ impl Source for Shopify {
             (None, None) => return Err(Refusal::NoSignature(first)),
         };
         let signature = sign::decode(value).ok_or(Refusal::Malformed(name))?;
-        if !secrets.iter().any(|secret| sign::matches(secret.expose(), &raw.body, &signature)) {
-            return Err(Refusal::NoMatch { secrets: secrets.len() });
+        if !secrets
+            .iter()
+            .any(|secret| sign::matches(secret.expose(), &raw.body, &signature))
+        {
+            return Err(Refusal::NoMatch {
+                secrets: secrets.len(),
+            });
         }
         let verified = raw.accept();
         privacy::check_topic(&verified)?;
@@ -135,14 +140,18 @@ enum Shape {
 }
 
 fn shape(value: &Value) -> Shape {
-    let Some(body) = value.as_object() else { return Shape::Foreign };
+    let Some(body) = value.as_object() else {
+        return Shape::Foreign;
+    };
     let has = |key: &str| body.contains_key(key);
     let global_id = body.get("admin_graphql_api_id").and_then(Value::as_str);
     match global_id {
         Some(id) if id.starts_with("gid://shopify/Order/") => Shape::Order,
         Some(_) => Shape::Foreign,
         None if has("financial_status") && has("line_items") => Shape::Order,
-        None if has("token") && (has("abandoned_checkout_url") || has("completed_at")) => Shape::Checkout,
+        None if has("token") && (has("abandoned_checkout_url") || has("completed_at")) => {
+            Shape::Checkout
+        }
         None => privacy::request(body).map_or(Shape::Foreign, Shape::Privacy),
     }
 }
@@ -155,11 +164,15 @@ fn header<'a>(verified: &'a Verified<'_>, names: [&str; 2]) -> Option<&'a str> {
 /// The shop that the header names, where it has the form of one. Unsigned: used only where the body says
 /// nothing better.
 fn shop(verified: &Verified<'_>) -> Option<String> {
-    header(verified, SHOP).filter(|host| read::is_host(host)).map(str::to_ascii_lowercase)
+    header(verified, SHOP)
+        .filter(|host| read::is_host(host))
+        .map(str::to_ascii_lowercase)
 }
 
 /// The shop's permanent domain, from a signed link if that shows it, else as the header says.
 fn account(link: Option<&str>, shop: Option<String>) -> Option<String> {
-    let signed = link.and_then(read::host).filter(|host| host.ends_with(".myshopify.com"));
+    let signed = link
+        .and_then(read::host)
+        .filter(|host| host.ends_with(".myshopify.com"));
     signed.map(str::to_ascii_lowercase).or(shop)
 }

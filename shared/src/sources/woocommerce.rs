@@ -64,7 +64,10 @@ impl Source for WooCommerce {
             && !digits.is_empty()
             && digits.len() <= PING_DIGITS_MAX
             && digits.iter().all(u8::is_ascii_digit);
-        ping.then(|| Answer { status: 200, body: r#"{"status":"pong"}"#.to_owned() })
+        ping.then(|| Answer {
+            status: 200,
+            body: r#"{"status":"pong"}"#.to_owned(),
+        })
     }
 
     /// Base64 of the HMAC-SHA256 of the raw body under the webhook's secret.
@@ -74,7 +77,9 @@ impl Source for WooCommerce {
         secrets: &[Secret],
         _now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
-        let value = raw.header(SIGNATURE).ok_or(Refusal::NoSignature(SIGNATURE))?;
+        let value = raw
+            .header(SIGNATURE)
+            .ok_or(Refusal::NoSignature(SIGNATURE))?;
         let signature = sign::decode(value).ok_or(Refusal::Malformed(SIGNATURE))?;
         let matches = |secret: &Secret| {
             let decoded = signing_key(secret.expose());
@@ -84,7 +89,9 @@ impl Source for WooCommerce {
         if secrets.iter().any(matches) {
             Ok(raw.accept())
         } else {
-            Err(Refusal::NoMatch { secrets: secrets.len() })
+            Err(Refusal::NoMatch {
+                secrets: secrets.len(),
+            })
         }
     }
 
@@ -98,7 +105,10 @@ impl Source for WooCommerce {
         if let Some(reason) = no_order(&value) {
             return Ok(Reading::Nothing(reason));
         }
-        let shop = verified.header(SHOP).and_then(read::host).map(str::to_ascii_lowercase);
+        let shop = verified
+            .header(SHOP)
+            .and_then(read::host)
+            .map(str::to_ascii_lowercase);
         order::read(&value, shop, connection).map(Reading::Events)
     }
 
@@ -108,13 +118,18 @@ impl Source for WooCommerce {
     }
 
     fn sign(&self, secret: &Secret, body: &[u8], _now: Timestamp) -> Vec<(&'static str, String)> {
-        vec![(SIGNATURE, sign::hmac_base64(&signing_key(secret.expose()), body))]
+        vec![(
+            SIGNATURE,
+            sign::hmac_base64(&signing_key(secret.expose()), body),
+        )]
     }
 }
 
 /// Why a body is no order that anybody placed; `None`: it is one.
 fn no_order(value: &Value) -> Option<&'static str> {
-    let Some(body) = value.as_object() else { return Some("foreign topic") };
+    let Some(body) = value.as_object() else {
+        return Some("foreign topic");
+    };
     let has = |key: &str| body.contains_key(key);
     if has("code") && has("message") && !has("id") {
         // The payload is built with the rights of the webhook's owner.
@@ -157,7 +172,11 @@ fn signing_key(secret: &str) -> String {
         ("&#038;", "&"),
         ("&amp;", "&"),
     ];
-    entities.iter().fold(secret.to_owned(), |key, (entity, character)| key.replace(entity, character))
+    entities
+        .iter()
+        .fold(secret.to_owned(), |key, (entity, character)| {
+            key.replace(entity, character)
+        })
 }
 
 #[cfg(test)]
@@ -181,9 +200,18 @@ mod tests {
         };
         let written = Secret::new("a&amp;b&quot;c&#039;d&lt;e&gt;f");
         for key in ["a&b\"c'd<e>f", "a&amp;b&quot;c&#039;d&lt;e&gt;f"] {
-            assert!(source.verify(&raw(key), std::slice::from_ref(&written), now).is_ok(), "{key}");
+            assert!(
+                source
+                    .verify(&raw(key), std::slice::from_ref(&written), now)
+                    .is_ok(),
+                "{key}"
+            );
         }
-        assert!(source.verify(&raw("a&b"), std::slice::from_ref(&written), now).is_err());
+        assert!(
+            source
+                .verify(&raw("a&b"), std::slice::from_ref(&written), now)
+                .is_err()
+        );
         assert!(source.verify(&raw(""), &[Secret::new("")], now).is_err());
         assert_eq!(signing_key("&amp;lt;"), "&lt;");
     }

@@ -299,7 +299,15 @@ impl<'c> Checker<'c> {
             if named { source.channel.clone() } else { None }
         };
         let mut found: BTreeSet<String> = self.file.sources.iter().filter_map(of_source).collect();
-        found.extend(default.map(str::to_owned));
+        let has_own = |name: &String| {
+            self.file
+                .sources
+                .get(name)
+                .is_some_and(|source| source.channel.is_some())
+        };
+        if one.source.is_empty() || !one.source.iter().all(has_own) {
+            found.extend(default.map(str::to_owned));
+        }
         found
     }
 

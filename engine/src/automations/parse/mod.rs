@@ -38,7 +38,7 @@ pub(crate) struct Parsed {
 /// Reads a file that has passed `callbell check` before it was pushed.
 ///
 /// # Errors
-/// Every mistake of the file's grammar. Expressions are not tried here, see [`super::check`].
+/// Every mistake of the file's grammar. Expressions are not tried here, see [`super::check()`].
 pub fn parse(text: &str) -> Result<Automations, Vec<Diagnostic>> {
     let parsed = read(text);
     let wrong = parsed
@@ -352,5 +352,33 @@ at = "order.created_at + 90m"
         );
         // The automation's own keys are not repeated on its only step.
         assert!(one.to.is_some() && one.steps[0].to.is_none());
+    }
+
+    /// A key of the specification that the parser never looked at would be accepted and ignored.
+    #[test]
+    fn every_key_is_read() {
+        for table in spec::TABLES.iter().copied().chain([&spec::STEP]) {
+            for key in table.keys {
+                let wrong = format!("{} = 2026-11-22", key.name);
+                let text = match table.kind {
+                    "step" => format!(
+                        "[automation.x]\non = \"order.paid\"\nsteps = [{{ message = \"m\", {wrong} }}]\n"
+                    ),
+                    // A time without an action has nothing to wait for.
+                    kind if key.name == "at" => format!("[{kind}.x]\nmessage = \"m\"\n{wrong}\n"),
+                    kind if table.named => format!("[{kind}.x]\n{wrong}\n"),
+                    kind => format!("[{kind}]\n{wrong}\n"),
+                };
+                // The action of a step is there already: a second one is no TOML.
+                let said = parse(&text).err().unwrap_or_default();
+                let about = |one: &Diagnostic| one.message.starts_with(key.name);
+                assert!(
+                    said.iter().any(about),
+                    "{}.{}: {said:?}",
+                    table.kind,
+                    key.name
+                );
+            }
+        }
     }
 }

@@ -119,7 +119,8 @@ pub(super) struct Address {
 impl Address {
     /// A customer's default address may hold the code in `country` itself.
     fn country(&self) -> Option<String> {
-        read::country(self.country_code.as_deref()).or_else(|| read::country(self.country.as_deref()))
+        read::country(self.country_code.as_deref())
+            .or_else(|| read::country(self.country.as_deref()))
     }
 
     fn full_name(&self) -> Option<String> {
@@ -129,8 +130,10 @@ impl Address {
     }
 
     fn to_event(&self) -> event::Address {
-        let lines: Vec<&str> =
-            [&self.address1, &self.address2].into_iter().filter_map(Option::as_deref).collect();
+        let lines: Vec<&str> = [&self.address1, &self.address2]
+            .into_iter()
+            .filter_map(Option::as_deref)
+            .collect();
         event::Address {
             name: self.full_name(),
             street: (!lines.is_empty()).then(|| lines.join(", ")),
@@ -154,7 +157,10 @@ impl Buyer {
 
     /// Whether this is the customer's first order, where the API version still counts them.
     pub(super) fn is_first(&self) -> Option<bool> {
-        self.customer.as_ref()?.orders_count.map(|orders| orders <= 1)
+        self.customer
+            .as_ref()?
+            .orders_count
+            .map(|orders| orders <= 1)
     }
 
     /// Note attributes by name. They come as `[{"name": …, "value": …}]`, in some checkouts as an object.
@@ -183,18 +189,36 @@ impl Buyer {
         let account = self.customer.as_ref();
         let addresses = || {
             let default = account.and_then(|account| account.default_address.as_ref());
-            [self.shipping_address.as_ref(), self.billing_address.as_ref(), default].into_iter().flatten()
+            [
+                self.shipping_address.as_ref(),
+                self.billing_address.as_ref(),
+                default,
+            ]
+            .into_iter()
+            .flatten()
         };
         let (first_name, last_name) = match account {
-            Some(Account { first_name, last_name, .. }) if first_name.is_some() || last_name.is_some() => {
+            Some(Account {
+                first_name,
+                last_name,
+                ..
+            }) if first_name.is_some() || last_name.is_some() => {
                 (first_name.clone(), last_name.clone())
             }
             _ => addresses()
                 .find(|address| address.first_name.is_some() || address.last_name.is_some())
-                .map_or((None, None), |address| (address.first_name.clone(), address.last_name.clone())),
+                .map_or((None, None), |address| {
+                    (address.first_name.clone(), address.last_name.clone())
+                }),
         };
-        let emails = [&self.email, &self.contact_email, &account.and_then(|account| account.email.clone())];
-        let tags = account.and_then(|account| account.tags.as_deref()).unwrap_or_default();
+        let emails = [
+            &self.email,
+            &self.contact_email,
+            &account.and_then(|account| account.email.clone()),
+        ];
+        let tags = account
+            .and_then(|account| account.tags.as_deref())
+            .unwrap_or_default();
         Customer {
             name: read::full_name(first_name.as_deref(), last_name.as_deref())
                 .or_else(|| addresses().find_map(Address::full_name)),
@@ -202,7 +226,9 @@ impl Buyer {
             last_name,
             phone: None,
             country: self.country(),
-            email: emails.into_iter().find_map(|email| read::email(email.as_deref())),
+            email: emails
+                .into_iter()
+                .find_map(|email| read::email(email.as_deref())),
             locale: read::locale(self.customer_locale.as_deref()),
             timezone: None,
             id: account.and_then(|account| account.id.clone()),
@@ -211,7 +237,9 @@ impl Buyer {
                 .and_then(Consent::given)
                 .or(self.buyer_accepts_sms_marketing),
             accepts_email: self.buyer_accepts_marketing.or_else(|| {
-                account.and_then(|account| account.email_marketing_consent.as_ref()).and_then(Consent::given)
+                account
+                    .and_then(|account| account.email_marketing_consent.as_ref())
+                    .and_then(Consent::given)
             }),
             tags: words(tags),
             phones: self.phones(connection),
@@ -220,11 +248,18 @@ impl Buyer {
 
     /// Where the order goes, else where it is paid, else where the customer lives.
     fn country(&self) -> Option<String> {
-        let default = self.customer.as_ref().and_then(|account| account.default_address.as_ref());
-        [self.shipping_address.as_ref(), self.billing_address.as_ref(), default]
-            .into_iter()
-            .flatten()
-            .find_map(Address::country)
+        let default = self
+            .customer
+            .as_ref()
+            .and_then(|account| account.default_address.as_ref());
+        [
+            self.shipping_address.as_ref(),
+            self.billing_address.as_ref(),
+            default,
+        ]
+        .into_iter()
+        .flatten()
+        .find_map(Address::country)
     }
 
     /// Every place that may hold a number, each with the country of its own object: `phone_from` chooses
@@ -232,34 +267,60 @@ impl Buyer {
     fn phones(&self, connection: &Connection) -> Vec<PhoneCandidate> {
         if connection.phone_from.is_empty() {
             // Most bodies have no such field at all: one line less in the reasons.
-            let named = |path: &&&str| **path != "sms_marketing_phone" || self.sms_marketing_phone.is_some();
-            return PHONE_PATHS.iter().filter(named).map(|path| self.phone_at(path)).collect();
+            let named = |path: &&&str| {
+                **path != "sms_marketing_phone" || self.sms_marketing_phone.is_some()
+            };
+            return PHONE_PATHS
+                .iter()
+                .filter(named)
+                .map(|path| self.phone_at(path))
+                .collect();
         }
-        connection.phone_from.iter().map(|path| self.phone_at(path)).collect()
+        connection
+            .phone_from
+            .iter()
+            .map(|path| self.phone_at(path))
+            .collect()
     }
 
     fn phone_at(&self, path: &str) -> PhoneCandidate {
-        let default = self.customer.as_ref().and_then(|account| account.default_address.as_ref());
+        let default = self
+            .customer
+            .as_ref()
+            .and_then(|account| account.default_address.as_ref());
         let of_address = |address: Option<&Address>| match address {
-            Some(address) => (address.phone.clone(), address.country().or_else(|| self.country())),
+            Some(address) => (
+                address.phone.clone(),
+                address.country().or_else(|| self.country()),
+            ),
             None => (None, None),
         };
         let (number, country) = match path {
             "phone" => (self.phone.clone(), self.country()),
-            "customer.phone" => {
-                (self.customer.as_ref().and_then(|account| account.phone.clone()), self.country())
-            }
+            "customer.phone" => (
+                self.customer
+                    .as_ref()
+                    .and_then(|account| account.phone.clone()),
+                self.country(),
+            ),
             "shipping.phone" => of_address(self.shipping_address.as_ref()),
             "billing.phone" => of_address(self.billing_address.as_ref()),
             "default_address.phone" => of_address(default),
             "sms_marketing_phone" => (self.sms_marketing_phone.clone(), self.country()),
             _ => {
                 let name = path.strip_prefix(ATTRIBUTES);
-                (name.and_then(|name| read::free_text(&self.attributes(), name)), self.country())
+                (
+                    name.and_then(|name| read::free_text(&self.attributes(), name)),
+                    self.country(),
+                )
             }
         };
         let country = number.as_ref().and(country);
-        PhoneCandidate { path: path.to_owned(), number, country }
+        PhoneCandidate {
+            path: path.to_owned(),
+            number,
+            country,
+        }
     }
 }
 
@@ -267,7 +328,8 @@ impl Buyer {
 /// the body has a `phone` at all. (A body of which only the addresses lost theirs still has the key at
 /// the top.)
 pub(super) fn is_redacted(body: &Value) -> bool {
-    let has_phone = |value: Option<&Value>| value.is_some_and(|object| object.get("phone").is_some());
+    let has_phone =
+        |value: Option<&Value>| value.is_some_and(|object| object.get("phone").is_some());
     let customer = body.get("customer");
     let places = [
         Some(body),
@@ -281,7 +343,11 @@ pub(super) fn is_redacted(body: &Value) -> bool {
 
 /// Shopify writes lists of words with commas.
 pub(super) fn words(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    text.split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// An amount in the shop's currency and in the one that the buyer saw.
@@ -317,7 +383,10 @@ impl Currency {
             .filter(|money| money.amount.is_some())
             .and_then(|money| money.currency_code.as_deref())
             .or(presentment.filter(|code| *code == shop));
-        Currency { code: seen.unwrap_or(shop).to_owned(), plain: seen.unwrap_or(shop) == shop }
+        Currency {
+            code: seen.unwrap_or(shop).to_owned(),
+            plain: seen.unwrap_or(shop) == shop,
+        }
     }
 
     /// An amount in this currency.

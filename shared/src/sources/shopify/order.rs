@@ -9,8 +9,9 @@ use super::account;
 use super::buyer::{self, Buyer, Currency, Set, words};
 use crate::connections::Connection;
 use crate::event::{
-    Body, Customer, Event, Fact, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item, Link, Money, Name, Order,
-    PaymentStatus, SalesChannel, Shipment, ShipmentStatus, State, Subject, SubjectKind,
+    Body, Customer, Event, Fact, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item, Link, Money,
+    Name, Order, PaymentStatus, SalesChannel, Shipment, ShipmentStatus, State, Subject,
+    SubjectKind,
 };
 use crate::sources::{Unreadable, parcel, read};
 
@@ -241,8 +242,12 @@ impl Refund {
     /// When the money went, where any did. A refund without money puts goods back on the shelf, or takes
     /// an unpaid item off the order.
     fn money_back_at(&self) -> Option<Timestamp> {
-        let back = self.transactions.iter().filter(|transaction| transaction.is_money_back());
-        back.map(|transaction| transaction.processed_at.max(self.created_at)).max()?
+        let back = self
+            .transactions
+            .iter()
+            .filter(|transaction| transaction.is_money_back());
+        back.map(|transaction| transaction.processed_at.max(self.created_at))
+            .max()?
     }
 }
 
@@ -252,7 +257,10 @@ pub(super) fn read(
     shop: Option<String>,
     connection: &Connection,
 ) -> Result<Vec<Event>, Unreadable> {
-    let payload = Payload { amounts: read::typed(value)?, ..read::typed(value)? };
+    let payload = Payload {
+        amounts: read::typed(value)?,
+        ..read::typed(value)?
+    };
     let buyer: Buyer = read::typed(value)?;
     let order = order(&payload, &buyer)?;
     let mut notes = Vec::new();
@@ -261,7 +269,10 @@ pub(super) fn read(
         notes.push(buyer::REDACTED.to_owned());
     }
     if payload.line_items.len() > ITEMS_MAX {
-        notes.push(format!("order.items: {ITEMS_MAX} of {} kept", payload.line_items.len()));
+        notes.push(format!(
+            "order.items: {ITEMS_MAX} of {} kept",
+            payload.line_items.len()
+        ));
     }
     let subject = subject(&payload, &order);
     let facts = Facts {
@@ -299,22 +310,47 @@ impl Facts {
             at,
             ..self.head.clone()
         };
-        let subject = Subject { fresh, ..self.subject.clone() };
-        let body = Body::Order { order: Box::new(self.order.clone()), shipment: None };
-        Event { event: head, customer: self.customer.clone(), subject, body }
+        let subject = Subject {
+            fresh,
+            ..self.subject.clone()
+        };
+        let body = Body::Order {
+            order: Box::new(self.order.clone()),
+            shipment: None,
+        };
+        Event {
+            event: head,
+            customer: self.customer.clone(),
+            subject,
+            body,
+        }
     }
 
     fn all(&self, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
         let order = &self.order;
         let as_of = self.subject.as_of;
-        let mut events = vec![self.event(Name::OrderCreated, "created", order.created_at, Fresh::Dated)];
-        if matches!(order.payment_status, PaymentStatus::Paid | PaymentStatus::PartiallyRefunded) {
-            let fresh = Fresh::Transition { before: Fact::Unpaid, now: Fact::Paid };
+        let mut events = vec![self.event(
+            Name::OrderCreated,
+            "created",
+            order.created_at,
+            Fresh::Dated,
+        )];
+        if matches!(
+            order.payment_status,
+            PaymentStatus::Paid | PaymentStatus::PartiallyRefunded
+        ) {
+            let fresh = Fresh::Transition {
+                before: Fact::Unpaid,
+                now: Fact::Paid,
+            };
             events.push(self.event(Name::OrderPaid, "paid", as_of, fresh));
         }
         events.extend(self.parcels(payload)?);
         if order.fulfillment_status == FulfillmentStatus::Fulfilled {
-            let fresh = Fresh::Transition { before: Fact::Unfulfilled, now: Fact::Fulfilled };
+            let fresh = Fresh::Transition {
+                before: Fact::Unfulfilled,
+                now: Fact::Fulfilled,
+            };
             events.push(self.event(Name::OrderFulfilled, "fulfilled", as_of, fresh));
         }
         if let Some(at) = order.cancelled_at {
@@ -327,10 +363,17 @@ impl Facts {
     fn refunds(&self, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
         let mut events = Vec::new();
         for (index, refund) in payload.refunds.iter().enumerate() {
-            let Some(at) = refund.money_back_at() else { continue };
+            let Some(at) = refund.money_back_at() else {
+                continue;
+            };
             let path = format!("refunds[{index}].id");
             let id = read::required(refund.id.as_ref(), &path, "an integer or a text")?;
-            events.push(self.event(Name::OrderRefunded, &format!("refunded/{id}"), at, Fresh::Dated));
+            events.push(self.event(
+                Name::OrderRefunded,
+                &format!("refunded/{id}"),
+                at,
+                Fresh::Dated,
+            ));
         }
         Ok(newest(events, REFUNDS_MAX))
     }
@@ -339,27 +382,52 @@ impl Facts {
         let currency = currency_of(payload)?;
         let left = |parcel: &&(usize, &Fulfillment)| has_left(parcel.1);
         let all: Vec<(usize, &Fulfillment)> = payload.fulfillments.iter().enumerate().collect();
-        let last = all.iter().filter(left).max_by_key(|(index, parcel)| (parcel.created_at, *index));
+        let last = all
+            .iter()
+            .filter(left)
+            .max_by_key(|(index, parcel)| (parcel.created_at, *index));
         let last = last.map(|(index, _)| *index);
         let skip = all.len().saturating_sub(PARCELS_MAX);
         let mut events = Vec::new();
         for (index, parcel) in all.iter().skip(skip).filter(left) {
-            let is_last =
-                self.order.fulfillment_status == FulfillmentStatus::Fulfilled && last == Some(*index);
+            let is_last = self.order.fulfillment_status == FulfillmentStatus::Fulfilled
+                && last == Some(*index);
             let path = format!("fulfillments[{index}]");
-            let id = read::required(parcel.id.as_ref(), &format!("{path}.id"), "an integer or a text")?;
+            let id = read::required(
+                parcel.id.as_ref(),
+                &format!("{path}.id"),
+                "an integer or a text",
+            )?;
             let created = parcel.created_at;
-            let created = read::required(created, &format!("{path}.created_at"), "a time with an offset")?;
+            let created = read::required(
+                created,
+                &format!("{path}.created_at"),
+                "a time with an offset",
+            )?;
             let shipment = shipment(parcel, id, &self.order, *index, is_last, &currency);
             let tracking = parcel::tracking_key(shipment.tracking_number.as_deref());
             let updated = parcel.updated_at.unwrap_or(created);
             // Tracking may come days after the parcel: then it is the news, and the change its date.
             // What the carrier reports afterwards changes the parcel as well and is none.
             let moving = shipment.status.is_some();
-            let at = if shipment.tracking_number.is_some() && !moving { updated } else { created };
-            events.push(self.shipped(Name::OrderShipped, &format!("shipped/{id}/{tracking}"), at, &shipment));
+            let at = if shipment.tracking_number.is_some() && !moving {
+                updated
+            } else {
+                created
+            };
+            events.push(self.shipped(
+                Name::OrderShipped,
+                &format!("shipped/{id}/{tracking}"),
+                at,
+                &shipment,
+            ));
             if shipment.status == Some(ShipmentStatus::Delivered) {
-                events.push(self.shipped(Name::OrderDelivered, &format!("delivered/{id}"), updated, &shipment));
+                events.push(self.shipped(
+                    Name::OrderDelivered,
+                    &format!("delivered/{id}"),
+                    updated,
+                    &shipment,
+                ));
             }
         }
         Ok(events)
@@ -388,7 +456,11 @@ fn has_left(parcel: &Fulfillment) -> bool {
 fn currency_of(payload: &Payload) -> Result<Currency, Unreadable> {
     let shop = read::required(payload.currency.as_deref(), "currency", "a currency's code")?;
     let total = payload.amounts.total_price_set.as_ref();
-    Ok(Currency::of(shop, payload.presentment_currency.as_deref(), total))
+    Ok(Currency::of(
+        shop,
+        payload.presentment_currency.as_deref(),
+        total,
+    ))
 }
 
 fn order(payload: &Payload, buyer: &Buyer) -> Result<Order, Unreadable> {
@@ -396,9 +468,17 @@ fn order(payload: &Payload, buyer: &Buyer) -> Result<Order, Unreadable> {
     let created_at = read::required(payload.created_at, "created_at", "a time with an offset")?;
     let currency = currency_of(payload)?;
     let amounts = &payload.amounts;
-    let current = currency.amount(amounts.current_total_price_set.as_ref(), amounts.current_total_price);
-    let total = current.or_else(|| currency.amount(amounts.total_price_set.as_ref(), amounts.total_price));
-    let number = payload.name.clone().or_else(|| payload.order_number.clone()).unwrap_or_else(|| id.clone());
+    let current = currency.amount(
+        amounts.current_total_price_set.as_ref(),
+        amounts.current_total_price,
+    );
+    let total =
+        current.or_else(|| currency.amount(amounts.total_price_set.as_ref(), amounts.total_price));
+    let number = payload
+        .name
+        .clone()
+        .or_else(|| payload.order_number.clone())
+        .unwrap_or_else(|| id.clone());
     Ok(Order {
         number,
         created_at,
@@ -419,8 +499,15 @@ fn order(payload: &Payload, buyer: &Buyer) -> Result<Order, Unreadable> {
         payment_url: None,
         shipping_address: buyer.shipping_address(),
         billing_address: buyer.billing_address(),
-        shipping_method: payload.shipping_lines.first().and_then(|line| line.title.clone()),
-        discount_codes: payload.discount_codes.iter().filter_map(|code| code.code.clone()).collect(),
+        shipping_method: payload
+            .shipping_lines
+            .first()
+            .and_then(|line| line.title.clone()),
+        discount_codes: payload
+            .discount_codes
+            .iter()
+            .filter_map(|code| code.code.clone())
+            .collect(),
         note: payload.note.clone(),
         tags: words(payload.tags.as_deref().unwrap_or_default()),
         attributes: buyer.attributes(),
@@ -436,7 +523,10 @@ fn order(payload: &Payload, buyer: &Buyer) -> Result<Order, Unreadable> {
 impl Amounts {
     fn subtotal(&self, currency: &Currency) -> Money {
         currency
-            .amount(self.current_subtotal_price_set.as_ref(), self.current_subtotal_price)
+            .amount(
+                self.current_subtotal_price_set.as_ref(),
+                self.current_subtotal_price,
+            )
             .or_else(|| currency.amount(self.subtotal_price_set.as_ref(), self.subtotal_price))
             .unwrap_or_default()
     }
@@ -450,7 +540,10 @@ impl Amounts {
 
     fn discount(&self, currency: &Currency) -> Money {
         currency
-            .amount(self.current_total_discounts_set.as_ref(), self.current_total_discounts)
+            .amount(
+                self.current_total_discounts_set.as_ref(),
+                self.current_total_discounts,
+            )
             .or_else(|| currency.amount(self.total_discounts_set.as_ref(), self.total_discounts))
             .unwrap_or_default()
     }
@@ -458,8 +551,13 @@ impl Amounts {
 
 fn shipping(payload: &Payload, currency: &Currency) -> Money {
     let amounts = &payload.amounts;
-    let sets = [&amounts.current_shipping_price_set, &amounts.total_shipping_price_set];
-    let total = sets.into_iter().find_map(|set| currency.amount(set.as_ref(), None));
+    let sets = [
+        &amounts.current_shipping_price_set,
+        &amounts.total_shipping_price_set,
+    ];
+    let total = sets
+        .into_iter()
+        .find_map(|set| currency.amount(set.as_ref(), None));
     total.unwrap_or_else(|| {
         let lines = payload.shipping_lines.iter();
         sum(lines.filter_map(|line| currency.amount(line.price_set.as_ref(), line.price)))
@@ -468,13 +566,22 @@ fn shipping(payload: &Payload, currency: &Currency) -> Money {
 
 /// Refunds name their own currency; what went back in another one than the buyer saw is left out.
 fn refunded(refunds: &[Refund], currency: &Currency) -> Money {
-    let back = refunds.iter().flat_map(|refund| &refund.transactions).filter(|back| back.is_money_back());
-    let same = |back: &&Transaction| back.currency.as_deref().is_none_or(|code| code == currency.code);
+    let back = refunds
+        .iter()
+        .flat_map(|refund| &refund.transactions)
+        .filter(|back| back.is_money_back());
+    let same = |back: &&Transaction| {
+        back.currency
+            .as_deref()
+            .is_none_or(|code| code == currency.code)
+    };
     sum(back.filter(same).filter_map(|back| back.amount)).abs()
 }
 
 fn sum(amounts: impl Iterator<Item = Money>) -> Money {
-    amounts.fold(Money::default(), |sum, amount| sum.checked_add(amount).unwrap_or(sum))
+    amounts.fold(Money::default(), |sum, amount| {
+        sum.checked_add(amount).unwrap_or(sum)
+    })
 }
 
 fn payment_status(status: Option<&str>) -> PaymentStatus {
@@ -499,10 +606,16 @@ fn fulfillment_status(status: Option<&str>) -> FulfillmentStatus {
 
 /// An order names every gateway that it went through, a gift card too.
 fn payment_method(payload: &Payload) -> Option<String> {
-    let mut names: Vec<String> = payload.payment_gateway_names.iter().filter_map(read::as_text).collect();
+    let mut names: Vec<String> = payload
+        .payment_gateway_names
+        .iter()
+        .filter_map(read::as_text)
+        .collect();
     names.extend(payload.gateway.clone());
     let known = names.iter().find_map(|name| read::payment_method(name));
-    known.map(str::to_owned).or_else(|| names.into_iter().next())
+    known
+        .map(str::to_owned)
+        .or_else(|| names.into_iter().next())
 }
 
 fn channel(source_name: Option<&str>) -> SalesChannel {
@@ -521,12 +634,24 @@ fn current(lines: &[Line]) -> impl Iterator<Item = (&Line, u64)> {
     let empty = lines.iter().all(|line| now(line) == 0);
     lines
         .iter()
-        .map(move |line| (line, if empty { line.quantity.unwrap_or(1) } else { now(line) }))
+        .map(move |line| {
+            (
+                line,
+                if empty {
+                    line.quantity.unwrap_or(1)
+                } else {
+                    now(line)
+                },
+            )
+        })
         .filter(|(_, quantity)| *quantity > 0)
 }
 
 pub(super) fn items(lines: &[Line], currency: &Currency) -> Vec<Item> {
-    current(lines).take(ITEMS_MAX).map(|(line, quantity)| item(line, quantity, currency)).collect()
+    current(lines)
+        .take(ITEMS_MAX)
+        .map(|(line, quantity)| item(line, quantity, currency))
+        .collect()
 }
 
 pub(super) fn item_count(lines: &[Line]) -> u64 {
@@ -534,18 +659,32 @@ pub(super) fn item_count(lines: &[Line]) -> u64 {
 }
 
 fn item(line: &Line, quantity: u64, currency: &Currency) -> Item {
-    let price = currency.amount(line.price_set.as_ref(), line.price).unwrap_or_default();
+    let price = currency
+        .amount(line.price_set.as_ref(), line.price)
+        .unwrap_or_default();
     let off = sum(line
         .discount_allocations
         .iter()
         .filter_map(|discount| currency.amount(discount.amount_set.as_ref(), discount.amount)));
     // Discounts are of the line as ordered.
-    let off = off.share(quantity, line.quantity.unwrap_or(quantity)).unwrap_or(off);
-    let total = price.checked_mul(quantity).and_then(|total| total.checked_sub(off)).unwrap_or(price);
+    let off = off
+        .share(quantity, line.quantity.unwrap_or(quantity))
+        .unwrap_or(off);
+    let total = price
+        .checked_mul(quantity)
+        .and_then(|total| total.checked_sub(off))
+        .unwrap_or(price);
     Item {
-        title: line.title.clone().or_else(|| line.name.clone()).unwrap_or_default(),
+        title: line
+            .title
+            .clone()
+            .or_else(|| line.name.clone())
+            .unwrap_or_default(),
         // A product without variants has one of this name.
-        variant: line.variant_title.clone().filter(|title| title != "Default Title"),
+        variant: line
+            .variant_title
+            .clone()
+            .filter(|title| title != "Default Title"),
         quantity,
         price,
         total,
@@ -567,7 +706,13 @@ fn shipment(
     currency: &Currency,
 ) -> Shipment {
     let first_number = || parcel.tracking_numbers.first().and_then(read::as_text);
-    let first_url = || parcel.tracking_urls.first().and_then(Value::as_str).and_then(read::as_url);
+    let first_url = || {
+        parcel
+            .tracking_urls
+            .first()
+            .and_then(Value::as_str)
+            .and_then(read::as_url)
+    };
     let lines = parcel.line_items.iter().take(ITEMS_MAX);
     Shipment {
         id: id.to_owned(),
@@ -589,18 +734,28 @@ fn shipment(
             _ => None,
         },
         // `current_quantity` counts what the order still holds, `quantity` what lies in the parcel.
-        items: lines.map(|line| item(line, line.quantity.unwrap_or(1), currency)).collect(),
+        items: lines
+            .map(|line| item(line, line.quantity.unwrap_or(1), currency))
+            .collect(),
         is_last,
     }
 }
 
 fn subject(payload: &Payload, order: &Order) -> Subject {
-    let newest_parcel = payload.fulfillments.iter().filter_map(|parcel| parcel.updated_at).max();
-    let newest = payload.cancelled_at.max(newest_parcel).unwrap_or(order.created_at);
+    let newest_parcel = payload
+        .fulfillments
+        .iter()
+        .filter_map(|parcel| parcel.updated_at)
+        .max();
+    let newest = payload
+        .cancelled_at
+        .max(newest_parcel)
+        .unwrap_or(order.created_at);
     let pair = |holds: bool, yes: Fact, no: Fact| if holds { yes } else { no };
     use PaymentStatus::{Paid, PartiallyRefunded, Refunded};
     let paid = matches!(order.payment_status, Paid | PartiallyRefunded | Refunded);
-    let refunded = matches!(order.payment_status, PartiallyRefunded | Refunded) || !order.refunded.is_zero();
+    let refunded =
+        matches!(order.payment_status, PartiallyRefunded | Refunded) || !order.refunded.is_zero();
     let fulfilled = order.fulfillment_status == FulfillmentStatus::Fulfilled;
     let state = if order.cancelled_at.is_some() {
         State::Cancelled
@@ -610,7 +765,10 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
         State::Open
     };
     let tokens = [&payload.checkout_token, &payload.cart_token];
-    let ends = tokens.into_iter().flatten().map(|id| Link { kind: SubjectKind::Checkout, id: id.clone() });
+    let ends = tokens.into_iter().flatten().map(|id| Link {
+        kind: SubjectKind::Checkout,
+        id: id.clone(),
+    });
     Subject {
         kind: SubjectKind::Order,
         id: order.id.clone(),
@@ -620,7 +778,11 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
         facts: vec![
             pair(paid, Fact::Paid, Fact::Unpaid),
             pair(fulfilled, Fact::Fulfilled, Fact::Unfulfilled),
-            pair(order.cancelled_at.is_some(), Fact::Cancelled, Fact::Uncancelled),
+            pair(
+                order.cancelled_at.is_some(),
+                Fact::Cancelled,
+                Fact::Uncancelled,
+            ),
             pair(refunded, Fact::Refunded, Fact::Unrefunded),
         ],
         fresh: Fresh::Dated,

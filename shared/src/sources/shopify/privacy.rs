@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 use super::{TOPIC, header};
 use crate::connections::Connection;
 use crate::event::{
-    Body, Customer, Event, FreeMap, Fresh, Head, Name, PhoneCandidate, Privacy, State, Subject, SubjectKind,
+    Body, Customer, Event, FreeMap, Fresh, Head, Name, PhoneCandidate, Privacy, State, Subject,
+    SubjectKind,
 };
 use crate::raw::Verified;
 use crate::sources::{Reading, Refusal, Unreadable, read};
@@ -99,7 +100,9 @@ pub(super) fn request(body: &FreeMap) -> Option<Request> {
 
 /// Refuses a compliance topic over a body that is something else.
 pub(super) fn check_topic(verified: &Verified<'_>) -> Result<(), Refusal> {
-    let Some(said) = header(verified, TOPIC).and_then(Request::of_topic) else { return Ok(()) };
+    let Some(said) = header(verified, TOPIC).and_then(Request::of_topic) else {
+        return Ok(());
+    };
     let body: Option<Value> = serde_json::from_slice(verified.body()).ok();
     // A body that is no JSON is for `read` to report.
     let Some(body) = body else { return Ok(()) };
@@ -121,10 +124,16 @@ pub(super) fn read(
         return Ok(Reading::Nothing("compliance request under another topic"));
     }
     let payload: Payload = read::typed(value)?;
-    let account = payload.shop_domain.filter(|host| read::is_host(host)).map(|host| host.to_ascii_lowercase());
+    let account = payload
+        .shop_domain
+        .filter(|host| read::is_host(host))
+        .map(|host| host.to_ascii_lowercase());
     let account = read::required(account, "shop_domain", "a host name")?;
     // Shopify gives no id to a request to erase, and repeats the same bytes on a retry.
-    let digest: String = hex::encode(Sha256::digest(verified.body())).chars().take(DIGEST_DIGITS).collect();
+    let digest: String = hex::encode(Sha256::digest(verified.body()))
+        .chars()
+        .take(DIGEST_DIGITS)
+        .collect();
     let name = request.name();
     let fact = name.as_str().rsplit('.').next().unwrap_or_default();
     let orders = [payload.orders_requested, payload.orders_to_redact].concat();
@@ -165,7 +174,11 @@ pub(super) fn read(
 
 /// The number comes as the shop wrote it, without a country: `555-625-1199`.
 fn customer(person: Person) -> Customer {
-    let phone = PhoneCandidate { path: "customer.phone".to_owned(), number: person.phone, country: None };
+    let phone = PhoneCandidate {
+        path: "customer.phone".to_owned(),
+        number: person.phone,
+        country: None,
+    };
     Customer {
         id: person.id,
         email: read::email(person.email.as_deref()),

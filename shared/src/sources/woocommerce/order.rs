@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::connections::Connection;
 use crate::event::{
-    self, Body, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item, Money, Name,
-    Order, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, State, Subject, SubjectKind,
+    self, Body, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item,
+    Money, Name, Order, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, State, Subject,
+    SubjectKind,
 };
 use crate::sources::{Unreadable, parcel, read};
 
@@ -189,8 +190,12 @@ struct Tracking {
 /// WooCommerce writes GMT without saying so: `2026-11-22T14:03:11`.
 fn gmt<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let value = Value::deserialize(deserializer)?;
-    let civil = value.as_str().and_then(|text| text.trim_end_matches('Z').parse::<DateTime>().ok());
-    Ok(civil.and_then(|civil| civil.to_zoned(TimeZone::UTC).ok()).map(|zoned| zoned.timestamp()))
+    let civil = value
+        .as_str()
+        .and_then(|text| text.trim_end_matches('Z').parse::<DateTime>().ok());
+    Ok(civil
+        .and_then(|civil| civil.to_zoned(TimeZone::UTC).ok())
+        .map(|zoned| zoned.timestamp()))
 }
 
 /// The events of an order, oldest facts first.
@@ -202,10 +207,18 @@ pub(super) fn read(
     let payload: Payload = read::typed(value)?;
     let meta = meta(&payload);
     let order = order(&payload, &meta)?;
-    let account = payload.payment_url.as_deref().and_then(read::host).map(str::to_ascii_lowercase).or(shop);
+    let account = payload
+        .payment_url
+        .as_deref()
+        .and_then(read::host)
+        .map(str::to_ascii_lowercase)
+        .or(shop);
     let mut notes = Vec::new();
     if payload.line_items.len() > ITEMS_MAX {
-        notes.push(format!("order.items: {ITEMS_MAX} of {} kept", payload.line_items.len()));
+        notes.push(format!(
+            "order.items: {ITEMS_MAX} of {} kept",
+            payload.line_items.len()
+        ));
     }
     let facts = Facts {
         head: Head {
@@ -242,28 +255,53 @@ impl Facts {
             at,
             ..self.head.clone()
         };
-        let subject = Subject { fresh, ..self.subject.clone() };
-        let body = Body::Order { order: Box::new(self.order.clone()), shipment: None };
-        Event { event: head, customer: self.customer.clone(), subject, body }
+        let subject = Subject {
+            fresh,
+            ..self.subject.clone()
+        };
+        let body = Body::Order {
+            order: Box::new(self.order.clone()),
+            shipment: None,
+        };
+        Event {
+            event: head,
+            customer: self.customer.clone(),
+            subject,
+            body,
+        }
     }
 
     fn all(&self, payload: &Payload, meta: &FreeMap) -> Result<Vec<Event>, Unreadable> {
         let order = &self.order;
         let as_of = self.subject.as_of;
-        let mut events = vec![self.event(Name::OrderCreated, "created", order.created_at, Fresh::Dated)];
+        let mut events = vec![self.event(
+            Name::OrderCreated,
+            "created",
+            order.created_at,
+            Fresh::Dated,
+        )];
         // A refunded order was paid once; that is no news to anybody any more.
-        if let Some(at) = order.paid_at.filter(|_| order.payment_status != PaymentStatus::Refunded) {
+        if let Some(at) = order
+            .paid_at
+            .filter(|_| order.payment_status != PaymentStatus::Refunded)
+        {
             events.push(self.event(Name::OrderPaid, "paid", at, Fresh::Dated));
         }
         events.extend(self.parcels(meta)?);
         if order.fulfillment_status == FulfillmentStatus::Fulfilled {
             let dated = payload.date_completed_gmt.map(|at| (at, Fresh::Dated));
-            let fresh = Fresh::Transition { before: Fact::Unfulfilled, now: Fact::Fulfilled };
+            let fresh = Fresh::Transition {
+                before: Fact::Unfulfilled,
+                now: Fact::Fulfilled,
+            };
             let (at, fresh) = dated.unwrap_or((as_of, fresh));
             events.push(self.event(Name::OrderFulfilled, "fulfilled", at, fresh));
         }
         if payload.is("cancelled") {
-            let fresh = Fresh::Transition { before: Fact::Uncancelled, now: Fact::Cancelled };
+            let fresh = Fresh::Transition {
+                before: Fact::Uncancelled,
+                now: Fact::Cancelled,
+            };
             events.push(self.event(Name::OrderCancelled, "cancelled", as_of, fresh));
         }
         events.extend(self.refunds(payload)?);
@@ -272,7 +310,10 @@ impl Facts {
 
     /// Refunds have no date of their own.
     fn refunds(&self, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
-        let fresh = Fresh::Transition { before: Fact::Unrefunded, now: Fact::Refunded };
+        let fresh = Fresh::Transition {
+            before: Fact::Unrefunded,
+            now: Fact::Refunded,
+        };
         let skip = payload.refunds.len().saturating_sub(REFUNDS_MAX);
         let mut events = Vec::new();
         // WooCommerce lists the newest first.
@@ -307,7 +348,10 @@ impl Facts {
                 continue;
             }
             let number = parcel::tracking_key(tracking.tracking_number.as_deref());
-            let id = tracking.tracking_id.clone().unwrap_or_else(|| number.clone());
+            let id = tracking
+                .tracking_id
+                .clone()
+                .unwrap_or_else(|| number.clone());
             let is_last =
                 self.order.fulfillment_status == FulfillmentStatus::Fulfilled && index + 1 == count;
             let at = self.left_at(&tracking);
@@ -325,20 +369,28 @@ impl Facts {
     /// nearer to the truth where it is near at all.
     fn left_at(&self, tracking: &Tracking) -> Timestamp {
         let changed = self.subject.as_of;
-        let day = tracking.date_shipped.and_then(|seconds| i64::try_from(seconds).ok());
-        let Some(day) = day.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return changed };
+        let day = tracking
+            .date_shipped
+            .and_then(|seconds| i64::try_from(seconds).ok());
+        let Some(day) = day.and_then(|seconds| Timestamp::from_second(seconds).ok()) else {
+            return changed;
+        };
         let near = changed.duration_since(day).abs() <= SignedDuration::from_hours(DAY_SLACK_HOURS);
         if near { changed } else { day }
     }
 
     fn shipment(&self, tracking: Tracking, id: String, index: usize, is_last: bool) -> Shipment {
-        let provider = tracking.custom_tracking_provider.or(tracking.formatted_tracking_provider);
+        let provider = tracking
+            .custom_tracking_provider
+            .or(tracking.formatted_tracking_provider);
         Shipment {
             id,
             number: format!("{}.{}", self.order.number, index.saturating_add(1)),
             company: provider.or(tracking.tracking_provider),
             tracking_number: tracking.tracking_number,
-            tracking_url: tracking.custom_tracking_link.or(tracking.formatted_tracking_link),
+            tracking_url: tracking
+                .custom_tracking_link
+                .or(tracking.formatted_tracking_link),
             status: None,
             // The plugins do not say what lies in which parcel.
             items: Vec::new(),
@@ -353,15 +405,41 @@ impl Payload {
     }
 
     fn refunded(&self) -> Money {
-        let totals = self.refunds.iter().filter_map(|refund| refund.total).map(Money::abs);
-        totals.fold(Money::default(), |sum, total| sum.checked_add(total).unwrap_or(sum))
+        let totals = self
+            .refunds
+            .iter()
+            .filter_map(|refund| refund.total)
+            .map(Money::abs);
+        totals.fold(Money::default(), |sum, total| {
+            sum.checked_add(total).unwrap_or(sum)
+        })
+    }
+
+    /// The link is always there; it works only while the order waits for money.
+    fn payment_link(&self) -> Option<String> {
+        let unpaid = self.date_paid_gmt.is_none();
+        let waits = self.needs_payment.unwrap_or(unpaid);
+        self.payment_url.clone().filter(|_| waits)
+    }
+
+    fn method(&self) -> Option<String> {
+        let names = [&self.payment_method, &self.payment_method_title];
+        let known = names
+            .into_iter()
+            .flatten()
+            .find_map(|name| read::payment_method(name));
+        known
+            .map(str::to_owned)
+            .or_else(|| self.payment_method.clone())
     }
 
     fn payment_status(&self) -> PaymentStatus {
         match self.status.as_deref() {
             Some("refunded") => PaymentStatus::Refunded,
             Some("failed") => PaymentStatus::Failed,
-            _ if self.date_paid_gmt.is_some() && !self.refunded().is_zero() => PaymentStatus::PartiallyRefunded,
+            _ if self.date_paid_gmt.is_some() && !self.refunded().is_zero() => {
+                PaymentStatus::PartiallyRefunded
+            }
             _ if self.date_paid_gmt.is_some() => PaymentStatus::Paid,
             Some("cancelled") => PaymentStatus::Voided,
             _ => PaymentStatus::Pending,
@@ -381,51 +459,70 @@ fn meta(payload: &Payload) -> FreeMap {
 
 /// Keys that begin with `_` are the plugins' own, and large; those of the checkout's fields are not.
 fn attributes(meta: &FreeMap) -> FreeMap {
-    let of_use =
-        |key: &str| !key.starts_with('_') || key.starts_with("_billing_") || key.starts_with("_shipping_");
-    meta.iter().filter(|(key, _)| of_use(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    let of_use = |key: &str| {
+        !key.starts_with('_') || key.starts_with("_billing_") || key.starts_with("_shipping_")
+    };
+    meta.iter()
+        .filter(|(key, _)| of_use(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 fn order(payload: &Payload, meta: &FreeMap) -> Result<Order, Unreadable> {
     let id = read::required(payload.id.clone(), "id", "an integer or a text")?;
-    let created_at = read::required(payload.date_created_gmt, "date_created_gmt", "a date and time")?;
+    let created_at = read::required(
+        payload.date_created_gmt,
+        "date_created_gmt",
+        "a date and time",
+    )?;
     let total = read::required(payload.total, "total", "an amount")?;
     let refunded = payload.refunded();
     let sold = payload.line_items.iter().filter_map(|line| line.total);
-    // The link is always there; it works only while the order waits for money.
-    let unpaid = payload.needs_payment.unwrap_or(payload.date_paid_gmt.is_none());
-    let method = [&payload.payment_method, &payload.payment_method_title];
-    let known = method.into_iter().flatten().find_map(|name| read::payment_method(name));
     Ok(Order {
         number: payload.number.clone().unwrap_or_else(|| id.clone()),
         created_at,
         paid_at: payload.date_paid_gmt,
-        cancelled_at: payload.date_modified_gmt.filter(|_| payload.is("cancelled")),
+        cancelled_at: payload
+            .date_modified_gmt
+            .filter(|_| payload.is("cancelled")),
         total: total.checked_sub(refunded).unwrap_or(total),
-        subtotal: sold.fold(Money::default(), |sum, line| sum.checked_add(line).unwrap_or(sum)),
+        subtotal: sold.fold(Money::default(), |sum, line| {
+            sum.checked_add(line).unwrap_or(sum)
+        }),
         shipping: payload.shipping_total.unwrap_or_default(),
         tax: payload.total_tax.unwrap_or_default(),
         discount: payload.discount_total.unwrap_or_default(),
         refunded,
         currency: read::required(payload.currency.clone(), "currency", "a currency's code")?,
         payment_status: payload.payment_status(),
-        payment_method: known.map(str::to_owned).or_else(|| payload.payment_method.clone()),
+        payment_method: payload.method(),
         fulfillment_status: if payload.is("completed") {
             FulfillmentStatus::Fulfilled
         } else {
             FulfillmentStatus::None
         },
-        items: payload.line_items.iter().take(ITEMS_MAX).map(item).collect(),
-        item_count: payload
+        items: payload
             .line_items
             .iter()
-            .fold(0, |sum, line| sum.saturating_add(line.quantity.unwrap_or(1))),
+            .take(ITEMS_MAX)
+            .map(item)
+            .collect(),
+        item_count: payload.line_items.iter().fold(0, |sum, line| {
+            sum.saturating_add(line.quantity.unwrap_or(1))
+        }),
         status_url: None,
-        payment_url: payload.payment_url.clone().filter(|_| unpaid),
+        payment_url: payload.payment_link(),
         shipping_address: payload.shipping.as_ref().and_then(address),
         billing_address: payload.billing.as_ref().and_then(address),
-        shipping_method: payload.shipping_lines.first().and_then(|line| line.method_title.clone()),
-        discount_codes: payload.coupon_lines.iter().filter_map(|coupon| coupon.code.clone()).collect(),
+        shipping_method: payload
+            .shipping_lines
+            .first()
+            .and_then(|line| line.method_title.clone()),
+        discount_codes: payload
+            .coupon_lines
+            .iter()
+            .filter_map(|coupon| coupon.code.clone())
+            .collect(),
         note: payload.customer_note.clone(),
         tags: Vec::new(),
         attributes: attributes(meta),
@@ -441,7 +538,12 @@ fn channel(created_via: Option<&str>) -> SalesChannel {
     match created_via {
         Some("checkout" | "store-api") => SalesChannel::Web,
         Some("admin") => SalesChannel::Draft,
-        Some(via) if via.to_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| word == "pos") => {
+        Some(via)
+            if via
+                .to_lowercase()
+                .split(|c: char| !c.is_alphanumeric())
+                .any(|word| word == "pos") =>
+        {
             SalesChannel::Pos
         }
         _ => SalesChannel::Other,
@@ -453,14 +555,19 @@ fn item(line: &Line) -> Item {
     let name = line.name.clone().unwrap_or_default();
     let parent = line.parent_name.clone().unwrap_or_default();
     let variant = name.strip_prefix(&parent).filter(|_| !parent.is_empty());
-    let variant = variant.and_then(|rest| rest.strip_prefix(" - ")).map(str::to_owned);
+    let variant = variant
+        .and_then(|rest| rest.strip_prefix(" - "))
+        .map(str::to_owned);
     let quantity = line.quantity.unwrap_or(1);
     let total = line.total.unwrap_or_default();
     Item {
         title: if variant.is_some() { parent } else { name },
         variant,
         quantity,
-        price: line.price.or_else(|| total.share(1, quantity)).unwrap_or_default(),
+        price: line
+            .price
+            .or_else(|| total.share(1, quantity))
+            .unwrap_or_default(),
         total,
         sku: line.sku.clone(),
         product_id: line.product_id.clone(),
@@ -469,8 +576,10 @@ fn item(line: &Line) -> Item {
 
 /// A shop that sends nothing leaves every field of the shipping address blank.
 fn address(address: &Address) -> Option<event::Address> {
-    let lines: Vec<&str> =
-        [&address.address_1, &address.address_2].into_iter().filter_map(Option::as_deref).collect();
+    let lines: Vec<&str> = [&address.address_1, &address.address_2]
+        .into_iter()
+        .filter_map(Option::as_deref)
+        .collect();
     let out = event::Address {
         name: read::full_name(address.first_name.as_deref(), address.last_name.as_deref()),
         street: (!lines.is_empty()).then(|| lines.join(", ")),
@@ -487,33 +596,55 @@ fn customer(payload: &Payload, meta: &FreeMap, connection: &Connection) -> Custo
     let addresses = || [&payload.billing, &payload.shipping].into_iter().flatten();
     let (first_name, last_name) = addresses()
         .find(|address| address.first_name.is_some() || address.last_name.is_some())
-        .map_or((None, None), |address| (address.first_name.clone(), address.last_name.clone()));
+        .map_or((None, None), |address| {
+            (address.first_name.clone(), address.last_name.clone())
+        });
     let country = addresses().find_map(|address| read::country(address.country.as_deref()));
     let phone_at = |path: &str| {
         let of = |address: &Option<Address>| match address {
-            Some(address) => (address.phone.clone(), read::country(address.country.as_deref())),
+            Some(address) => (
+                address.phone.clone(),
+                read::country(address.country.as_deref()),
+            ),
             None => (None, None),
         };
         let (number, own) = match path {
             "billing.phone" => of(&payload.billing),
             "shipping.phone" => of(&payload.shipping),
-            _ => (path.strip_prefix(META).and_then(|key| read::free_text(meta, key)), None),
+            _ => (
+                path.strip_prefix(META)
+                    .and_then(|key| read::free_text(meta, key)),
+                None,
+            ),
         };
         let country = number.as_ref().and(own.or_else(|| country.clone()));
-        PhoneCandidate { path: path.to_owned(), number, country }
+        PhoneCandidate {
+            path: path.to_owned(),
+            number,
+            country,
+        }
     };
     let phones = if connection.phone_from.is_empty() {
         PHONE_PATHS.iter().map(|path| phone_at(path)).collect()
     } else {
-        connection.phone_from.iter().map(|path| phone_at(path)).collect()
+        connection
+            .phone_from
+            .iter()
+            .map(|path| phone_at(path))
+            .collect()
     };
-    let locale = LOCALE_META.iter().find_map(|key| read::locale(read::free_text(meta, key).as_deref()));
+    let locale = LOCALE_META
+        .iter()
+        .find_map(|key| read::locale(read::free_text(meta, key).as_deref()));
     Customer {
         name: read::full_name(first_name.as_deref(), last_name.as_deref()),
         first_name,
         last_name,
         phone: None,
-        email: payload.billing.as_ref().and_then(|billing| read::email(billing.email.as_deref())),
+        email: payload
+            .billing
+            .as_ref()
+            .and_then(|billing| read::email(billing.email.as_deref())),
         locale,
         timezone: None,
         // Guests have the number 0.
@@ -531,7 +662,11 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
     let cancelled = payload.is("cancelled");
     let refunded = payload.is("refunded") || !order.refunded.is_zero();
     let fulfilled = order.fulfillment_status == FulfillmentStatus::Fulfilled;
-    let dates = [payload.date_modified_gmt, payload.date_completed_gmt, payload.date_paid_gmt];
+    let dates = [
+        payload.date_modified_gmt,
+        payload.date_completed_gmt,
+        payload.date_paid_gmt,
+    ];
     let state = if cancelled {
         State::Cancelled
     } else if payload.is("refunded") {
@@ -542,7 +677,11 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
     Subject {
         kind: SubjectKind::Order,
         id: order.id.clone(),
-        as_of: dates.into_iter().flatten().max().unwrap_or(order.created_at),
+        as_of: dates
+            .into_iter()
+            .flatten()
+            .max()
+            .unwrap_or(order.created_at),
         created_at: order.created_at,
         state,
         facts: vec![
