@@ -7,7 +7,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::{Method, header};
+use http::header::{self, HeaderValue};
+use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request, Response};
 use serde_json::json;
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::connections::{Connection, Connections};
 use crate::event::{Event, Name};
-use crate::raw::{Raw, RawError, Verified};
+use crate::raw::{BODY_BYTES_MAX, Raw, RawError, Verified};
 use crate::secrets::{Secret, Secrets, SecretsProvider};
 use crate::sources::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable};
 use crate::store::{Put, Store, StoreError};
@@ -370,68 +371,85 @@ impl Door {
 
 /// Logs what became of a request and turns it into the answer.
 fn answer(connection: &str, outcome: Outcome) -> Response<Body> {
-    log(connection, &outcome);
-    let (status, body) = match outcome {
-        Outcome::Handshake(_, answer) => (answer.status, answer.body),
-        Outcome::Stored(stored) => (200, stored_body(&stored)),
-        Outcome::Nothing(reason) => (
-            200,
-            json!({"status": "ignored", "reason": reason}).to_string(),
-        ),
-        Outcome::Recorded { key, problem } => (
-            200,
-            json!({"status": "unreadable", "event": key, "problem": problem}).to_string(),
-        ),
-        Outcome::Unreadable(unreadable) => (
-            400,
-            json!({"status": "unreadable", "problem": unreadable.to_string()}).to_string(),
-        ),
-        Outcome::EventTooLarge(problem) => (
-            413,
-            json!({"status": "refused", "reason": problem}).to_string(),
-        ),
-        Outcome::Refused { refusal, .. } => (401, refused_body(&refusal.to_string())),
-        Outcome::UnknownSource => (404, refused_body("unknown source")),
-        Outcome::NoSecret => (404, refused_body("this source has no secret")),
-        Outcome::Method => (405, refused_body("this source knows no such method")),
-        Outcome::TooLarge { .. } => (413, refused_body("the body is too large")),
-        Outcome::Unavailable(_) => (503, json!({"status": "unavailable"}).to_string()),
-    };
+    let status = outcome.status();
+    log(connection, status, &outcome);
+    let body = outcome.body();
     let content_type = if body.starts_with('{') {
         "application/json"
     } else {
         "text/plain"
     };
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static(content_type),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if status == 405 {
-        headers.insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
     response
 }
 
-fn refused_body(reason: &str) -> String {
-    json!({"status": "refused", "reason": reason}).to_string()
+impl Outcome {
+    /// The only place that knows HTTP statuses.
+    fn status(&self) -> u16 {
+        match self {
+            Outcome::Handshake(_, answer) => answer.status,
+            Outcome::Stored(_) | Outcome::Nothing(_) | Outcome::Recorded { .. } => 200,
+            Outcome::Unreadable(_) => 400,
+            Outcome::Refused { .. } => 401,
+            Outcome::UnknownSource | Outcome::NoSecret => 404,
+            Outcome::Method => 405,
+            Outcome::TooLarge { .. } | Outcome::EventTooLarge(_) => 413,
+            Outcome::Unavailable(_) => 503,
+        }
+    }
+
+    /// Why nothing was taken, in words that repeat nothing of the request.
+    fn reason(&self) -> String {
+        match self {
+            Outcome::Handshake(..) | Outcome::Stored(_) => String::new(),
+            Outcome::Nothing(reason) => (*reason).to_owned(),
+            Outcome::Recorded { problem: why, .. }
+            | Outcome::EventTooLarge(why)
+            | Outcome::Unavailable(why) => why.clone(),
+            Outcome::Unreadable(unreadable) => unreadable.to_string(),
+            Outcome::Refused { refusal, .. } => refusal.to_string(),
+            Outcome::UnknownSource => "unknown source".to_owned(),
+            Outcome::NoSecret => "this source has no secret".to_owned(),
+            Outcome::Method => "this source knows no such method".to_owned(),
+            Outcome::TooLarge { bytes } => {
+                format!("the body has {bytes} bytes, more than {BODY_BYTES_MAX}")
+            }
+        }
+    }
+
+    fn body(self) -> String {
+        let reason = self.reason();
+        match self {
+            Outcome::Handshake(_, answer) => answer.body,
+            Outcome::Stored(stored) => stored_body(&stored),
+            Outcome::Nothing(_) => json!({"status": "ignored", "reason": reason}).to_string(),
+            Outcome::Recorded { key, problem } => {
+                json!({"status": "unreadable", "event": key, "problem": problem}).to_string()
+            }
+            Outcome::Unreadable(_) => {
+                json!({"status": "unreadable", "problem": reason}).to_string()
+            }
+            Outcome::Unavailable(_) => json!({"status": "unavailable"}).to_string(),
+            _ => json!({"status": "refused", "reason": reason}).to_string(),
+        }
+    }
 }
 
 /// `{"status":"accepted","event":"shopify/order/1/created"}`; `events` lists them where there are several.
 /// Where nothing was new the request is a duplicate.
 fn stored_body(stored: &[Stored]) -> String {
-    let new: Vec<&str> = stored
-        .iter()
-        .filter(|stored| stored.put == Put::New)
-        .map(|stored| stored.key.as_str())
-        .collect();
+    let key = |stored: &Stored| stored.key.clone();
+    let all: Vec<String> = stored.iter().map(key).collect();
+    let is_new = |stored: &&Stored| stored.put == Put::New;
+    let new: Vec<String> = stored.iter().filter(is_new).map(key).collect();
     let (status, keys) = if new.is_empty() {
-        (
-            "duplicate",
-            stored.iter().map(|stored| stored.key.as_str()).collect(),
-        )
+        ("duplicate", all)
     } else {
         ("accepted", new)
     };
@@ -442,103 +460,62 @@ fn stored_body(stored: &[Stored]) -> String {
     }
 }
 
-/// One line an event or refusal. Nothing of the body is in it.
-fn log(connection: &str, outcome: &Outcome) {
+/// One line an event, one any other request. Nothing of the body is in it.
+fn log(connection: &str, http_status: u16, outcome: &Outcome) {
+    let reason = outcome.reason();
     match outcome {
-        Outcome::Handshake(kind, answer) => tracing::info!(
+        Outcome::Stored(stored) => stored
+            .iter()
+            .for_each(|stored| log_stored(connection, stored)),
+        Outcome::Handshake(kind, _) => tracing::info!(
             outcome = "handshake",
+            http.status = http_status,
             source.name = connection,
-            source.kind = kind,
-            http.status = answer.status
+            source.kind = kind
         ),
-        Outcome::Stored(stored) => {
-            for stored in stored {
-                let outcome = if stored.put == Put::New {
-                    "accepted"
-                } else {
-                    "duplicate"
-                };
-                tracing::info!(
-                    outcome,
-                    source.name = connection,
-                    event.name = stored.name.as_str(),
-                    event.key = stored.key,
-                    event.test = stored.test,
-                    event.notes = stored.notes
-                );
-            }
+        Outcome::Nothing(_) => {
+            tracing::info!(outcome = "ignored", source.name = connection, reason);
         }
-        Outcome::Nothing(reason) => {
-            tracing::info!(outcome = "ignored", source.name = connection, reason)
-        }
-        Outcome::Recorded { key, problem } => {
-            tracing::warn!(
-                outcome = "unreadable",
-                source.name = connection,
-                event.key = key,
-                reason = problem
-            );
-        }
-        Outcome::Unreadable(unreadable) => {
-            tracing::warn!(outcome = "unreadable", source.name = connection, reason = %unreadable);
-        }
-        Outcome::EventTooLarge(reason) => {
-            tracing::warn!(
-                outcome = "refused",
-                http.status = 413,
-                source.name = connection,
-                reason
-            );
-        }
-        Outcome::Refused {
-            refusal,
-            fingerprints,
-        } => tracing::warn!(
-            outcome = "refused",
-            http.status = 401,
+        Outcome::Recorded { .. } | Outcome::Unreadable(_) => tracing::warn!(
+            outcome = "unreadable",
+            http.status = http_status,
             source.name = connection,
-            reason = %refusal,
+            reason
+        ),
+        Outcome::Unavailable(_) => tracing::error!(
+            outcome = "unavailable",
+            http.status = http_status,
+            source.name = connection,
+            reason
+        ),
+        Outcome::Refused { fingerprints, .. } => tracing::warn!(
+            outcome = "refused",
+            http.status = http_status,
+            source.name = connection,
+            reason,
             secret.fingerprints = fingerprints.join(",")
         ),
-        Outcome::UnknownSource => {
-            tracing::warn!(
-                outcome = "refused",
-                http.status = 404,
-                source.name = connection,
-                reason = "unknown source"
-            );
-        }
-        Outcome::NoSecret => {
-            tracing::warn!(
-                outcome = "refused",
-                http.status = 404,
-                source.name = connection,
-                reason = "no secret"
-            );
-        }
-        Outcome::Method => {
-            tracing::warn!(
-                outcome = "refused",
-                http.status = 405,
-                source.name = connection,
-                reason = "method"
-            );
-        }
-        Outcome::TooLarge { bytes } => {
-            tracing::warn!(
-                outcome = "refused",
-                http.status = 413,
-                body_bytes = bytes,
-                reason = "body too large"
-            );
-        }
-        Outcome::Unavailable(reason) => {
-            tracing::error!(
-                outcome = "unavailable",
-                http.status = 503,
-                source.name = connection,
-                reason
-            );
-        }
+        _ => tracing::warn!(
+            outcome = "refused",
+            http.status = http_status,
+            source.name = connection,
+            reason
+        ),
     }
+}
+
+fn log_stored(connection: &str, stored: &Stored) {
+    let outcome = if stored.put == Put::New {
+        "accepted"
+    } else {
+        "duplicate"
+    };
+    tracing::info!(
+        outcome,
+        source.name = connection,
+        event.name = stored.name.as_str(),
+        event.key = stored.key,
+        event.test = stored.test,
+        event.notes = stored.notes
+    );
 }

@@ -163,8 +163,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// What Callbell says became of a message, in the order in which it only rises.
-/// <https://docs.callbell.eu/api/reference/webhooks>
+/// What Callbell's `message_status_updated` says became of a message, in the order in which it only rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {

@@ -84,8 +84,14 @@ impl Script {
     }
 
     /// Waits until every request that was made before has been dealt with: connections are accepted in
-    /// the order in which they were made.
-    pub(super) fn drain(&self) {
+    /// the order in which they were made. The runtime goes on meanwhile: a connection that a crashed worker
+    /// opened and sent nothing on is closed there.
+    pub(super) async fn drain(&self) {
+        let script = self.clone();
+        tokio::task::spawn_blocking(move || script.wait_for_quiet()).await.unwrap();
+    }
+
+    fn wait_for_quiet(&self) {
         let mut last = TcpStream::connect(self.1.address.get().unwrap()).unwrap();
         last.write_all(b"GET /v1/teams HTTP/1.1\r\n\r\n").unwrap();
         let _ = last.read_to_end(&mut Vec::new());

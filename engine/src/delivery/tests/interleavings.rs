@@ -162,7 +162,7 @@ impl World {
             Step::LoseRequests(n) => self.proxy.lose_requests(n),
         }
         // What a crashed worker had sent arrives before the next minute, not after the next reconciling.
-        self.desk.callbell.drain();
+        self.desk.callbell.drain().await;
     }
 
     /// The door's side: 503 where the table does not answer, and the sender tries again or does not.

@@ -50,6 +50,18 @@ struct Payload {
     test: Option<bool>,
 }
 
+impl Payload {
+    fn state(&self) -> State {
+        if self.completed_at.is_some() {
+            State::Ordered
+        } else if self.line_items.is_empty() {
+            State::Emptied
+        } else {
+            State::Open
+        }
+    }
+}
+
 /// A checkout that nobody could be told about, or led back to, is nothing; one that was completed or
 /// emptied is told in any case, because it ends what waits.
 pub(super) fn read(
@@ -60,21 +72,13 @@ pub(super) fn read(
     let payload: Payload = read::typed(value)?;
     let buyer: Buyer = read::typed(value)?;
     let mut customer = buyer.customer(connection);
-    let state = if payload.completed_at.is_some() {
-        State::Ordered
-    } else if payload.line_items.is_empty() {
-        State::Emptied
-    } else {
-        State::Open
-    };
+    let state = payload.state();
     let reachable = customer.phones.iter().any(|phone| phone.number.is_some());
     if state == State::Open && !reachable {
-        let redacted = buyer::is_redacted(value);
-        return Ok(Reading::Nothing(if redacted {
-            buyer::REDACTED
-        } else {
-            "checkout without a phone"
-        }));
+        let redacted = buyer::is_redacted(value).then_some(buyer::REDACTED);
+        return Ok(Reading::Nothing(
+            redacted.unwrap_or("checkout without a phone"),
+        ));
     }
     if state == State::Open && payload.abandoned_checkout_url.is_none() {
         return Ok(Reading::Nothing("checkout without a link back"));
@@ -84,7 +88,10 @@ pub(super) fn read(
     }
     let account = account(payload.abandoned_checkout_url.as_deref(), shop);
     let test = payload.test == Some(true) || payload.id.as_deref() == Some(SAMPLE_ID);
-    let cart = payload.cart_token.clone();
+    let cart = payload.cart_token.clone().map(|id| Link {
+        kind: SubjectKind::Checkout,
+        id,
+    });
     let checkout = checkout(payload, &buyer)?;
     let subject = Subject {
         kind: SubjectKind::Checkout,
@@ -94,13 +101,7 @@ pub(super) fn read(
         state,
         facts: Vec::new(),
         fresh: Fresh::Dated,
-        aliases: cart
-            .map(|id| Link {
-                kind: SubjectKind::Checkout,
-                id,
-            })
-            .into_iter()
-            .collect(),
+        aliases: cart.into_iter().collect(),
         ends: Vec::new(),
     };
     let head = Head {

@@ -415,6 +415,24 @@ impl Payload {
         })
     }
 
+    /// The link is always there; it works only while the order waits for money.
+    fn payment_link(&self) -> Option<String> {
+        let unpaid = self.date_paid_gmt.is_none();
+        let waits = self.needs_payment.unwrap_or(unpaid);
+        self.payment_url.clone().filter(|_| waits)
+    }
+
+    fn method(&self) -> Option<String> {
+        let names = [&self.payment_method, &self.payment_method_title];
+        let known = names
+            .into_iter()
+            .flatten()
+            .find_map(|name| read::payment_method(name));
+        known
+            .map(str::to_owned)
+            .or_else(|| self.payment_method.clone())
+    }
+
     fn payment_status(&self) -> PaymentStatus {
         match self.status.as_deref() {
             Some("refunded") => PaymentStatus::Refunded,
@@ -460,15 +478,6 @@ fn order(payload: &Payload, meta: &FreeMap) -> Result<Order, Unreadable> {
     let total = read::required(payload.total, "total", "an amount")?;
     let refunded = payload.refunded();
     let sold = payload.line_items.iter().filter_map(|line| line.total);
-    // The link is always there; it works only while the order waits for money.
-    let unpaid = payload
-        .needs_payment
-        .unwrap_or(payload.date_paid_gmt.is_none());
-    let method = [&payload.payment_method, &payload.payment_method_title];
-    let known = method
-        .into_iter()
-        .flatten()
-        .find_map(|name| read::payment_method(name));
     Ok(Order {
         number: payload.number.clone().unwrap_or_else(|| id.clone()),
         created_at,
@@ -486,9 +495,7 @@ fn order(payload: &Payload, meta: &FreeMap) -> Result<Order, Unreadable> {
         refunded,
         currency: read::required(payload.currency.clone(), "currency", "a currency's code")?,
         payment_status: payload.payment_status(),
-        payment_method: known
-            .map(str::to_owned)
-            .or_else(|| payload.payment_method.clone()),
+        payment_method: payload.method(),
         fulfillment_status: if payload.is("completed") {
             FulfillmentStatus::Fulfilled
         } else {
@@ -504,7 +511,7 @@ fn order(payload: &Payload, meta: &FreeMap) -> Result<Order, Unreadable> {
             sum.saturating_add(line.quantity.unwrap_or(1))
         }),
         status_url: None,
-        payment_url: payload.payment_url.clone().filter(|_| unpaid),
+        payment_url: payload.payment_link(),
         shipping_address: payload.shipping.as_ref().and_then(address),
         billing_address: payload.billing.as_ref().and_then(address),
         shipping_method: payload
