@@ -88,7 +88,9 @@ impl Script {
     /// opened and sent nothing on is closed there.
     pub(super) async fn drain(&self) {
         let script = self.clone();
-        tokio::task::spawn_blocking(move || script.wait_for_quiet()).await.unwrap();
+        tokio::task::spawn_blocking(move || script.wait_for_quiet())
+            .await
+            .unwrap();
     }
 
     fn wait_for_quiet(&self) {
