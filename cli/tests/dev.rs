@@ -212,3 +212,75 @@ async fn an_open_window_is_ours_and_the_stand_ins() {
             .starts_with("http://127.0.0.1:")
     );
 }
+
+#[tokio::test]
+async fn a_changed_file_is_pushed_and_a_wrong_one_leaves_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(support::example()).unwrap();
+    let file = folder.path().join("automations.toml");
+    std::fs::write(&file, &text).unwrap();
+    let (sender, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let settings = cli::dev::Settings {
+        automations: Some(file.clone()),
+        ..Default::default()
+    };
+    let notice = std::sync::Arc::new(move |line: &str| drop(sender.send(line.to_owned())));
+    let dev = cli::dev::Dev::start(&settings, notice).await.unwrap();
+    dev.set_clock(noon());
+    assert!(said.recv().await.unwrap().ends_with("version 1"));
+    std::fs::write(&file, text.replace("order.number", "order.numbr")).unwrap();
+    let listed = said.recv().await.unwrap();
+    assert!(
+        listed.contains("did you mean order.number?") && listed.contains("not pushed"),
+        "{listed}"
+    );
+    let http = Http::of(&dev);
+    http.shopify("orders/paid", &order(1, noon())).await;
+    http.idle().await;
+    assert_eq!(
+        http.list("/_dev/messages").await.len(),
+        1,
+        "the last good file is in use"
+    );
+    let off = text.replace(
+        "once    = \"order\"",
+        "once    = \"order\"\nenabled = false",
+    );
+    assert_ne!(off, text);
+    std::fs::write(&file, off).unwrap();
+    assert!(said.recv().await.unwrap().ends_with("version 2"));
+    http.shopify("orders/paid", &order(2, noon())).await;
+    http.idle().await;
+    assert_eq!(
+        http.list("/_dev/messages").await.len(),
+        1,
+        "the new file is in use at once"
+    );
+}
+
+#[tokio::test]
+async fn events_wait_for_the_first_push() {
+    let settings = cli::dev::Settings::default();
+    let dev = cli::dev::Dev::start(&settings, std::sync::Arc::new(|_: &str| ()))
+        .await
+        .unwrap();
+    dev.set_clock(noon());
+    let http = Http::of(&dev);
+    assert_eq!(http.shopify("orders/paid", &order(1, noon())).await, 200);
+    http.idle().await;
+    let events = http.list("/_dev/events").await;
+    assert!(
+        events.iter().all(|event| event["status"] == "new"),
+        "{events:#?}"
+    );
+    let text = std::fs::read_to_string(support::example()).unwrap();
+    let connections = shared::connections::Connections::default();
+    dev.store()
+        .push_config(&text, "[]", &connections)
+        .await
+        .unwrap();
+    http.post("/_dev/reload", json!({})).await;
+    http.post("/_dev/clock", json!({ "advance": "5m" })).await;
+    http.idle().await;
+    assert_eq!(http.list("/_dev/messages").await.len(), 1);
+}

@@ -52,6 +52,16 @@ pub fn run(args: &TryArgs) -> Outcome {
             list.push(as_json(name, at, &explained));
         } else {
             print(name, at, &explained, zone);
+            let others = automations
+                .automations
+                .iter()
+                .filter(|(_, one)| !one.on.contains(&name));
+            let others: Vec<&str> = others.map(|(name, _)| name.as_str()).collect();
+            if !others.is_empty() {
+                say(format!("  on other events: {}", others.join(", "))
+                    .dimmed()
+                    .to_string());
+            }
         }
     }
     if args.json {

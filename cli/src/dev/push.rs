@@ -86,11 +86,12 @@ impl World {
             }
             Err(error) => Err(error),
         };
+        // Said when it is in use, not before.
+        self.reload().await;
         match pushed {
             Ok(version) => (self.notice)(&format!("{name} pushed: version {version}")),
             Err(error) => (self.notice)(&format!("{name} could not be pushed: {error}")),
         }
-        self.reload().await;
     }
 
     /// Takes over what was pushed last, whoever pushed it: new functions read it afresh, and the
