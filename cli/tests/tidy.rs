@@ -1,6 +1,12 @@
 //! The invariants of ARCHITECTURE.md that no type can hold: folders, template, documents and code
 //! against each other.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests stop the test"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -23,8 +23,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::{Certificate, Method, Url};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use shared::secrets::Secret;
 
@@ -318,8 +318,6 @@ impl Callbell {
         }
     }
 }
-
-use serde::Deserialize as _;
 
 fn unreadable(what: &str) -> CallError {
     CallError::Unreadable(what.to_owned())

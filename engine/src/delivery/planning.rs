@@ -1,5 +1,7 @@
 //! From a stored event to its jobs: the rows around it, the pure plan, the writes.
 
+use std::sync::atomic::Ordering;
+
 use jiff::{SignedDuration, Timestamp};
 use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, StoreError};
 
@@ -10,6 +12,9 @@ use crate::plan::{self, Effect, Known};
 /// How long an event waits that cannot be planned yet.
 const DEFER: SignedDuration = SignedDuration::from_mins(1);
 
+/// How long an event waits whose planning fails whenever it is tried.
+const DEFER_BROKEN: SignedDuration = SignedDuration::from_hours(1);
+
 impl Worker {
     /// Plans one event; returns the jobs that are due now. Whatever stops it, the sweep finds the event
     /// again.
@@ -18,6 +23,16 @@ impl Worker {
             Ok(jobs) => jobs,
             Err(error) => {
                 log::failed_event(key, &error);
+                run.failures
+                    .fetch_add(u32::from(error.is_transient()), Ordering::Relaxed);
+                if !error.is_transient() {
+                    // Somebody has to mend something first: once an hour is often enough to look.
+                    let later = self.store.clock().now() + DEFER_BROKEN;
+                    if let Err(error) = self.store.defer_event(key, later, &error.to_string()).await
+                    {
+                        log::failed_event(key, &error);
+                    }
+                }
                 Vec::new()
             }
         }
