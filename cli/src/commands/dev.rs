@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Outcome;
 use crate::args::DevArgs;
 use crate::dev::{Dev, Settings};
+use crate::error::CliError;
 use crate::output::say;
 
 /// The automations where none are named and none of the user's own are there.
@@ -18,6 +19,10 @@ const AUTOMATIONS: &str = "automations.toml";
 /// # Errors
 /// The server cannot start.
 pub async fn run(args: DevArgs) -> Outcome {
+    if let Some(file) = args.automations.as_deref().filter(|file| !file.exists()) {
+        return Err(CliError::new(format!("there is no {}", file.display()))
+            .hint("callbell init writes a first automations.toml"));
+    }
     let settings = Settings {
         port: args.port,
         data: args.data,

@@ -1,5 +1,6 @@
 //! `callbell templates [pull]`.
 
+use engine::automations::templates::{Template, Templates};
 use engine::callbell::TemplateInfo;
 
 use super::Outcome;
@@ -22,9 +23,8 @@ pub async fn run(args: &TemplatesArgs) -> Outcome {
                 local: account.local.or(args.account.local),
                 ..account.clone()
             };
-            let mut templates = local::account(&account).await?.templates().await?;
-            templates.sort_by(|a, b| (&a.title, &a.uuid).cmp(&(&b.title, &b.uuid)));
-            let text = serde_json::to_string_pretty(&templates)? + "\n";
+            let templates = local::account(&account).await?.templates().await?;
+            let text = kept(&templates).to_json();
             std::fs::write(file, text).map_err(|error| {
                 CliError::new(format!("{} cannot be written: {error}", file.display()))
             })?;
@@ -36,6 +36,19 @@ pub async fn run(args: &TemplatesArgs) -> Outcome {
             Ok(0)
         }
     }
+}
+
+/// The account's templates as the file keeps them.
+fn kept(templates: &[TemplateInfo]) -> Templates {
+    let one = |template: &TemplateInfo| Template {
+        uuid: template.uuid.clone(),
+        title: template.title.clone(),
+        text: template.text.clone(),
+        category: template.category.clone().unwrap_or_default(),
+        status: template.status.clone().unwrap_or_default(),
+        template_type: template.template_type.clone().unwrap_or_default(),
+    };
+    templates.iter().map(one).collect()
 }
 
 async fn list(args: &AccountArgs) -> Outcome {
@@ -133,5 +146,12 @@ mod tests {
         assert_eq!(message["values"].as_array().unwrap().len(), 2);
         assert_eq!(message["purpose"].as_str(), Some("marketing"));
         assert_eq!(name("---"), "template");
+        let json = kept(&[template]).to_json();
+        let read = Templates::from_json(&json).unwrap();
+        assert_eq!(
+            read.iter().count(),
+            1,
+            "what Callbell leaves out can be read back"
+        );
     }
 }
