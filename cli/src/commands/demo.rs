@@ -194,6 +194,28 @@ async fn perform(events: &Path, automations: &Path) -> Result<Story, CliError> {
     Ok(story)
 }
 
+/// Posts one sample as its provider does; the answer's status and body.
+async fn deliver(
+    dev: &Dev,
+    http: &reqwest::Client,
+    file: &str,
+    sample: Sample,
+) -> Result<(u16, Value), CliError> {
+    let method = reqwest::Method::from_bytes(sample.method.as_bytes())
+        .map_err(|_| CliError::new(format!("{file}: {} is no method", sample.method)))?;
+    let mut request = http.request(method, format!("{}{}", dev.url(), sample.path));
+    for (name, value) in &sample.headers {
+        request = request.header(name, value);
+    }
+    let response = request.body(sample.body).send().await?;
+    let status = response.status().as_u16();
+    let text = response.text().await?;
+    Ok((
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    ))
+}
+
 fn progress(length: usize) -> ProgressBar {
     let bar = ProgressBar::new(length as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} {msg}") {
@@ -216,16 +238,8 @@ impl Story {
             .into_iter()
             .map(|row| row.key)
             .collect();
-        let method = reqwest::Method::from_bytes(sample.method.as_bytes())
-            .map_err(|_| CliError::new(format!("{file}: {} is no method", sample.method)))?;
-        let mut request = http.request(method, format!("{}{}", dev.url(), sample.path));
-        for (name, value) in &sample.headers {
-            request = request.header(name, value);
-        }
-        let response = request.body(sample.body).send().await?;
-        let status = response.status().as_u16();
-        let answer = response.text().await?;
-        let answer = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
+        let at = sample.at;
+        let (status, answer) = deliver(dev, http, &file, sample).await?;
         if !(200..300).contains(&status) {
             self.unexpected.push(format!("{file}: answered {status}"));
         }
@@ -268,7 +282,7 @@ impl Story {
             .collect();
         self.shown.push(Shown {
             file,
-            at: sample.at,
+            at,
             status,
             answer,
             events,

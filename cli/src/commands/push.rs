@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use shared::clock::Clock;
-use shared::store::{Changed, Digests, Ended, JobFilter, JobRow, NewJob, Status, Store};
+use shared::store::{Changed, ConfigRow, Digests, Ended, JobFilter, JobRow, NewJob, Status, Store};
 
 use super::Outcome;
 use crate::args::PushArgs;
@@ -54,12 +54,11 @@ pub async fn run(args: &PushArgs) -> Outcome {
         return Ok(1);
     }
     let connections = project::connections(automations);
-    let version = match &before {
-        // What is in use already need not become another version.
-        Some(row) if row.file == files.text && row.templates == files.templates_json() => {
-            row.version
-        }
-        _ => {
+    // What is in use already need not become another version.
+    let same = |row: &&ConfigRow| row.file == files.text && row.templates == files.templates_json();
+    let version = match before.as_ref().filter(same) {
+        Some(row) => row.version,
+        None => {
             local
                 .store
                 .push_config(&files.text, files.templates_json(), &connections)
@@ -79,11 +78,11 @@ pub async fn run(args: &PushArgs) -> Outcome {
         .map(|before| changes(&before.file, &files.text));
     let was = before
         .as_ref()
-        .map(|before| format!(" (was {})", before.version))
-        .unwrap_or_default();
+        .map(|before| format!(" (was {})", before.version));
+    let what = describe(changes.as_deref(), &waiting);
     say(format!(
-        "version {version}{was}: {}",
-        describe(changes.as_deref(), &waiting)
+        "version {version}{}: {what}",
+        was.unwrap_or_default()
     ));
     if args.replan {
         replan(&local.store, &waiting).await?;

@@ -60,18 +60,7 @@ pub async fn run(args: &SendArgs) -> Outcome {
     let rendered = render(args, &automations, message, &files.templates(), &to, now)?;
     let text = rendered.letter.sentence.clone();
     let callbell = local::account(&args.account).await?;
-    let team_uuid = match &message.team {
-        None => None,
-        Some(name) => {
-            let teams = callbell.teams().await?;
-            let found = teams.into_iter().find(|team| team.name == *name);
-            Some(
-                found
-                    .ok_or_else(|| CliError::new(format!("Callbell has no team \"{name}\"")))?
-                    .uuid,
-            )
-        }
-    };
+    let team_uuid = team(&callbell, message).await?;
     let envelope = Envelope {
         to: &to.e164,
         channel,
@@ -80,23 +69,7 @@ pub async fn run(args: &SendArgs) -> Outcome {
         bot: message.bot,
         job: "callbell-send",
     };
-    let uuid = match callbell.send(&request(rendered.letter, &envelope)).await {
-        Sent::Sent { uuid } => uuid,
-        Sent::NotSent { reason } => return Err(CliError::new(format!("not sent: {reason}"))),
-        Sent::Refused { status, reason } => {
-            return Err(CliError::new(format!("Callbell {status}: {reason}")));
-        }
-        Sent::Unknown { reason } => {
-            return Err(CliError::new(format!("perhaps sent: {reason}"))
-                .hint("look at the phone before sending again"));
-        }
-        Sent::Held(hold) => return Err(CliError::new(hold.to_string())),
-        Sent::Limited { .. } => {
-            return Err(CliError::new(
-                "Callbell takes no more requests at the moment",
-            ));
-        }
-    };
+    let uuid = accepted(callbell.send(&request(rendered.letter, &envelope)).await)?;
     let (status, seconds) = follow(&callbell, &uuid, args.account.json).await?;
     if args.account.json {
         output::json(
@@ -115,6 +88,30 @@ pub async fn run(args: &SendArgs) -> Outcome {
         status => format!("enqueued … {status} after {seconds} s ({uuid})"),
     });
     Ok(u8::from(status == "failed"))
+}
+
+/// Callbell's number of the message's team.
+async fn team(callbell: &Callbell, message: &Message) -> Result<Option<String>, CliError> {
+    let Some(name) = &message.team else {
+        return Ok(None);
+    };
+    let teams = callbell.teams().await?;
+    let found = teams.into_iter().find(|team| team.name == *name);
+    let missing = || CliError::new(format!("Callbell has no team \"{name}\""));
+    Ok(Some(found.ok_or_else(missing)?.uuid))
+}
+
+/// The message's number, or what became of the request instead.
+fn accepted(outcome: Sent) -> Result<String, CliError> {
+    Err(match outcome {
+        Sent::Sent { uuid } => return Ok(uuid),
+        Sent::NotSent { reason } => CliError::new(format!("not sent: {reason}")),
+        Sent::Refused { status, reason } => CliError::new(format!("Callbell {status}: {reason}")),
+        Sent::Unknown { reason } => CliError::new(format!("perhaps sent: {reason}"))
+            .hint("look at the phone before sending again"),
+        Sent::Held(hold) => CliError::new(hold.to_string()),
+        Sent::Limited { .. } => CliError::new("Callbell takes no more requests at the moment"),
+    })
 }
 
 /// The number, which `only_to` has to allow.

@@ -378,17 +378,7 @@ impl StandIn {
                     (200, json!({ "template": template(found) }))
                 })
             }
-            ("GET", ["messages", "status", uuid]) => {
-                let known = self
-                    .held()
-                    .messages
-                    .iter()
-                    .any(|message| message.uuid == *uuid);
-                let payload = json!({
-                    "message": { "uuid": uuid, "status": "sent", "messageStatusPayload": {} }
-                });
-                if known { (200, payload) } else { missing() }
-            }
+            ("GET", ["messages", "status", uuid]) => self.status(uuid),
             ("GET", ["contacts", rest @ ..]) => self.contacts(request, rest),
             ("POST", ["webhooks", "subscribe"]) => {
                 self.held().webhook = Some(request.body.clone());
@@ -400,6 +390,22 @@ impl StandIn {
             }
             _ => missing(),
         }
+    }
+
+    /// A message is enqueued, sent a second later, and delivered after another one.
+    fn status(&self, uuid: &str) -> Answer {
+        let held = self.held();
+        let Some(message) = held.messages.iter().find(|message| message.uuid == uuid) else {
+            return missing();
+        };
+        let age = self.0.clock.now().duration_since(message.at);
+        let status = match age.as_secs() {
+            ..1 => "enqueued",
+            1 => "sent",
+            _ => "delivered",
+        };
+        let message = json!({ "uuid": uuid, "status": status, "messageStatusPayload": {} });
+        (200, json!({ "message": message }))
     }
 
     fn channels(&self, request: &Request) -> Answer {
