@@ -1,5 +1,5 @@
 //! What a job does: one file an action. Adding one is its file, a variant of
-//! [`Action`](crate::automations::model::Action), and its lines here.
+//! [`Action`], and its lines here.
 //!
 //! An action only says what has to be sent; sending it, and everything around it (tokens, claims,
 //! outcomes), is the business of `delivery`.

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use shared::store::{
-    Changed, Claim, ClaimRequest, End, Ended, Finished, HoldRow, JobId, JobRow, LEASE_MS, LastSent,
-    Once, Owner, PersonId, PersonMark, Settle, Status, StoreError,
+    Changed, Claim, ClaimRequest, End, Ended, EntityRow, Finished, HoldRow, JobId, JobRow,
+    LEASE_MS, LastSent, Once, Owner, Pause, PersonId, PersonMark, PersonRow, Settle, Status,
+    StoreError,
 };
 
 use super::backoff::{after_limit, next_attempt};
@@ -48,6 +49,16 @@ struct Ready {
     /// It tries whether a held channel goes through again.
     probing: bool,
     known: Known,
+}
+
+/// The rows around a job.
+struct Around {
+    entity: Option<EntityRow>,
+    aliases: Vec<EntityRow>,
+    customer: Vec<PersonRow>,
+    recipient: Vec<PersonRow>,
+    hold: Option<HoldRow>,
+    paused: Option<Pause>,
 }
 
 /// What looking at a job came to.
@@ -145,54 +156,24 @@ impl Worker {
             let gone = Ended::Skipped("its event is gone".to_owned());
             return Ok(Look::Not(Decision::End(gone)));
         };
-        let entity = self.store.entity(&known.event.entity_key()).await?;
-        let mut aliases = Vec::new();
-        for key in known.event.alias_keys() {
-            aliases.extend(self.store.entity(&key).await?);
-        }
         let now = self.store.clock().now();
         let route = Route::of(job, configured, found, &known, now);
-        let customer = self.store.persons(&known.persons()).await?;
-        let recipient = match &route.to {
-            Ok(to) => self.store.persons(&[PersonId::phone(&to.identity)]).await?,
-            Err(_) => Vec::new(),
-        };
-        let hold = match route.channel {
-            Some((name, _)) => self.store.held(name).await?,
-            None => None,
-        };
-        let mut facts = Facts {
+        let around = self.around(&known, &route).await?;
+        let facts = Facts {
             now,
             job,
             configured,
             found: *found,
             known: &known,
-            entity: entity.as_ref(),
-            aliases: &aliases,
-            paused_since: self.store.paused().await?.map(|pause| pause.since),
-            hold: hold.as_ref(),
+            entity: around.entity.as_ref(),
+            aliases: &around.aliases,
+            paused_since: around.paused.as_ref().map(|pause| pause.since),
+            hold: around.hold.as_ref(),
             probing: false,
-            customer: &customer,
-            recipient: &recipient,
+            customer: &around.customer,
+            recipient: &around.recipient,
         };
-        let decision = decide(&facts, &route);
-        let may_probe = hold
-            .as_ref()
-            .is_some_and(|hold: &HoldRow| hold.probe_at <= now);
-        let (decision, probing) = match (decision, may_probe) {
-            (Decision::Act(act), _) => (Decision::Act(act), false),
-            (held, false) => (held, false),
-            (held, true) => {
-                facts.probing = true;
-                match decide(&facts, &route) {
-                    Decision::Act(act) if self.may_probe(&route).await? => {
-                        (Decision::Act(act), true)
-                    }
-                    Decision::Act(_) => (held, false),
-                    other => (other, false),
-                }
-            }
-        };
+        let (decision, probing) = self.decide_or_probe(facts, &route).await?;
         let Decision::Act(act) = decision else {
             return Ok(Look::Not(decision));
         };
@@ -219,6 +200,49 @@ impl Worker {
             probing,
             known,
         })))
+    }
+
+    /// The rows around a job, each read strongly.
+    async fn around(&self, known: &Known, route: &Route<'_>) -> Result<Around, StoreError> {
+        let store = &self.store;
+        let mut aliases = Vec::new();
+        for key in known.event.alias_keys() {
+            aliases.extend(store.entity(&key).await?);
+        }
+        Ok(Around {
+            entity: store.entity(&known.event.entity_key()).await?,
+            aliases,
+            customer: store.persons(&known.persons()).await?,
+            recipient: match &route.to {
+                Ok(to) => store.persons(&[PersonId::phone(&to.identity)]).await?,
+                Err(_) => Vec::new(),
+            },
+            hold: match route.channel {
+                Some((name, _)) => store.held(name).await?,
+                None => None,
+            },
+            paused: store.paused().await?,
+        })
+    }
+
+    /// Decides. Where nothing but a hold is in the way and its probe is due, this job may be the one that
+    /// tries: `true`.
+    async fn decide_or_probe(
+        &self,
+        mut facts: Facts<'_>,
+        route: &Route<'_>,
+    ) -> Result<(Decision, bool), StoreError> {
+        let decision = decide(&facts, route);
+        let probe_is_due = facts.hold.is_some_and(|hold| hold.probe_at <= facts.now);
+        if matches!(decision, Decision::Act(_)) || !probe_is_due {
+            return Ok((decision, false));
+        }
+        facts.probing = true;
+        Ok(match decide(&facts, route) {
+            Decision::Act(act) if self.may_probe(route).await? => (Decision::Act(act), true),
+            Decision::Act(_) => (decision, false),
+            other => (other, false),
+        })
     }
 
     async fn may_probe(&self, route: &Route<'_>) -> Result<bool, StoreError> {
