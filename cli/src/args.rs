@@ -195,7 +195,7 @@ pub struct AccountArgs {
         default_missing_value = "8787"
     )]
     pub local: Option<u16>,
-    /// Where the token stands: callbell, below [apis]
+    /// Where the token stands: callbell, in the table apis
     #[arg(long, value_name = "FILE", default_value = "secrets.toml")]
     pub secrets: PathBuf,
     /// As JSON
