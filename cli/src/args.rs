@@ -397,7 +397,7 @@ pub struct SignArgs {
     /// When it came, as 2026-11-22T10:00:00Z
     #[arg(long)]
     pub at: Option<jiff::Timestamp>,
-    /// It came now
+    /// It comes now: every time in its body moves along
     #[arg(long, conflicts_with = "at")]
     pub now: bool,
     /// Where to write it; standard output unless told

@@ -85,7 +85,7 @@ fn bodies(source: &dyn Source) -> Vec<PathBuf> {
 async fn a_line_an_event_and_nothing_personal_or_secret() {
     let lines = Lines::default();
     let writer = lines.clone();
-    shared::telemetry::start_into(move || writer.clone());
+    shared::telemetry::start_into(move || writer.clone(), &[]);
     let (store, clock) = testkit::store().await;
     let door = Door::new(ALL, store, SecretsProvider::Fixed(demo::secrets()));
     door.warm().await;

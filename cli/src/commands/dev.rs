@@ -31,7 +31,7 @@ pub async fn run(args: DevArgs) -> Outcome {
     };
     let notice = Arc::new(|line: &str| anstream::println!("{line}"));
     // The functions' own log lines, as CloudWatch would show them.
-    shared::telemetry::start();
+    shared::telemetry::start_into(std::io::stdout, &["dynoxide"]);
     let dev = Dev::start(&settings, notice).await?;
     welcome(&dev, &settings);
     // Where the signal cannot be listened for, the system's own way of ending a process is left.

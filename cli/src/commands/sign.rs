@@ -1,9 +1,12 @@
-//! `callbell sign`: a sample event from a raw body, or an older one signed again.
+//! `callbell sign`: a sample event from a raw body, or an older one signed again, its times moved along.
 
 use std::path::Path;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::secrets::Secret;
@@ -37,11 +40,12 @@ pub fn run(args: &SignArgs) -> Outcome {
         (None, false, Some(older)) => older.at,
         (None, _, _) => now,
     };
-    let body = older
-        .as_ref()
-        .map_or(bytes.as_slice(), |older| older.body.as_slice());
-    let headers = headers(args, older.as_ref(), source, &secret, body, at)?;
-    let event = event(source, &connection, &headers, body, at)?;
+    let body = match &older {
+        Some(older) => moved(&older.body, at.duration_since(older.at)),
+        None => bytes,
+    };
+    let headers = headers(args, older.as_ref(), source, &secret, &body, at)?;
+    let event = event(source, &connection, &headers, &body, at)?;
     let text = serde_json::to_string_pretty(&event)? + "\n";
     match &args.out {
         Some(path) => {
@@ -57,6 +61,51 @@ pub fn run(args: &SignArgs) -> Outcome {
         None => anstream::print!("{text}"),
     }
     Ok(0)
+}
+
+/// The body with every time in it moved: an old order that comes now would be too late for every message.
+/// What is no JSON stays as it is.
+fn moved(body: &[u8], by: SignedDuration) -> Vec<u8> {
+    let by = SignedDuration::from_secs(by.as_secs());
+    match serde_json::from_slice::<Value>(body) {
+        Ok(mut value) if !by.is_zero() => {
+            move_times(&mut value, by);
+            value.to_string().into_bytes()
+        }
+        _ => body.to_vec(),
+    }
+}
+
+fn move_times(value: &mut Value, by: SignedDuration) {
+    match value {
+        Value::String(text) => {
+            if let Some(moved) = moved_time(text, by) {
+                *text = moved;
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|item| move_times(item, by)),
+        Value::Object(map) => map.values_mut().for_each(|item| move_times(item, by)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A time as providers write it, with its offset or without one (WooCommerce), in the same form.
+fn moved_time(text: &str, by: SignedDuration) -> Option<String> {
+    if text.as_bytes().get(10) != Some(&b'T') {
+        return None;
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        let moved = at.checked_add(by).ok()?;
+        return match Pieces::parse(text).ok()?.to_numeric_offset() {
+            Some(offset) if !text.ends_with('Z') => {
+                let local = moved.to_zoned(TimeZone::fixed(offset));
+                Some(local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+            }
+            _ => Some(moved.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        };
+    }
+    let moved = text.parse::<DateTime>().ok()?.checked_add(by).ok()?;
+    Some(moved.strftime("%Y-%m-%dT%H:%M:%S").to_string())
 }
 
 fn connection(args: &SignArgs, older: Option<&Sample>) -> Result<String, CliError> {
@@ -178,4 +227,21 @@ fn event(
         context["requestId"] = format!("sample-{}", at.as_second()).into();
     }
     Ok(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_move_in_the_form_that_they_have() {
+        let body = br#"{"id":820982911946154508,"a":"2026-03-10T10:02:31-03:00","b":["2026-03-10T13:02:31Z"],
+            "c":"2026-03-10T13:02:31","d":"Travessa 2026","e":"2026-03-10"}"#;
+        let moved = moved(body, SignedDuration::from_hours(24));
+        let expected = serde_json::json!({
+            "id": 820_982_911_946_154_508_u64, "a": "2026-03-11T10:02:31-03:00", "b": ["2026-03-11T13:02:31Z"],
+            "c": "2026-03-11T13:02:31", "d": "Travessa 2026", "e": "2026-03-10",
+        });
+        assert_eq!(serde_json::from_slice::<Value>(&moved).unwrap(), expected);
+    }
 }
