@@ -217,6 +217,24 @@ pub fn identity(number: &str) -> String {
     format!("+{digits}")
 }
 
+/// The other form that WhatsApp's ids have of a number: Brazil's mobiles without their ninth digit, Mexico's
+/// numbers with the old 1, Argentina's mobiles without the 9. `None`: there is one form alone. Systems that
+/// keep WhatsApp's id know the person by it; it is not for dialling.
+pub fn other_form(e164: &str) -> Option<String> {
+    let digits = e164.strip_prefix('+')?;
+    if let Some(national) = digits.strip_prefix("55") {
+        let (area, subscriber) = national.split_at_checked(2)?;
+        let short = subscriber.strip_prefix('9')?;
+        let folds = with_ninth_digit(&format!("{area}{short}")).as_deref() == Some(national);
+        return folds.then(|| format!("+55{area}{short}"));
+    }
+    if let Some(national) = digits.strip_prefix("549") {
+        return (national.len() == 10).then(|| format!("+54{national}"));
+    }
+    let national = digits.strip_prefix("52")?;
+    (national.len() == 10).then(|| format!("+521{national}"))
+}
+
 /// `+55•••••••4321`: for lists and logs. Leaves the first two digits and the last four.
 pub fn mask(number: &str) -> String {
     let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
@@ -463,6 +481,26 @@ mod tests {
             nothing.to_string(),
             "no usable phone: the event has no field for one"
         );
+    }
+
+    #[test]
+    fn the_other_form_is_the_same_person() {
+        let rows = [
+            ("+5511987654321", Some("+551187654321")),
+            ("+551134567890", None),
+            ("+5511912345678", None),
+            ("+525512345678", Some("+5215512345678")),
+            ("+5491123456789", Some("+541123456789")),
+            ("+541123456789", None),
+            ("+351912345678", None),
+        ];
+        for (number, expected) in rows {
+            let other = other_form(number);
+            assert_eq!(other.as_deref(), expected, "{number}");
+            if let Some(other) = other {
+                assert_eq!(identity(&other), identity(number));
+            }
+        }
     }
 
     #[test]

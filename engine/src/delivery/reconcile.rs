@@ -5,6 +5,8 @@
 //! None, in a history that was read back past the claim, means that the request never arrived: due
 //! again, once. Anything else is not knowledge, and the user's `if_unknown` decides.
 
+use std::iter;
+
 use jiff::{SignedDuration, Timestamp};
 use shared::store::{JobRow, PersonId, Settle, StoreError};
 
@@ -16,6 +18,7 @@ use super::rate::Taken;
 use super::{Run, Worker};
 use crate::automations::model::IfUnknown;
 use crate::callbell::{CallError, HistoryMessage};
+use crate::phone;
 
 /// Clocks differ: a message may seem that much older than its claim.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(5);
@@ -103,49 +106,67 @@ impl Worker {
         let Some((phone, channel)) = self.recipient(job, configured).await? else {
             return Ok(Verdict::Unclear("whom it went to cannot be told any more"));
         };
-        if !matches!(self.token(configured, run).await?, Taken::Token(_)) {
-            return Ok(Verdict::NotNow);
-        }
-        let contact = match self
-            .callbell()
-            .contact_by_phone(&phone, channel.as_deref())
-            .await
-        {
-            Ok(Some(contact)) => contact,
-            // A message makes its contact, so a number that Callbell does not know got none.
-            Ok(None) => return Ok(Verdict::NotThere),
-            Err(error) => return Ok(self.no_answer(&error)),
-        };
         let since = claimed_at - CLOCK_SKEW;
         let mut matches = Vec::new();
-        for number in 1..=PAGES_MAX {
+        // Callbell may know the person by the other form of the number. A message makes its contact, so
+        // a person whom it knows by neither got none.
+        for number in iter::once(phone.clone()).chain(phone::other_form(&phone)) {
             if !matches!(self.token(configured, run).await?, Taken::Token(_)) {
                 return Ok(Verdict::NotNow);
             }
-            let page = match self.callbell().messages(&contact.uuid, number).await {
-                Ok(page) => page,
+            let contact = match self
+                .callbell()
+                .contact_by_phone(&number, channel.as_deref())
+                .await
+            {
+                Ok(Some(contact)) => contact,
+                Ok(None) => continue,
                 Err(error) => return Ok(self.no_answer(&error)),
             };
-            let past = page.items.iter().any(|message| message.created_at < since);
-            for message in page
-                .items
-                .iter()
-                .filter(|message| is_ours(message, since, digest))
-            {
-                if self
-                    .store
-                    .message_job(&message.uuid)
-                    .await?
-                    .is_none_or(|other| other == job.id)
-                {
-                    matches.push(message.uuid.clone());
-                }
-            }
-            if past || !page.more {
-                return Ok(verdict(matches));
+            match self.history(&contact.uuid, since, configured, run).await? {
+                Ok(messages) => matches.extend(messages),
+                Err(verdict) => return Ok(verdict),
             }
         }
-        Ok(Verdict::Unclear("the history is longer than what is read"))
+        let mut ours = Vec::new();
+        for message in matches
+            .iter()
+            .filter(|message| is_ours(message, since, digest))
+        {
+            let owner = self.store.message_job(&message.uuid).await?;
+            if owner.is_none_or(|other| other == job.id) {
+                ours.push(message.uuid.clone());
+            }
+        }
+        Ok(verdict(ours))
+    }
+
+    /// A contact's messages, read back past `since`; or why that cannot be had.
+    async fn history(
+        &self,
+        contact: &str,
+        since: Timestamp,
+        configured: &Configured,
+        run: &Run,
+    ) -> Result<Result<Vec<HistoryMessage>, Verdict>, StoreError> {
+        let mut messages = Vec::new();
+        for number in 1..=PAGES_MAX {
+            if !matches!(self.token(configured, run).await?, Taken::Token(_)) {
+                return Ok(Err(Verdict::NotNow));
+            }
+            let page = match self.callbell().messages(contact, number).await {
+                Ok(page) => page,
+                Err(error) => return Ok(Err(self.no_answer(&error))),
+            };
+            let past = page.items.iter().any(|message| message.created_at < since);
+            messages.extend(page.items);
+            if past || !page.more {
+                return Ok(Ok(messages));
+            }
+        }
+        Ok(Err(Verdict::Unclear(
+            "the history is longer than what is read",
+        )))
     }
 
     /// Whom the lost request went to, where that can still be told: the digest kept at the claim has to
