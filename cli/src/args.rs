@@ -132,6 +132,21 @@ pub struct CheckArgs {
     /// The automations
     #[arg(value_name = "FILE", default_value = "automations.toml")]
     pub file: PathBuf,
+    /// Ask the stand-in of the callbell dev on this machine, on port 8787 unless told
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "8787"
+    )]
+    pub local: Option<u16>,
+    /// Do not ask Callbell, although secrets.toml beside the file has a token
+    #[arg(long, conflicts_with = "local")]
+    pub offline: bool,
+    /// Show the line of each mistake with a mark under it, as on a terminal
+    #[arg(long)]
+    pub lines: bool,
     /// As JSON
     #[arg(long)]
     pub json: bool,

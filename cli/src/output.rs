@@ -119,6 +119,15 @@ pub fn say(line: impl AsRef<str>) {
     anstream::println!("{}", line.as_ref());
 }
 
+/// Prints what did not work and does not matter enough to stop, and what to do about it. Not among the
+/// output, which programs read.
+pub fn warn(what: &str, todo: Option<&str>) {
+    anstream::eprintln!("{} {what}", "warning:".yellow().bold());
+    if let Some(todo) = todo {
+        anstream::eprintln!("  {todo}");
+    }
+}
+
 /// Prints a value as JSON.
 ///
 /// # Errors

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use engine::automations::account::Account;
 use engine::automations::model::Automations;
 use engine::automations::templates::Templates;
-use engine::automations::{Report, check};
+use engine::automations::{Report, check, check_account};
 use jiff::Timestamp;
 use shared::connections::{Connection, Connections};
 
@@ -16,6 +17,8 @@ use crate::standin::rules::{Channel, Template};
 pub const AUTOMATIONS: &str = "automations.toml";
 /// What `callbell templates pull` writes, beside the automations.
 pub const TEMPLATES: &str = "templates.json";
+/// Where webhook secrets and tokens stand, beside the automations.
+pub const SECRETS: &str = "secrets.toml";
 
 /// Both files as they were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,11 @@ impl Files {
     pub fn check(&self, now: Timestamp) -> Report {
         let templates = self.templates.as_deref().map(templates);
         check(&self.text, templates.as_ref(), now)
+    }
+
+    /// Checks them against an account, whose templates are newer than the file's.
+    pub fn check_account(&self, account: &Account, now: Timestamp) -> Report {
+        check_account(&self.text, account, now)
     }
 
     /// The templates; none where there is no file.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use cli::dev::Dev;
+use cli::standin::AccountData;
 use serde_json::{Value, json};
 use support::{Http, PHONE, example, noon, order, start};
 use tokio::process::Command;
@@ -134,6 +135,79 @@ async fn check_shows_every_mistake_and_exits_1() {
     let ran = callbell(folder.path(), &["check", "--json"]).await;
     let listed: Value = serde_json::from_str(&ran.out).unwrap();
     assert!(listed["diagnostics"].as_array().unwrap().len() >= 2);
+}
+
+#[tokio::test]
+async fn check_asks_callbell_where_it_can() {
+    let dev = start(None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let local = local(&dev);
+    let text = std::fs::read_to_string(example()).unwrap();
+    let path = folder.path().join("automations.toml");
+    std::fs::write(&path, &text).unwrap();
+    let ran = callbell(folder.path(), &["check", &local]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.err.is_empty(), "{}", ran.err);
+    // Right by its grammar, and the account has none of it.
+    let elsewhere = text
+        .replace("35f6f8ccb5504278a2ea099f3a4e0730", &"e".repeat(32))
+        .replace("d980fb66fd5043d3ace1aa06ba044342", &"f".repeat(32))
+        .replace(
+            "[message.pix-reminder]\n",
+            "[message.pix-reminder]\nteam = \"Vendas\"\n",
+        );
+    std::fs::write(&path, elsewhere).unwrap();
+    let ran = callbell(folder.path(), &["check", "--lines", &local]).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    let channel = format!(
+        "automations.toml:11:8   error  shop: Callbell has no channel {0}: see callbell channels\n    \
+         uuid = \"{0}\"\n           ^\n",
+        "e".repeat(32)
+    );
+    assert!(ran.out.contains(&channel), "{}", ran.out);
+    assert!(
+        ran.out.contains("Callbell has no template ffff"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out.contains("Callbell has no team \"Vendas\""),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("3 errors"), "{}", ran.out);
+    for args in [&["check"][..], &["check", "--offline"]] {
+        let ran = callbell(folder.path(), args).await;
+        assert_eq!(ran.code, 0, "nobody to ask: {}{}", ran.out, ran.err);
+    }
+}
+
+#[tokio::test]
+async fn check_goes_on_where_callbell_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(example(), folder.path().join("automations.toml")).unwrap();
+    let ran = callbell(folder.path(), &["check", "--local=1", "--json"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("without asking Callbell"), "{}", ran.err);
+    let listed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(listed["asked_callbell"], false);
+
+    let dev = start(None).await;
+    dev.stand_in().set_account(AccountData {
+        tokens: vec!["another".to_owned()],
+        ..AccountData::default()
+    });
+    let ran = callbell(folder.path(), &["check", &local(&dev)]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("refused the token"), "{}", ran.err);
+
+    // A file of secrets that cannot be read is no reason to stop either, unless nobody is asked.
+    std::fs::write(folder.path().join("secrets.toml"), "callbell\n").unwrap();
+    let ran = callbell(folder.path(), &["check"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("secrets.toml"), "{}", ran.err);
+    let ran = callbell(folder.path(), &["check", "--offline"]).await;
+    assert!(ran.err.is_empty(), "{}", ran.err);
 }
 
 #[tokio::test]

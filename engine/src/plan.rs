@@ -274,16 +274,24 @@ fn is_news(
     entity: Option<&EntityRow>,
     patience: SignedDuration,
 ) -> bool {
-    let Fresh::Transition { before, now } = event.subject.fresh else {
-        return true;
-    };
     let within = |at: Timestamp| received_at.duration_since(at) <= patience;
-    if within(event.subject.created_at) {
-        return true;
+    let young = within(event.subject.created_at);
+    match (&event.subject.fresh, entity) {
+        (Fresh::Dated, _) => true,
+        (_, _) if young => true,
+        (_, None) => false,
+        (Fresh::Transition { before, now }, Some(entity)) => {
+            let seen_before = entity.seen.contains_key(before);
+            seen_before && entity.seen.get(now).copied().is_none_or(within)
+        }
+        // An event's facts and parts are recorded in one write. So a part that is younger than some fact
+        // was absent from an earlier body, whichever event of its own body came first.
+        (Fresh::Part { part }, Some(entity)) => {
+            let first_seen = entity.parts.get(part).copied().unwrap_or(received_at);
+            let seen_without = entity.seen.values().any(|at| *at < first_seen);
+            seen_without && within(first_seen)
+        }
     }
-    let Some(entity) = entity else { return false };
-    let seen_before = entity.seen.contains_key(&before);
-    seen_before && entity.seen.get(&now).copied().is_none_or(within)
 }
 
 fn jobs(

@@ -18,6 +18,8 @@ pub type FreeMap = serde_json::Map<String, serde_json::Value>;
 pub const ITEMS_MAX: usize = 50;
 /// Most characters of one text of an event; longer ones are cut.
 pub const TEXT_CHARS_MAX: usize = 2_000;
+/// Most undated parts of a subject that an event names, the newest; see [`Fresh::Part`].
+pub const PARTS_MAX: usize = 40;
 /// Events that our own actions cause carry a depth; at this depth the chain stops.
 pub const DEPTH_MAX: u8 = 5;
 
@@ -173,6 +175,10 @@ pub struct Subject {
     /// The entity row keeps when it first saw each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<Fact>,
+    /// Every part that the provider shows without a date: `refund/17`. At most [`PARTS_MAX`], and the
+    /// same in all events of one body, so that whichever is planned first, the entity row knows them all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<String>,
     /// Whether this event may be news, see [`Fresh`].
     pub fresh: Fresh,
     /// Other names under which another subject may end this one: a checkout's cart token. An order
@@ -268,7 +274,7 @@ impl Fact {
 
 /// Whether an event is news. An edit to a year-old order repeats every state that it has: that
 /// congratulates nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fresh {
     /// The provider dates the change itself (`created_at`, `cancelled_at`, `date_paid`): `event.at` is
@@ -281,6 +287,13 @@ pub enum Fresh {
         before: Fact,
         /// What this event says.
         now: Fact,
+    },
+    /// The provider shows a part of the subject without its date, of which there may be several: a
+    /// refund. News only where the entity was seen before without it and it was first seen within
+    /// `give_up_after`, or where the subject itself is that young.
+    Part {
+        /// One of the subject's `parts`.
+        part: String,
     },
 }
 

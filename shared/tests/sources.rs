@@ -3,7 +3,7 @@
 //! `phone_from`, `country`); `{name}.expected.json` what is read from it. A new file is a new test.
 //!
 //! After a change that is meant, or for a new file, write the expectations anew and read the difference:
-//! `cargo test -p shared --test sources -- --ignored regenerate`.
+//! `UPDATE=1 cargo test -p shared --test sources every_body`.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -167,8 +167,11 @@ fn every_body_reads_as_expected() {
     let mut wrong = Vec::new();
     for fixture in fixtures() {
         let outcome = pretty(&fixture.outcome(&fixture.signed(&fixture.body)));
-        let expected =
-            fs::read_to_string(fixture.path.with_extension("expected.json")).unwrap_or_default();
+        let file = fixture.path.with_extension("expected.json");
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&file, &outcome).unwrap();
+        }
+        let expected = fs::read_to_string(file).unwrap_or_default();
         if outcome != expected {
             let differ = outcome
                 .lines()
@@ -184,15 +187,6 @@ fn every_body_reads_as_expected() {
         }
     }
     assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
-}
-
-#[test]
-#[ignore = "writes the expectation files; read their difference before committing"]
-fn regenerate() {
-    for fixture in fixtures() {
-        let outcome = pretty(&fixture.outcome(&fixture.signed(&fixture.body)));
-        fs::write(fixture.path.with_extension("expected.json"), outcome).unwrap();
-    }
 }
 
 #[test]

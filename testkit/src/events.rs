@@ -19,6 +19,7 @@ pub fn order_paid(id: &str, at: Timestamp) -> Event {
             created_at,
             state: State::Open,
             facts: vec![Fact::Paid, Fact::Unfulfilled],
+            parts: Vec::new(),
             fresh: Fresh::Dated,
             aliases: Vec::new(),
             ends: vec![Link {
@@ -49,6 +50,7 @@ pub fn checkout(id: &str, at: Timestamp) -> Event {
             created_at: at,
             state: State::Open,
             facts: Vec::new(),
+            parts: Vec::new(),
             fresh: Fresh::Dated,
             aliases: Vec::new(),
             ends: Vec::new(),

@@ -1,40 +1,95 @@
 //! `callbell check`.
 
+use std::io::IsTerminal as _;
+
+use engine::automations::account::Account;
 use engine::automations::{Report, Severity, listing};
 use owo_colors::OwoColorize as _;
 use serde_json::json;
 use shared::clock::Clock;
 
 use super::Outcome;
-use crate::args::CheckArgs;
+use crate::args::{AccountArgs, CheckArgs};
+use crate::dev::secrets::{self, CALLBELL};
+use crate::error::CliError;
+use crate::local;
 use crate::output::{self, say};
-use crate::project::Files;
+use crate::project::{Files, SECRETS};
 
-/// Prints every mistake; exits 1 where one is an error.
+/// Prints every mistake; exits 1 where one is an error. Where a Callbell token is known, Callbell is
+/// asked what the account has; without an answer the file is checked as it is without a token.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn run(args: &CheckArgs) -> Outcome {
+pub async fn run(args: &CheckArgs) -> Outcome {
     let files = Files::read(&args.file)?;
-    let report = files.check(Clock::system().now());
+    let account = account(args).await.unwrap_or_else(|error| {
+        output::warn(
+            &format!("checked without asking Callbell: {error}"),
+            error.todo(),
+        );
+        None
+    });
+    let now = Clock::system().now();
+    let report = match &account {
+        Some(account) => files.check_account(account, now),
+        None => files.check(now),
+    };
     let failed = u8::from(report.errors() > 0);
     if args.json {
         output::json(&json!({
             "errors": report.errors(), "counts": report.counts, "diagnostics": report.diagnostics,
+            "asked_callbell": account.is_some(),
         }))?;
         return Ok(failed);
     }
-    print(&args.file.display().to_string(), &report);
+    let lines = args.lines || std::io::stdout().is_terminal();
+    list(&args.file.display().to_string(), &report, lines);
     Ok(failed)
 }
 
-/// The listing, errors in red, and the summary.
+/// What the account has; `None` where nobody is to be asked.
+async fn account(args: &CheckArgs) -> Result<Option<Account>, CliError> {
+    let secrets = args.file.with_file_name(SECRETS);
+    if args.offline || (args.local.is_none() && !has_token(&secrets)?) {
+        return Ok(None);
+    }
+    let callbell = local::account(&AccountArgs {
+        local: args.local,
+        secrets,
+        json: args.json,
+    })
+    .await?;
+    let (channels, templates, teams) =
+        tokio::try_join!(callbell.channels(), callbell.templates(), callbell.teams())?;
+    Ok(Some(Account::new(&channels, &templates, &teams)))
+}
+
+/// Whether a secrets file holds a Callbell token.
+fn has_token(secrets: &std::path::Path) -> Result<bool, CliError> {
+    if !secrets.exists() {
+        return Ok(false);
+    }
+    let files = secrets::Files::read(secrets)?;
+    let token = files.apis.get(CALLBELL).first();
+    Ok(token.is_some_and(|token| !token.expose().trim().is_empty()))
+}
+
+/// The listing as `callbell check` prints it, for commands that need a file without errors.
 pub fn print(file: &str, report: &Report) {
-    let lines = listing(file, &report.diagnostics);
-    for (line, one) in lines.lines().zip(&report.diagnostics) {
+    list(file, report, std::io::stdout().is_terminal());
+}
+
+/// The listing, errors in red, and the summary; with `lines` each mistake's line and a mark under it.
+fn list(file: &str, report: &Report, lines: bool) {
+    let listed = listing(file, &report.diagnostics);
+    for (line, one) in listed.lines().zip(&report.diagnostics) {
         match one.severity {
             Severity::Error => say(line.red().to_string()),
             Severity::Warning => say(line.yellow().to_string()),
+        }
+        if lines {
+            say(one.excerpt().trim_end_matches('\n'));
         }
     }
     say(report.summary());

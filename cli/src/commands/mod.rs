@@ -33,7 +33,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Demo(args) => demo::run(&args).await,
         Command::Init(args) => init::run(&args),
         Command::Schema(args) => schema::run(&args),
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => check::run(&args).await,
         Command::Channels(args) => channels::run(&args).await,
         Command::Templates(args) => templates::run(&args).await,
         Command::Push(args) => push::run(&args).await,

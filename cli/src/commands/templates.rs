@@ -40,15 +40,7 @@ pub async fn run(args: &TemplatesArgs) -> Outcome {
 
 /// The account's templates as the file keeps them.
 fn kept(templates: &[TemplateInfo]) -> Templates {
-    let one = |template: &TemplateInfo| Template {
-        uuid: template.uuid.clone(),
-        title: template.title.clone(),
-        text: template.text.clone(),
-        category: template.category.clone().unwrap_or_default(),
-        status: template.status.clone().unwrap_or_default(),
-        template_type: template.template_type.clone().unwrap_or_default(),
-    };
-    templates.iter().map(one).collect()
+    templates.iter().map(Template::from).collect()
 }
 
 async fn list(args: &AccountArgs) -> Outcome {

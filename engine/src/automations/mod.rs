@@ -1,5 +1,6 @@
 //! The language of `automations.toml`: types, checking, expressions, locales, times, planning.
 
+pub mod account;
 mod check;
 pub mod context;
 mod diagnostic;
@@ -24,7 +25,7 @@ pub mod templates;
 mod testing;
 pub mod times;
 
-pub use check::{Counts, Report, check};
+pub use check::{Counts, Report, check, check_account};
 pub use diagnostic::{Diagnostic, Severity, listing};
 pub use parse::parse;
 pub use reference::reference;

@@ -84,7 +84,8 @@ impl FromIterator<Template> for Templates {
     }
 }
 
-fn plain(uuid: &str) -> String {
+/// A uuid as it is compared: 32 hex digits in small letters.
+pub(super) fn plain(uuid: &str) -> String {
     uuid.chars()
         .filter(|c| *c != '-')
         .collect::<String>()

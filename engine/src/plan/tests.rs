@@ -50,6 +50,17 @@ fn run(file: &Value) -> Vec<String> {
     for fact in facts {
         seen.entry(fact).or_insert(received_at);
     }
+    let mut parts: std::collections::BTreeMap<String, Timestamp> = file
+        .get("parts")
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(part, at)| (part, time(&at)))
+        .collect();
+    for part in &known.event.subject.parts {
+        parts.entry(part.clone()).or_insert(received_at);
+    }
     let entity = EntityRow {
         key: known.event.entity_key(),
         state: State::Open,
@@ -57,6 +68,7 @@ fn run(file: &Value) -> Vec<String> {
         event: None,
         created_at: None,
         seen,
+        parts,
         expires_at: None,
     };
     let mut lines: Vec<String> = changes(&known, received_at, &automations)

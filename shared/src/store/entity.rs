@@ -6,7 +6,7 @@
 //! - the state, by (final, `as_of`, rank): something newer, or equally old with a higher rank; a final
 //!   state gives way to another final one alone,
 //! - the newest event's key, by (`as_of`, key),
-//! - when each fact was first seen, which is never overwritten,
+//! - when each fact and each undated part was first seen, which is never overwritten,
 //! - when the row may go, which is only raised.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use super::request::{Item, Update, Written};
 use super::rows::{Reader, SCHEMA_VERSION, expiry, later, number, text, time};
 use super::table::TTL;
 use super::{Digests, Store, StoreError, keys};
-use crate::event::{Event, Fact, State, entity_key};
+use crate::event::{Event, Fact, PARTS_MAX, State, entity_key};
 
 /// Every fact, for reading rows back.
 const FACTS: [Fact; 8] = [
@@ -40,6 +40,9 @@ const STATES: [State; 5] = [
     State::Cancelled,
 ];
 
+/// Before the name of a part: `part_refund/17`.
+const PART: &str = "part_";
+
 /// What one event says about one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityChange {
@@ -55,6 +58,9 @@ pub struct EntityChange {
     pub created_at: Option<Timestamp>,
     /// What is true of it at `as_of`.
     pub facts: Vec<Fact>,
+    /// Its parts that have no date. The first [`PARTS_MAX`] are remembered: more do not fit into one
+    /// write, and no source names more.
+    pub parts: Vec<String>,
     /// When we saw that.
     pub seen_at: Timestamp,
     /// The subject's last instant, or that of its last job: the row stays for 30 days after it.
@@ -79,6 +85,7 @@ impl EntityChange {
             event: Some(event.event.id.clone()),
             created_at: Some(subject.created_at),
             facts: subject.facts.clone(),
+            parts: subject.parts.clone(),
             seen_at,
             keep_until,
             digests: digests.clone(),
@@ -89,6 +96,7 @@ impl EntityChange {
             event: None,
             created_at: None,
             facts: Vec::new(),
+            parts: Vec::new(),
             ..own.clone()
         });
         let ended: Vec<EntityChange> = ended.collect();
@@ -145,11 +153,19 @@ impl EntityChange {
             .when("attribute_not_exists(#expires_at) OR #expires_at <= :expires_at")
     }
 
+    fn distinct_parts(&self) -> BTreeSet<&String> {
+        self.parts.iter().take(PARTS_MAX).collect()
+    }
+
     /// What merges without a condition.
     fn set_seen(&self, mut update: Update) -> Update {
         // DynamoDB refuses an update that names an attribute twice.
         for fact in BTreeSet::from_iter(&self.facts) {
             update = update.set_once(&format!("seen_{}", fact.as_str()), time(self.seen_at));
+        }
+        for (index, part) in self.distinct_parts().into_iter().enumerate() {
+            let attribute = format!("{PART}{part}");
+            update = update.set_once_as(&format!("p{index}"), attribute, time(self.seen_at));
         }
         if let Some(created_at) = self.created_at {
             update = update.set_once("created_at", time(created_at));
@@ -181,6 +197,8 @@ pub struct EntityRow {
     pub created_at: Option<Timestamp>,
     /// When each fact was first seen.
     pub seen: BTreeMap<Fact, Timestamp>,
+    /// When each part without a date was first seen.
+    pub parts: BTreeMap<String, Timestamp>,
     /// When the row may go.
     pub expires_at: Option<Timestamp>,
 }
@@ -250,8 +268,10 @@ fn missing(change: &EntityChange, old: &Item) -> Result<Vec<Update>, StoreError>
         updates.push(change.set_expiry(versioned()));
     }
     let unseen = |fact: &Fact| !old.contains_key(&format!("seen_{}", fact.as_str()));
+    let unknown = |part: &&String| !old.contains_key(&format!("{PART}{part}"));
     let digests = reader.set(DIGESTS)?;
     if change.facts.iter().any(unseen)
+        || change.distinct_parts().iter().any(unknown)
         || (change.created_at.is_some() && !old.contains_key("created_at"))
         || !change.digests.0.is_subset(&digests)
     {
@@ -270,6 +290,10 @@ pub(super) fn decode(item: &Item) -> Result<EntityRow, StoreError> {
             seen.insert(fact, at);
         }
     }
+    let mut parts = BTreeMap::new();
+    for (part, _) in reader.prefixed(PART) {
+        parts.insert(part.to_owned(), reader.time(&format!("{PART}{part}"))?);
+    }
     let expires_at: Option<i64> = reader.number_opt(TTL)?;
     Ok(EntityRow {
         key: reader.key("entity#")?,
@@ -278,6 +302,7 @@ pub(super) fn decode(item: &Item) -> Result<EntityRow, StoreError> {
         event: reader.text_opt("event")?,
         created_at: reader.time_opt("created_at")?,
         seen,
+        parts,
         expires_at: expires_at.and_then(|seconds| Timestamp::from_second(seconds).ok()),
     })
 }

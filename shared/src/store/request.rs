@@ -30,6 +30,8 @@ pub(super) struct Update {
     add: Vec<String>,
     condition: Vec<String>,
     values: HashMap<String, AttributeValue>,
+    /// Attributes whose names do not fit into an expression, by their alias.
+    names: HashMap<String, String>,
 }
 
 impl Update {
@@ -59,6 +61,18 @@ impl Update {
         ));
         self.values.insert(format!(":{attribute}"), value);
         self
+    }
+
+    /// [`Update::set_once`] of an attribute whose name may hold any character. `alias`: letters, digits
+    /// and `_`, and the name of no attribute.
+    pub(super) fn set_once_as(
+        mut self,
+        alias: &str,
+        attribute: String,
+        value: AttributeValue,
+    ) -> Update {
+        self.names.insert(format!("#{alias}"), attribute);
+        self.set_once(alias, value)
     }
 
     /// `REMOVE #attribute`.
@@ -135,6 +149,8 @@ impl Store {
     pub(super) async fn update(&self, pk: &str, update: Update) -> Result<Written, StoreError> {
         let expression = update.expression();
         let condition = update.condition.join(" AND ");
+        let mut names = aliases(&[&expression, &condition]);
+        names.extend(update.names);
         let answer = self
             .client
             .update_item()
@@ -142,7 +158,7 @@ impl Store {
             .key(KEY, AttributeValue::S(pk.to_owned()))
             .update_expression(&expression)
             .set_condition_expression((!condition.is_empty()).then(|| condition.clone()))
-            .set_expression_attribute_names(Some(aliases(&[&expression, &condition])))
+            .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values((!update.values.is_empty()).then_some(update.values))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)

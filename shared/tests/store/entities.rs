@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use shared::event::{Fact, State};
+use shared::event::{Fact, PARTS_MAX, State};
 use shared::store::{Digests, EntityChange, EntityRow, Store};
 use testkit::events::{checkout, order_paid};
 
@@ -20,6 +20,7 @@ fn change(key: &str, state: State, as_of_s: i64, event: Option<&str>) -> EntityC
         event: event.map(str::to_owned),
         created_at: event.map(|_| testkit::start()),
         facts: Vec::new(),
+        parts: Vec::new(),
         seen_at: testkit::start(),
         keep_until: as_of,
         digests: Digests::new(),
@@ -145,6 +146,58 @@ async fn what_was_seen_first_stays_and_expiry_only_rises() {
     assert_eq!(row.expires_at, Some(clock.now() + days(80) + seconds(1)));
 }
 
+#[tokio::test]
+async fn a_part_is_dated_by_its_first_sighting_whatever_its_name() {
+    let (store, _) = testkit::store().await;
+    let key = "loja/order/1";
+    let at = |s| testkit::start() + seconds(s);
+    let parts = |parts: &[&str], as_of_s, seen_s| EntityChange {
+        facts: vec![Fact::Refunded],
+        parts: parts.iter().map(|part| (*part).to_owned()).collect(),
+        seen_at: at(seen_s),
+        ..change(key, State::Open, as_of_s, Some("e"))
+    };
+    let odd = "refund/a b#c:d=é,(pk)";
+    let first = parts(&["refund/17", "refund/17"], 0, 1);
+    store.record_entity(&first).await.unwrap();
+    let both = parts(&["refund/17", odd], 10, 11);
+    store.record_entity(&both).await.unwrap();
+    // A body of the past adds what only it saw.
+    let late = parts(&["refund/17", "refund/-"], 5, 99);
+    let row = store.record_entity(&late).await.unwrap();
+    let expected = [("refund/17", 1), (odd, 11), ("refund/-", 99)];
+    let expected: BTreeMap<String, _> = expected
+        .into_iter()
+        .map(|(part, s)| (part.to_owned(), at(s)))
+        .collect();
+    assert_eq!(row.parts, expected);
+    assert_eq!(row.seen, BTreeMap::from([(Fact::Refunded, at(1))]));
+    for change in [&both, &first, &late] {
+        assert_eq!(store.record_entity(change).await.unwrap(), row, "again");
+    }
+    assert_eq!(store.entity(key).await.unwrap(), Some(row));
+}
+
+#[tokio::test]
+async fn as_many_parts_as_an_event_may_name_fit_into_one_write() {
+    let (store, _) = testkit::store().await;
+    let many = (0..=PARTS_MAX).map(|n| format!("refund/{n}-{}", "x".repeat(150)));
+    let many = EntityChange {
+        facts: vec![
+            Fact::Paid,
+            Fact::Fulfilled,
+            Fact::Uncancelled,
+            Fact::Refunded,
+        ],
+        parts: many.collect(),
+        digests: Digests::new().email("maria@example.com"),
+        ..change("loja/order/1", State::Open, 0, Some("e"))
+    };
+    let row = store.record_entity(&many).await.unwrap();
+    assert_eq!(row.parts.len(), PARTS_MAX, "the rest is left out");
+    assert_eq!(store.record_entity(&many).await.unwrap(), row);
+}
+
 /// Plain data of a change, so that proptest can make and shrink it.
 type Plain = (usize, i64, Option<u8>, Vec<usize>, i64, Option<u8>);
 
@@ -173,6 +226,7 @@ fn to_change(key: &str, plain: &Plain) -> EntityChange {
     let all = [Fact::Unpaid, Fact::Paid, Fact::Unfulfilled, Fact::Fulfilled];
     EntityChange {
         facts: facts.iter().map(|fact| all[*fact]).collect(),
+        parts: facts.iter().map(|part| format!("refund/{part}")).collect(),
         keep_until: testkit::start() + days(*keep),
         digests: digest.map_or_else(Digests::new, |n| Digests::new().phone(&n.to_string())),
         ..change(key, state, *as_of, event.as_deref())

@@ -78,10 +78,15 @@ fn entity(row: &EntityRow) -> Value {
         .iter()
         .map(|(fact, at)| (fact.as_str(), *at))
         .collect();
-    json!({
+    let mut reads = json!({
         "key": row.key, "state": row.state.as_str(), "as_of": row.as_of, "event": row.event,
         "created_at": row.created_at, "seen": seen, "expires_at": row.expires_at,
-    })
+    });
+    // Rows from before there were parts have none.
+    if !row.parts.is_empty() {
+        reads["parts"] = json!(row.parts);
+    }
+    reads
 }
 
 fn person(row: &PersonRow) -> Value {

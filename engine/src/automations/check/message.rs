@@ -320,7 +320,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Everything that `templates.json` tells.
+    /// Everything that `templates.json`, or the account, tells.
     fn templates_of(&mut self, name: &str, message: &Message, filled: &[(String, Vec<String>)]) {
         let Some(templates) = self.templates else {
             return;
@@ -340,7 +340,17 @@ impl Checker<'_> {
                 format!("{name}, {locale}")
             };
             let Some(template) = templates.get(uuid) else {
-                self.error(&span, format!("{label}: Callbell has no template {uuid}: see callbell templates, or pull them again"));
+                let again = if self.kept {
+                    ", or pull them again"
+                } else {
+                    ""
+                };
+                self.error(
+                    &span,
+                    format!(
+                        "{label}: Callbell has no template {uuid}: see callbell templates{again}"
+                    ),
+                );
                 continue;
             };
             self.template(&label, &path, template, message);

@@ -3,6 +3,7 @@
 //! The grammar is the parser's business. Here every expression and text is looked through for fields
 //! that its events do not have, and then tried over four samples of each of its events, in each locale.
 
+mod account;
 mod message;
 mod place;
 mod strings;
@@ -15,6 +16,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use shared::event::Name;
 
+use super::account::Account;
 use super::diagnostic::{Diagnostic, Severity, Source, listing};
 use super::model::{Action, Automation, Automations, ByLocale, Consent, Step};
 use super::parse::{self, Sites};
@@ -77,16 +79,6 @@ impl Report {
         )
     }
 
-    /// The listing with each line of the file under its mistakes.
-    pub fn render_with_lines(&self, file: &str) -> String {
-        let mut out = String::new();
-        for one in &self.diagnostics {
-            out.push_str(&listing(file, std::slice::from_ref(one)));
-            out.push_str(&one.excerpt());
-        }
-        format!("{out}{}\n", self.summary())
-    }
-
     /// The whole listing, a line a mistake and the summary, as a terminal shows it. `file` is the name
     /// that the positions begin with.
     pub fn render(&self, file: &str) -> String {
@@ -97,13 +89,29 @@ impl Report {
 /// Checks a file. With `templates` placeholders are counted and categories compared; an empty set is
 /// none. `now` is the time that the samples are made for.
 pub fn check(text: &str, templates: Option<&Templates>, now: Timestamp) -> Report {
+    // Before the first pull nothing is known, which is no reason to complain.
+    let templates = templates.filter(|templates| !templates.is_empty());
+    against(text, templates, None, now)
+}
+
+/// [`check()`] against an account: also whether it has the file's channels, templates and teams.
+pub fn check_account(text: &str, account: &Account, now: Timestamp) -> Report {
+    against(text, Some(account.templates()), Some(account), now)
+}
+
+fn against(
+    text: &str,
+    templates: Option<&Templates>,
+    account: Option<&Account>,
+    now: Timestamp,
+) -> Report {
     let parsed = parse::read(text);
     let mut checker = Checker {
         source: Source { text },
         file: &parsed.automations,
         sites: &parsed.sites,
-        // Before the first pull nothing is known, which is no reason to complain.
-        templates: templates.filter(|templates| !templates.is_empty()),
+        templates,
+        kept: account.is_none(),
         now,
         used: parsed.used,
         doubtful: parsed.doubtful,
@@ -112,6 +120,9 @@ pub fn check(text: &str, templates: Option<&Templates>, now: Timestamp) -> Repor
     };
     checker.automations();
     checker.messages();
+    if let Some(account) = account {
+        checker.account(account);
+    }
     if !parsed.broken {
         checker.unused();
     }
@@ -156,6 +167,8 @@ struct Checker<'c> {
     file: &'c Automations,
     sites: &'c Sites,
     templates: Option<&'c Templates>,
+    /// The templates are those of `templates.json`, which may be older than the account.
+    kept: bool,
     now: Timestamp,
     used: BTreeSet<(&'static str, String)>,
     /// Kinds of tables of which some name was wrong: perhaps it meant the one that nothing uses.

@@ -1,13 +1,17 @@
 //! Every file of `tests/fixtures/check` is a test: `x.toml` is checked, against `x.json` as its
-//! templates where that exists, and `x.txt` is what `callbell check` prints.
+//! templates or `x.account.json` as its account where that exists, and `x.txt` is what `callbell check`
+//! prints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use serde::Deserialize;
 
+use super::super::account::Account;
 use super::super::templates::Templates;
-use super::check;
+use super::{Report, check, check_account};
+use crate::callbell::{ChannelInfo, Team, TemplateInfo};
 
 fn now() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().expect("a time")
@@ -15,6 +19,26 @@ fn now() -> Timestamp {
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/check"))
+}
+
+/// What Callbell answers to the three questions, in one file.
+#[derive(Deserialize)]
+struct Answers {
+    channels: Vec<ChannelInfo>,
+    templates: Vec<TemplateInfo>,
+    teams: Vec<Team>,
+}
+
+fn checked(path: &Path) -> Report {
+    let text = std::fs::read_to_string(path).expect("a file");
+    if let Ok(json) = std::fs::read_to_string(path.with_extension("account.json")) {
+        let all: Answers = serde_json::from_str(&json).expect("an account");
+        let account = Account::new(&all.channels, &all.templates, &all.teams);
+        return check_account(&text, &account, now());
+    }
+    let templates = std::fs::read_to_string(path.with_extension("json")).ok();
+    let templates = templates.map(|json| Templates::from_json(&json).expect("templates"));
+    check(&text, templates.as_ref(), now())
 }
 
 /// Regenerate: `UPDATE=1 cargo test -p engine every_fixture`, and read the difference.
@@ -29,10 +53,7 @@ fn every_fixture_says_what_it_should() {
     assert!(!files.is_empty());
     let mut wrong = Vec::new();
     for path in files {
-        let text = std::fs::read_to_string(&path).expect("a file");
-        let templates = std::fs::read_to_string(path.with_extension("json")).ok();
-        let templates = templates.map(|json| Templates::from_json(&json).expect("templates"));
-        let said = check(&text, templates.as_ref(), now()).render("automations.toml");
+        let said = checked(&path).render("automations.toml");
         let expected = path.with_extension("txt");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&expected, &said).expect("written");
@@ -60,6 +81,16 @@ fn the_shop_is_right() {
         );
         assert!(report.automations.is_some());
     }
+}
+
+/// Unlike a `templates.json` that nobody has pulled, an account without anything is known to have nothing.
+#[test]
+fn an_empty_account_has_none_of_it() {
+    let report = check_account(&example("shop.toml"), &Account::default(), now());
+    let said = report.render("shop.toml");
+    assert!(report.automations.is_none());
+    assert!(said.contains("shop: Callbell has no channel"), "{said}");
+    assert!(said.contains("Callbell has no template"), "{said}");
 }
 
 proptest! {

@@ -437,6 +437,60 @@ async fn a_cancelled_order_ends_what_waits_but_not_its_own_message() {
     );
 }
 
+#[tokio::test]
+async fn every_refund_without_a_date_is_planned_once() {
+    let file = r#"
+        [automation.refunded]
+        on            = "order.refunded"
+        give_up_after = "24h"
+        message       = "thanks"
+    "#;
+    let desk = Desk::with(file).await;
+    let now = desk.clock.now();
+    // A body as the door reads it: an event of the order and one of each refund it shows.
+    let body = |desk: &Desk, id: &str, refunds: &[&str]| -> Vec<Value> {
+        let parts: Vec<String> = refunds.iter().map(|n| format!("refund/{n}")).collect();
+        let fact = if parts.is_empty() {
+            "unrefunded"
+        } else {
+            "refunded"
+        };
+        let of = |name: &str, key: String, fresh: Value| {
+            let change = json!({
+                "event": {"id": format!("shopify/order/{id}/{key}")},
+                "subject": {"created_at": now - minutes(60 * 24 * 365), "facts": [fact],
+                            "parts": parts, "fresh": fresh},
+            });
+            order(name, id, desk.clock.now(), change)
+        };
+        let created = of("order.created", "created".to_owned(), json!("dated"));
+        let refunded = refunds.iter().zip(&parts).map(|(n, part)| {
+            let fresh = json!({"part": {"part": part}});
+            of("order.refunded", format!("refunded/{n}"), fresh)
+        });
+        std::iter::once(created).chain(refunded).collect()
+    };
+    // One order is old and refunded when we first see it, the other one is not refunded yet.
+    for (days, id, refunds, messages) in [
+        (0, "old", &["1"][..], 0),
+        (0, "new", &[], 0),
+        (5, "new", &["1"], 1),
+        (5, "new", &["1"], 1),
+        (5, "old", &["1", "2"], 2),
+        (5, "new", &["1", "2"], 3),
+        (5, "new", &["1", "2"], 3),
+        (0, "new", &["1", "2", "3", "4"], 5),
+    ] {
+        desk.clock.advance(minutes(60 * 24 * days));
+        for event in body(&desk, id, refunds) {
+            desk.receive(event).await;
+        }
+        desk.stream().await;
+        desk.minute(minutes(5)).await;
+        assert_eq!(desk.messages(), messages, "{id} with {refunds:?}");
+    }
+}
+
 const CART: &str = r#"
 [automation.cart]
 on    = "checkout.abandoned"

@@ -100,6 +100,7 @@ pub(super) fn read(
         created_at: checkout.created_at,
         state,
         facts: Vec::new(),
+        parts: Vec::new(),
         fresh: Fresh::Dated,
         aliases: cart.into_iter().collect(),
         ends: Vec::new(),

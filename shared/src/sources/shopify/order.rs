@@ -785,6 +785,7 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
             ),
             pair(refunded, Fact::Refunded, Fact::Unrefunded),
         ],
+        parts: Vec::new(),
         fresh: Fresh::Dated,
         aliases: Vec::new(),
         ends: ends.collect(),

@@ -144,6 +144,7 @@ pub(super) fn read(
         created_at: now,
         state: State::Open,
         facts: Vec::new(),
+        parts: Vec::new(),
         fresh: Fresh::Dated,
         aliases: Vec::new(),
         ends: Vec::new(),

@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::connections::Connection;
 use crate::event::{
     self, Body, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item,
-    Money, Name, Order, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, State, Subject,
-    SubjectKind,
+    Money, Name, Order, PARTS_MAX, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, State,
+    Subject, SubjectKind,
 };
 use crate::sources::{Unreadable, parcel, read};
 
@@ -26,8 +26,8 @@ const LOCALE_META: [&str; 3] = ["wpml_language", "pll_language", "lang"];
 const TEST_META: &str = "_wcpay_mode";
 /// Most parcels of one order that are read, the newest.
 const PARCELS_MAX: usize = 40;
-/// Most refunds of one order that are read, the newest.
-const REFUNDS_MAX: usize = 40;
+/// In place of a refund's id: somebody set the status, and no money is recorded.
+const BY_HAND: &str = "-";
 /// A parcel's date is a day without a time: within this many hours the order's own change dates it.
 const DAY_SLACK_HOURS: i64 = 48;
 
@@ -233,7 +233,7 @@ pub(super) fn read(
             notes,
         },
         customer: customer(&payload, &meta, connection),
-        subject: subject(&payload, &order),
+        subject: subject(&payload, &order)?,
         order,
     };
     facts.all(&payload, &meta)
@@ -304,33 +304,21 @@ impl Facts {
             };
             events.push(self.event(Name::OrderCancelled, "cancelled", as_of, fresh));
         }
-        events.extend(self.refunds(payload)?);
+        events.extend(
+            payload
+                .refund_ids()?
+                .into_iter()
+                .map(|id| self.refunded(id)),
+        );
         Ok(events)
     }
 
     /// Refunds have no date of their own.
-    fn refunds(&self, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
-        let fresh = Fresh::Transition {
-            before: Fact::Unrefunded,
-            now: Fact::Refunded,
-        };
-        let skip = payload.refunds.len().saturating_sub(REFUNDS_MAX);
-        let mut events = Vec::new();
-        // WooCommerce lists the newest first.
-        for (index, refund) in payload.refunds.iter().enumerate().rev().skip(skip) {
-            if refund.total.is_none_or(Money::is_zero) {
-                continue;
-            }
-            let path = format!("refunds[{index}].id");
-            let id = read::required(refund.id.as_ref(), &path, "an integer or a text")?;
-            let fact = format!("refunded/{id}");
-            events.push(self.event(Name::OrderRefunded, &fact, self.subject.as_of, fresh));
-        }
-        if events.is_empty() && payload.is("refunded") {
-            // Set by hand: the status changed and no money is recorded.
-            events.push(self.event(Name::OrderRefunded, "refunded/-", self.subject.as_of, fresh));
-        }
-        Ok(events)
+    fn refunded(&self, id: &str) -> Event {
+        let fact = format!("refunded/{id}");
+        let part = refund_part(id);
+        let as_of = self.subject.as_of;
+        self.event(Name::OrderRefunded, &fact, as_of, Fresh::Part { part })
     }
 
     fn parcels(&self, meta: &FreeMap) -> Result<Vec<Event>, Unreadable> {
@@ -413,6 +401,25 @@ impl Payload {
         totals.fold(Money::default(), |sum, total| {
             sum.checked_add(total).unwrap_or(sum)
         })
+    }
+
+    /// The refunds that moved money, oldest first.
+    fn refund_ids(&self) -> Result<Vec<&str>, Unreadable> {
+        let skip = self.refunds.len().saturating_sub(PARTS_MAX);
+        let mut ids = Vec::new();
+        // WooCommerce lists the newest first.
+        for (index, refund) in self.refunds.iter().enumerate().rev().skip(skip) {
+            if refund.total.is_none_or(Money::is_zero) {
+                continue;
+            }
+            let path = format!("refunds[{index}].id");
+            let id = read::required(refund.id.as_deref(), &path, "an integer or a text")?;
+            ids.push(id);
+        }
+        if ids.is_empty() && self.is("refunded") {
+            ids.push(BY_HAND);
+        }
+        Ok(ids)
     }
 
     /// The link is always there; it works only while the order waits for money.
@@ -657,7 +664,11 @@ fn customer(payload: &Payload, meta: &FreeMap, connection: &Connection) -> Custo
     }
 }
 
-fn subject(payload: &Payload, order: &Order) -> Subject {
+fn refund_part(id: &str) -> String {
+    format!("refund/{id}")
+}
+
+fn subject(payload: &Payload, order: &Order) -> Result<Subject, Unreadable> {
     let pair = |holds: bool, yes: Fact, no: Fact| if holds { yes } else { no };
     let cancelled = payload.is("cancelled");
     let refunded = payload.is("refunded") || !order.refunded.is_zero();
@@ -674,7 +685,7 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
     } else {
         State::Open
     };
-    Subject {
+    Ok(Subject {
         kind: SubjectKind::Order,
         id: order.id.clone(),
         as_of: dates
@@ -690,8 +701,9 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
             pair(cancelled, Fact::Cancelled, Fact::Uncancelled),
             pair(refunded, Fact::Refunded, Fact::Unrefunded),
         ],
+        parts: payload.refund_ids()?.into_iter().map(refund_part).collect(),
         fresh: Fresh::Dated,
         aliases: Vec::new(),
         ends: Vec::new(),
-    }
+    })
 }
