@@ -343,6 +343,41 @@ fn the_makefile_is_small_and_the_readme_tells_of_each_target() {
 }
 
 #[test]
+fn documents_name_commands_that_exist() {
+    use clap::CommandFactory;
+    let command = cli::args::Cli::command();
+    let known: BTreeSet<&str> = command
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .collect();
+    let mut wrong = Vec::new();
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/language.md",
+        "events/orders/README.md",
+    ] {
+        let text = read(document);
+        // Commands stand in code, behind a backtick or at the beginning of a line.
+        for piece in text
+            .split("callbell ")
+            .skip(1)
+            .zip(text.split("callbell "))
+            .filter_map(|(after, before)| before.ends_with(['`', '\n']).then_some(after))
+        {
+            let word: String = piece
+                .chars()
+                .take_while(|c| c.is_ascii_alphanumeric() || *c == '-')
+                .collect();
+            if !known.contains(word.as_str()) && word != "help" {
+                wrong.push(format!("{document}: callbell {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn documents_name_files_that_exist() {
     let mut wrong = Vec::new();
     for document in ["README.md", "ARCHITECTURE.md"] {

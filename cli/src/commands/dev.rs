@@ -49,6 +49,7 @@ fn welcome(dev: &Dev, settings: &Settings) {
     say(format!(
         "messages   {url}/_dev/messages (jobs, events, requests, clock, window, faults, idle)"
     ));
+    say(format!("dynamodb   {}", dev.dynamodb()));
     match &settings.secrets {
         Some(path) => say(format!("secrets    {}", path.display())),
         None => {

@@ -198,6 +198,11 @@ impl Dev {
             .collect()
     }
 
+    /// Where the table listens: another process may use it as its DynamoDB.
+    pub fn dynamodb(&self) -> &str {
+        self.world.engine.endpoint()
+    }
+
     /// The stand-in Callbell.
     pub fn stand_in(&self) -> &StandIn {
         &self.world.stand_in
