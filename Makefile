@@ -33,7 +33,9 @@ build: ## the Lambda functions' binaries, without packaging them
 
 install: ## the command callbell, into cargo's own folder
 	@scripts/require.sh build
-	@cargo install --locked --quiet --path cli --root "$${CARGO_HOME:-$$HOME/.cargo}"
+	@# The profile that demo compiled with: a release build would take ten minutes more, and the embedded table,
+	@# the one thing in it that works hard, is optimised anyway.
+	@cargo install --locked --quiet --debug --force --path cli --root "$${CARGO_HOME:-$$HOME/.cargo}"
 	@callbell --version | sed 's/$$/ installed/'
 
 $(SAM):
