@@ -237,19 +237,6 @@ pub enum ByLocale<T> {
     Each(BTreeMap<String, T>),
 }
 
-impl<T> ByLocale<T> {
-    /// The locales that it names; none where one value serves all.
-    pub fn locales(&self) -> impl Iterator<Item = &str> {
-        let each = match self {
-            ByLocale::All(_) => None,
-            ByLocale::Each(table) => Some(table),
-        };
-        each.into_iter()
-            .flatten()
-            .map(|(locale, _)| locale.as_str())
-    }
-}
-
 /// `[automation.x]`.
 #[derive(Clone, Debug)]
 pub struct Automation {

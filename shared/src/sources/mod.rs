@@ -3,6 +3,7 @@
 //! A source knows no automation and no database, does no I/O and reads no clock.
 
 pub mod demo;
+mod facts;
 mod parcel;
 mod read;
 pub mod shopify;

@@ -9,10 +9,10 @@ use super::account;
 use super::buyer::{self, Buyer, Currency, Set, words};
 use crate::connections::Connection;
 use crate::event::{
-    Body, Customer, Event, Fact, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item, Link, Money,
-    Name, Order, PaymentStatus, SalesChannel, Shipment, ShipmentStatus, State, Subject,
-    SubjectKind,
+    Event, Fact, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item, Link, Money, Name, Order,
+    PaymentStatus, SalesChannel, Shipment, ShipmentStatus, State, Subject, SubjectKind,
 };
+use crate::sources::facts::OrderFacts;
 use crate::sources::{Unreadable, parcel, read};
 
 /// The id of Shopify's sample notification, which also says `"test": true`.
@@ -275,7 +275,7 @@ pub(super) fn read(
         ));
     }
     let subject = subject(&payload, &order);
-    let facts = Facts {
+    let facts = OrderFacts {
         head: Head {
             name: Name::OrderCreated,
             source: connection.name.clone(),
@@ -291,155 +291,114 @@ pub(super) fn read(
         subject,
         order,
     };
-    facts.all(&payload)
+    all(&facts, &payload)
 }
 
-/// What the events of one body have in common.
-struct Facts {
-    head: Head,
-    customer: Customer,
-    subject: Subject,
-    order: Order,
+fn all(facts: &OrderFacts, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
+    let order = &facts.order;
+    let as_of = facts.subject.as_of;
+    let mut events = vec![facts.event(
+        Name::OrderCreated,
+        "created",
+        order.created_at,
+        Fresh::Dated,
+    )];
+    if matches!(
+        order.payment_status,
+        PaymentStatus::Paid | PaymentStatus::PartiallyRefunded
+    ) {
+        let fresh = Fresh::Transition {
+            before: Fact::Unpaid,
+            now: Fact::Paid,
+        };
+        events.push(facts.event(Name::OrderPaid, "paid", as_of, fresh));
+    }
+    events.extend(parcels(facts, payload)?);
+    if order.fulfillment_status == FulfillmentStatus::Fulfilled {
+        let fresh = Fresh::Transition {
+            before: Fact::Unfulfilled,
+            now: Fact::Fulfilled,
+        };
+        events.push(facts.event(Name::OrderFulfilled, "fulfilled", as_of, fresh));
+    }
+    if let Some(at) = order.cancelled_at {
+        events.push(facts.event(Name::OrderCancelled, "cancelled", at, Fresh::Dated));
+    }
+    events.extend(refunds(facts, payload)?);
+    Ok(events)
 }
 
-impl Facts {
-    fn event(&self, name: Name, fact: &str, at: Timestamp, fresh: Fresh) -> Event {
-        let head = Head {
-            name,
-            id: format!("{}/order/{}/{fact}", self.head.source, self.order.id),
+fn refunds(facts: &OrderFacts, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
+    let mut events = Vec::new();
+    for (index, refund) in payload.refunds.iter().enumerate() {
+        let Some(at) = refund.money_back_at() else {
+            continue;
+        };
+        let path = format!("refunds[{index}].id");
+        let id = read::required(refund.id.as_ref(), &path, "an integer or a text")?;
+        events.push(facts.event(
+            Name::OrderRefunded,
+            &format!("refunded/{id}"),
             at,
-            ..self.head.clone()
-        };
-        let subject = Subject {
-            fresh,
-            ..self.subject.clone()
-        };
-        let body = Body::Order {
-            order: Box::new(self.order.clone()),
-            shipment: None,
-        };
-        Event {
-            event: head,
-            customer: self.customer.clone(),
-            subject,
-            body,
-        }
-    }
-
-    fn all(&self, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
-        let order = &self.order;
-        let as_of = self.subject.as_of;
-        let mut events = vec![self.event(
-            Name::OrderCreated,
-            "created",
-            order.created_at,
             Fresh::Dated,
-        )];
-        if matches!(
-            order.payment_status,
-            PaymentStatus::Paid | PaymentStatus::PartiallyRefunded
-        ) {
-            let fresh = Fresh::Transition {
-                before: Fact::Unpaid,
-                now: Fact::Paid,
-            };
-            events.push(self.event(Name::OrderPaid, "paid", as_of, fresh));
-        }
-        events.extend(self.parcels(payload)?);
-        if order.fulfillment_status == FulfillmentStatus::Fulfilled {
-            let fresh = Fresh::Transition {
-                before: Fact::Unfulfilled,
-                now: Fact::Fulfilled,
-            };
-            events.push(self.event(Name::OrderFulfilled, "fulfilled", as_of, fresh));
-        }
-        if let Some(at) = order.cancelled_at {
-            events.push(self.event(Name::OrderCancelled, "cancelled", at, Fresh::Dated));
-        }
-        events.extend(self.refunds(payload)?);
-        Ok(events)
+        ));
     }
+    Ok(newest(events, REFUNDS_MAX))
+}
 
-    fn refunds(&self, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
-        let mut events = Vec::new();
-        for (index, refund) in payload.refunds.iter().enumerate() {
-            let Some(at) = refund.money_back_at() else {
-                continue;
-            };
-            let path = format!("refunds[{index}].id");
-            let id = read::required(refund.id.as_ref(), &path, "an integer or a text")?;
-            events.push(self.event(
-                Name::OrderRefunded,
-                &format!("refunded/{id}"),
-                at,
-                Fresh::Dated,
-            ));
-        }
-        Ok(newest(events, REFUNDS_MAX))
-    }
-
-    fn parcels(&self, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
-        let currency = currency_of(payload)?;
-        let left = |parcel: &&(usize, &Fulfillment)| has_left(parcel.1);
-        let all: Vec<(usize, &Fulfillment)> = payload.fulfillments.iter().enumerate().collect();
-        let last = all
-            .iter()
-            .filter(left)
-            .max_by_key(|(index, parcel)| (parcel.created_at, *index));
-        let last = last.map(|(index, _)| *index);
-        let skip = all.len().saturating_sub(PARCELS_MAX);
-        let mut events = Vec::new();
-        for (index, parcel) in all.iter().skip(skip).filter(left) {
-            let is_last = self.order.fulfillment_status == FulfillmentStatus::Fulfilled
-                && last == Some(*index);
-            let path = format!("fulfillments[{index}]");
-            let id = read::required(
-                parcel.id.as_ref(),
-                &format!("{path}.id"),
-                "an integer or a text",
-            )?;
-            let created = parcel.created_at;
-            let created = read::required(
-                created,
-                &format!("{path}.created_at"),
-                "a time with an offset",
-            )?;
-            let shipment = shipment(parcel, id, &self.order, *index, is_last, &currency);
-            let tracking = parcel::tracking_key(shipment.tracking_number.as_deref());
-            let updated = parcel.updated_at.unwrap_or(created);
-            // Tracking may come days after the parcel: then it is the news, and the change its date.
-            // What the carrier reports afterwards changes the parcel as well and is none.
-            let moving = shipment.status.is_some();
-            let at = if shipment.tracking_number.is_some() && !moving {
-                updated
-            } else {
-                created
-            };
-            events.push(self.shipped(
-                Name::OrderShipped,
-                &format!("shipped/{id}/{tracking}"),
-                at,
+fn parcels(facts: &OrderFacts, payload: &Payload) -> Result<Vec<Event>, Unreadable> {
+    let currency = currency_of(payload)?;
+    let left = |parcel: &&(usize, &Fulfillment)| has_left(parcel.1);
+    let all: Vec<(usize, &Fulfillment)> = payload.fulfillments.iter().enumerate().collect();
+    let last = all
+        .iter()
+        .filter(left)
+        .max_by_key(|(index, parcel)| (parcel.created_at, *index));
+    let last = last.map(|(index, _)| *index);
+    let skip = all.len().saturating_sub(PARCELS_MAX);
+    let mut events = Vec::new();
+    for (index, parcel) in all.iter().skip(skip).filter(left) {
+        let is_last =
+            facts.order.fulfillment_status == FulfillmentStatus::Fulfilled && last == Some(*index);
+        let path = format!("fulfillments[{index}]");
+        let id = read::required(
+            parcel.id.as_ref(),
+            &format!("{path}.id"),
+            "an integer or a text",
+        )?;
+        let created = parcel.created_at;
+        let created = read::required(
+            created,
+            &format!("{path}.created_at"),
+            "a time with an offset",
+        )?;
+        let shipment = shipment(parcel, id, &facts.order, *index, is_last, &currency);
+        let tracking = parcel::tracking_key(shipment.tracking_number.as_deref());
+        let updated = parcel.updated_at.unwrap_or(created);
+        // Tracking may come days after the parcel: then it is the news, and the change its date.
+        // What the carrier reports afterwards changes the parcel as well and is none.
+        let moving = shipment.status.is_some();
+        let at = if shipment.tracking_number.is_some() && !moving {
+            updated
+        } else {
+            created
+        };
+        events.push(facts.shipped(
+            Name::OrderShipped,
+            &format!("shipped/{id}/{tracking}"),
+            at,
+            &shipment,
+        ));
+        if shipment.status == Some(ShipmentStatus::Delivered) {
+            events.push(facts.shipped(
+                Name::OrderDelivered,
+                &format!("delivered/{id}"),
+                updated,
                 &shipment,
             ));
-            if shipment.status == Some(ShipmentStatus::Delivered) {
-                events.push(self.shipped(
-                    Name::OrderDelivered,
-                    &format!("delivered/{id}"),
-                    updated,
-                    &shipment,
-                ));
-            }
         }
-        Ok(events)
     }
-
-    fn shipped(&self, name: Name, fact: &str, at: Timestamp, parcel: &Shipment) -> Event {
-        let mut event = self.event(name, fact, at, Fresh::Dated);
-        if let Body::Order { shipment, .. } = &mut event.body {
-            *shipment = Some(Box::new(parcel.clone()));
-        }
-        event
-    }
+    Ok(events)
 }
 
 /// The `most` newest, in the order in which they came.

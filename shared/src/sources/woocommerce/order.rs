@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use crate::connections::Connection;
 use crate::event::{
-    self, Body, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item,
-    Money, Name, Order, PARTS_MAX, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, State,
-    Subject, SubjectKind,
+    self, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, ITEMS_MAX, Item, Money,
+    Name, Order, PARTS_MAX, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, State, Subject,
+    SubjectKind,
 };
+use crate::sources::facts::OrderFacts;
 use crate::sources::{Unreadable, parcel, read};
 
 /// In the order of preference.
@@ -220,7 +221,7 @@ pub(super) fn read(
             payload.line_items.len()
         ));
     }
-    let facts = Facts {
+    let facts = OrderFacts {
         head: Head {
             name: Name::OrderCreated,
             source: connection.name.clone(),
@@ -236,154 +237,124 @@ pub(super) fn read(
         subject: subject(&payload, &order)?,
         order,
     };
-    facts.all(&payload, &meta)
+    all(&facts, &payload, &meta)
 }
 
-/// What the events of one body have in common.
-struct Facts {
-    head: Head,
-    customer: Customer,
-    subject: Subject,
-    order: Order,
+fn all(facts: &OrderFacts, payload: &Payload, meta: &FreeMap) -> Result<Vec<Event>, Unreadable> {
+    let order = &facts.order;
+    let as_of = facts.subject.as_of;
+    let mut events = vec![facts.event(
+        Name::OrderCreated,
+        "created",
+        order.created_at,
+        Fresh::Dated,
+    )];
+    // A refunded order was paid once; that is no news to anybody any more.
+    if let Some(at) = order
+        .paid_at
+        .filter(|_| order.payment_status != PaymentStatus::Refunded)
+    {
+        events.push(facts.event(Name::OrderPaid, "paid", at, Fresh::Dated));
+    }
+    events.extend(parcels(facts, meta)?);
+    if order.fulfillment_status == FulfillmentStatus::Fulfilled {
+        let dated = payload.date_completed_gmt.map(|at| (at, Fresh::Dated));
+        let fresh = Fresh::Transition {
+            before: Fact::Unfulfilled,
+            now: Fact::Fulfilled,
+        };
+        let (at, fresh) = dated.unwrap_or((as_of, fresh));
+        events.push(facts.event(Name::OrderFulfilled, "fulfilled", at, fresh));
+    }
+    if payload.is("cancelled") {
+        let fresh = Fresh::Transition {
+            before: Fact::Uncancelled,
+            now: Fact::Cancelled,
+        };
+        events.push(facts.event(Name::OrderCancelled, "cancelled", as_of, fresh));
+    }
+    events.extend(
+        payload
+            .refund_ids()?
+            .into_iter()
+            .map(|id| refunded(facts, id)),
+    );
+    Ok(events)
 }
 
-impl Facts {
-    fn event(&self, name: Name, fact: &str, at: Timestamp, fresh: Fresh) -> Event {
-        let head = Head {
-            name,
-            id: format!("{}/order/{}/{fact}", self.head.source, self.order.id),
-            at,
-            ..self.head.clone()
-        };
-        let subject = Subject {
-            fresh,
-            ..self.subject.clone()
-        };
-        let body = Body::Order {
-            order: Box::new(self.order.clone()),
-            shipment: None,
-        };
-        Event {
-            event: head,
-            customer: self.customer.clone(),
-            subject,
-            body,
-        }
-    }
+/// Refunds have no date of their own.
+fn refunded(facts: &OrderFacts, id: &str) -> Event {
+    let fact = format!("refunded/{id}");
+    let part = refund_part(id);
+    let as_of = facts.subject.as_of;
+    facts.event(Name::OrderRefunded, &fact, as_of, Fresh::Part { part })
+}
 
-    fn all(&self, payload: &Payload, meta: &FreeMap) -> Result<Vec<Event>, Unreadable> {
-        let order = &self.order;
-        let as_of = self.subject.as_of;
-        let mut events = vec![self.event(
-            Name::OrderCreated,
-            "created",
-            order.created_at,
-            Fresh::Dated,
-        )];
-        // A refunded order was paid once; that is no news to anybody any more.
-        if let Some(at) = order
-            .paid_at
-            .filter(|_| order.payment_status != PaymentStatus::Refunded)
-        {
-            events.push(self.event(Name::OrderPaid, "paid", at, Fresh::Dated));
+fn parcels(facts: &OrderFacts, meta: &FreeMap) -> Result<Vec<Event>, Unreadable> {
+    let parcels: Vec<Value> = match meta.get(TRACKING_META) {
+        Some(Value::Array(parcels)) => parcels.clone(),
+        Some(Value::Object(parcels)) => parcels.values().cloned().collect(),
+        _ => Vec::new(),
+    };
+    let count = parcels.len();
+    let skip = count.saturating_sub(PARCELS_MAX);
+    let mut events = Vec::new();
+    for (index, parcel) in parcels.iter().enumerate().skip(skip) {
+        let tracking: Tracking = read::typed(parcel)?;
+        if tracking.tracking_id.is_none() && tracking.tracking_number.is_none() {
+            continue;
         }
-        events.extend(self.parcels(meta)?);
-        if order.fulfillment_status == FulfillmentStatus::Fulfilled {
-            let dated = payload.date_completed_gmt.map(|at| (at, Fresh::Dated));
-            let fresh = Fresh::Transition {
-                before: Fact::Unfulfilled,
-                now: Fact::Fulfilled,
-            };
-            let (at, fresh) = dated.unwrap_or((as_of, fresh));
-            events.push(self.event(Name::OrderFulfilled, "fulfilled", at, fresh));
-        }
-        if payload.is("cancelled") {
-            let fresh = Fresh::Transition {
-                before: Fact::Uncancelled,
-                now: Fact::Cancelled,
-            };
-            events.push(self.event(Name::OrderCancelled, "cancelled", as_of, fresh));
-        }
-        events.extend(
-            payload
-                .refund_ids()?
-                .into_iter()
-                .map(|id| self.refunded(id)),
-        );
-        Ok(events)
+        let number = parcel::tracking_key(tracking.tracking_number.as_deref());
+        let id = tracking
+            .tracking_id
+            .clone()
+            .unwrap_or_else(|| number.clone());
+        let is_last =
+            facts.order.fulfillment_status == FulfillmentStatus::Fulfilled && index + 1 == count;
+        let at = left_at(facts, &tracking);
+        let fact = format!("shipped/{id}/{number}");
+        let parcel = shipment(facts, tracking, id, index, is_last);
+        events.push(facts.shipped(Name::OrderShipped, &fact, at, &parcel));
     }
+    Ok(events)
+}
 
-    /// Refunds have no date of their own.
-    fn refunded(&self, id: &str) -> Event {
-        let fact = format!("refunded/{id}");
-        let part = refund_part(id);
-        let as_of = self.subject.as_of;
-        self.event(Name::OrderRefunded, &fact, as_of, Fresh::Part { part })
-    }
+/// When a parcel left. Its date is a whole day, in a zone that nobody names, so the order's change is
+/// nearer to the truth where it is near at all.
+fn left_at(facts: &OrderFacts, tracking: &Tracking) -> Timestamp {
+    let changed = facts.subject.as_of;
+    let day = tracking
+        .date_shipped
+        .and_then(|seconds| i64::try_from(seconds).ok());
+    let Some(day) = day.and_then(|seconds| Timestamp::from_second(seconds).ok()) else {
+        return changed;
+    };
+    let near = changed.duration_since(day).abs() <= SignedDuration::from_hours(DAY_SLACK_HOURS);
+    if near { changed } else { day }
+}
 
-    fn parcels(&self, meta: &FreeMap) -> Result<Vec<Event>, Unreadable> {
-        let parcels: Vec<Value> = match meta.get(TRACKING_META) {
-            Some(Value::Array(parcels)) => parcels.clone(),
-            Some(Value::Object(parcels)) => parcels.values().cloned().collect(),
-            _ => Vec::new(),
-        };
-        let count = parcels.len();
-        let skip = count.saturating_sub(PARCELS_MAX);
-        let mut events = Vec::new();
-        for (index, parcel) in parcels.iter().enumerate().skip(skip) {
-            let tracking: Tracking = read::typed(parcel)?;
-            if tracking.tracking_id.is_none() && tracking.tracking_number.is_none() {
-                continue;
-            }
-            let number = parcel::tracking_key(tracking.tracking_number.as_deref());
-            let id = tracking
-                .tracking_id
-                .clone()
-                .unwrap_or_else(|| number.clone());
-            let is_last =
-                self.order.fulfillment_status == FulfillmentStatus::Fulfilled && index + 1 == count;
-            let at = self.left_at(&tracking);
-            let fact = format!("shipped/{id}/{number}");
-            let mut event = self.event(Name::OrderShipped, &fact, at, Fresh::Dated);
-            if let Body::Order { shipment, .. } = &mut event.body {
-                *shipment = Some(Box::new(self.shipment(tracking, id, index, is_last)));
-            }
-            events.push(event);
-        }
-        Ok(events)
-    }
-
-    /// When a parcel left. Its date is a whole day, in a zone that nobody names, so the order's change is
-    /// nearer to the truth where it is near at all.
-    fn left_at(&self, tracking: &Tracking) -> Timestamp {
-        let changed = self.subject.as_of;
-        let day = tracking
-            .date_shipped
-            .and_then(|seconds| i64::try_from(seconds).ok());
-        let Some(day) = day.and_then(|seconds| Timestamp::from_second(seconds).ok()) else {
-            return changed;
-        };
-        let near = changed.duration_since(day).abs() <= SignedDuration::from_hours(DAY_SLACK_HOURS);
-        if near { changed } else { day }
-    }
-
-    fn shipment(&self, tracking: Tracking, id: String, index: usize, is_last: bool) -> Shipment {
-        let provider = tracking
-            .custom_tracking_provider
-            .or(tracking.formatted_tracking_provider);
-        Shipment {
-            id,
-            number: format!("{}.{}", self.order.number, index.saturating_add(1)),
-            company: provider.or(tracking.tracking_provider),
-            tracking_number: tracking.tracking_number,
-            tracking_url: tracking
-                .custom_tracking_link
-                .or(tracking.formatted_tracking_link),
-            status: None,
-            // The plugins do not say what lies in which parcel.
-            items: Vec::new(),
-            is_last,
-        }
+fn shipment(
+    facts: &OrderFacts,
+    tracking: Tracking,
+    id: String,
+    index: usize,
+    is_last: bool,
+) -> Shipment {
+    let provider = tracking
+        .custom_tracking_provider
+        .or(tracking.formatted_tracking_provider);
+    Shipment {
+        id,
+        number: format!("{}.{}", facts.order.number, index.saturating_add(1)),
+        company: provider.or(tracking.tracking_provider),
+        tracking_number: tracking.tracking_number,
+        tracking_url: tracking
+            .custom_tracking_link
+            .or(tracking.formatted_tracking_link),
+        status: None,
+        // The plugins do not say what lies in which parcel.
+        items: Vec::new(),
+        is_last,
     }
 }
 
