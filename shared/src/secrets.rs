@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::config::{BehaviorVersion, Region, SharedHttpClient};
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use serde::{Deserialize, Deserializer};
 
-use crate::store::client::{ClientSettings, retries, timeouts};
+use crate::store::client::{ClientSettings, reason, retries, timeouts};
 
 /// One secret value. Its `Debug` shows the fingerprint alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -155,16 +155,6 @@ impl fmt::Debug for SecretsProvider {
 fn is_missing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     let service = error.as_service_error();
     service.and_then(ProvideErrorMetadata::code) == Some("ResourceNotFoundException")
-}
-
-/// The error's code alone.
-fn reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
-    match error {
-        SdkError::ServiceError(service) => service.err().code().unwrap_or("no code").to_owned(),
-        SdkError::TimeoutError(_) => "timeout".to_owned(),
-        SdkError::DispatchFailure(_) => "no connection".to_owned(),
-        _ => "no readable answer".to_owned(),
-    }
 }
 
 /// A client of Secrets Manager, with the time limits of the table's.

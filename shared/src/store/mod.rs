@@ -142,22 +142,20 @@ const LASTING: [&str; 6] = [
     "InvalidSignatureException",
 ];
 
-/// Sorts what the SDK reports. Only the error's code is kept: its text may quote what was sent.
+/// Sorts what the SDK reports.
 fn failed<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> StoreError {
-    match error {
-        SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or("no code").to_owned();
-            if LASTING.contains(&code.as_str()) {
-                StoreError::Refused(code)
-            } else {
-                StoreError::Unavailable(code)
-            }
-        }
-        SdkError::ConstructionFailure(_) => {
-            StoreError::Refused("the request could not be built".to_owned())
-        }
-        SdkError::TimeoutError(_) => StoreError::Unavailable("timeout".to_owned()),
-        SdkError::DispatchFailure(_) => StoreError::Unavailable("no connection".to_owned()),
-        _ => StoreError::Unavailable("no readable answer".to_owned()),
+    let lasting = match error {
+        SdkError::ServiceError(service) => service
+            .err()
+            .code()
+            .is_some_and(|code| LASTING.contains(&code)),
+        SdkError::ConstructionFailure(_) => true,
+        _ => false,
+    };
+    let reason = client::reason(error);
+    if lasting {
+        StoreError::Refused(reason)
+    } else {
+        StoreError::Unavailable(reason)
     }
 }
