@@ -515,7 +515,7 @@ impl Worker {
         let probe_at = now + SignedDuration::from_millis(PROBE_EVERY_MS);
         if self.store.hold(channel, hold.as_str(), probe_at).await? {
             log::held(channel, hold);
-            run.report(|report| report.channels_held = report.channels_held.saturating_add(1));
+            run.report(|report| report.channel_held = Some(true));
         }
         Ok(())
     }
@@ -540,6 +540,9 @@ impl Worker {
         if ready.probing {
             self.store.release(&ready.channel_name).await?;
             log::released(&ready.channel_name);
+            run.report(|report| {
+                report.channel_held.get_or_insert(false);
+            });
         }
         let sent = Some(LastSent {
             at: now,
