@@ -16,6 +16,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 
+use crate::clock::Clock;
 use crate::env::Environment;
 
 /// Sets the process's subscriber. A second call does nothing.
@@ -143,29 +144,36 @@ impl Figures {
 
 /// Where figures are printed.
 pub struct Metrics {
-    stack: String,
+    /// Without it nothing is printed: a development server, a test.
+    stack: Option<String>,
+    clock: Clock,
     out: Mutex<Box<dyn Write + Send>>,
 }
 
 impl Metrics {
-    /// To standard output, under the stack's name; `None` outside of a stack: a development server, a test.
-    pub fn of(environment: &Environment) -> Option<Metrics> {
-        let stack = environment.stack.as_deref()?;
-        Some(Metrics::into(stack, std::io::stdout()))
+    /// To standard output, under the name of the function's stack.
+    pub fn of(environment: &Environment) -> Metrics {
+        Metrics::into(
+            environment.stack.as_deref(),
+            Clock::system(),
+            std::io::stdout(),
+        )
     }
 
     /// To another place than standard output: a test's memory.
-    pub fn into(stack: &str, out: impl Write + Send + 'static) -> Metrics {
+    pub fn into(stack: Option<&str>, clock: Clock, out: impl Write + Send + 'static) -> Metrics {
         Metrics {
-            stack: stack.to_owned(),
+            stack: stack.map(str::to_owned),
+            clock,
             out: Mutex::new(Box::new(out)),
         }
     }
 
     /// Prints one line, or none where there is nothing to say. A line that cannot be written is let go: the
     /// absence of figures is an alarm of its own.
-    pub fn print(&self, figures: &Figures, at: Timestamp) {
-        let Some(mut line) = figures.line(&self.stack, at) else {
+    pub fn print(&self, figures: &Figures) {
+        let stack = self.stack.as_deref();
+        let Some(mut line) = stack.and_then(|stack| figures.line(stack, self.clock.now())) else {
             return;
         };
         // In one piece: CloudWatch takes a line for an event.
@@ -177,7 +185,7 @@ impl Metrics {
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Metrics({})", self.stack)
+        write!(f, "Metrics({:?})", self.stack)
     }
 }
 

@@ -9,7 +9,8 @@ use engine::delivery::{Random, Report, Worker};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::secrets::{Secret, SecretsProvider};
-use shared::store::{RowKey, Store};
+use shared::store::{RowKey, Status, Store};
+use shared::telemetry::Figures;
 
 /// The API secret that holds Callbell's token.
 const TOKEN: &str = "callbell";
@@ -122,6 +123,18 @@ impl App {
             }
             Err(error) => tracing::error!(outcome = "token unusable", reason = %error),
         }
+    }
+}
+
+/// What alarms go by, of a run's report.
+pub fn figures(report: &Report) -> Figures {
+    let count = |status| report.jobs.get(&status).copied().unwrap_or_default();
+    Figures {
+        jobs_sent: count(Status::Sent),
+        jobs_dead: count(Status::Dead),
+        jobs_held: count(Status::Held),
+        channel_held: report.channel_held,
+        oldest_due_age_ms: report.oldest_due_age_ms,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The Lambda function `deliver`.
 
-use deliver::App;
+use deliver::{App, figures};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use shared::clock::Clock;
 use shared::env::Environment;
 use shared::store::Store;
 use shared::store::client::{dynamodb, http_client};
-use shared::telemetry;
+use shared::telemetry::{self, Metrics};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -22,12 +22,13 @@ async fn main() -> Result<(), Error> {
         Clock::system(),
     );
     let app = App::start(store, secrets, environment.callbell_url.as_deref()).await?;
+    let metrics = Metrics::of(&environment);
     telemetry::started("deliver", &environment);
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or_default();
-        let _report = app
-            .handle(&event.payload, Timestamp::from_millisecond(deadline_ms)?)
-            .await;
+        let deadline = Timestamp::from_millisecond(deadline_ms)?;
+        let report = app.handle(&event.payload, deadline).await;
+        metrics.print(&figures(&report));
         Ok::<(), Error>(())
     }))
     .await
