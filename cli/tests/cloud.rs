@@ -2,6 +2,7 @@
 //! DynamoDB by the embedded engine. Everything listens on the loopback interface.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![recursion_limit = "256"]
 
 mod aws;
 mod support;
@@ -21,12 +22,16 @@ fn project() -> tempfile::TempDir {
         &std::fs::read_to_string(example()).unwrap(),
     );
     write(
+        "templates.json",
+        &std::fs::read_to_string(example().with_file_name("templates.json")).unwrap(),
+    );
+    write(
         "samconfig.toml",
         "[default.global.parameters]\nstack_name = \"shop\"\n",
     );
     write(
         "secrets.toml",
-        "[webhooks]\nshopify = \"sh-value-1\"\n[apis]\ncrm = \"crm-value\"\n",
+        "[webhooks]\nshopify = \"hush-shop-1\"\n[apis]\ncrm = \"hush-crm\"\n",
     );
     folder
 }
@@ -115,11 +120,13 @@ async fn jobs_and_events_are_listed_and_replayed_on_a_stack() {
     );
     let ran = callbell(&["replay", id, "--to", PHONE, "--yes"]).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
+    // AWS's time is known to the second.
+    http.post("/_dev/clock", json!({ "advance": "2s" })).await;
     http.idle().await;
     let messages = http.list("/_dev/messages").await;
     assert_eq!(messages[0]["body"]["to"], PHONE);
     let ran = callbell(&["events", "--all"]).await;
-    assert!(ran.out.contains("1 event"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("2 events"), "{}{}", ran.out, ran.err);
     assert_eq!(callbell(&["pause"]).await.code, 0);
     assert!(dev.store().paused().await.unwrap().is_some());
     let ran = callbell(&["resume"]).await;
@@ -134,7 +141,7 @@ async fn secrets_reach_aws_and_no_screen() {
     let callbell = async |args: &[&str]| {
         let ran = cloud.callbell(folder.path(), args).await;
         assert!(
-            !format!("{}{}", ran.out, ran.err).contains("value"),
+            !format!("{}{}", ran.out, ran.err).contains("hush"),
             "{}{}",
             ran.out,
             ran.err
@@ -158,10 +165,10 @@ async fn secrets_reach_aws_and_no_screen() {
         "{}",
         ran.out
     );
-    assert_eq!(webhooks(), json!({ "shopify": ["sh-value-1"] }));
+    assert_eq!(webhooks(), json!({ "shopify": ["hush-shop-1"] }));
     assert_eq!(
         cloud.secret("shop/apis").unwrap(),
-        json!({ "crm": ["crm-value"] })
+        json!({ "crm": ["hush-crm"] })
     );
     assert_eq!(written(), 2);
     let ran = callbell(&["secrets", "push"]).await;
@@ -169,7 +176,7 @@ async fn secrets_reach_aws_and_no_screen() {
     assert_eq!(written(), 0);
 
     // Rotation keeps both; what is dropped is asked about.
-    write("[webhooks]\nshopify = [\"sh-value-2\", \"sh-value-1\"]\n[apis]\ncrm = \"crm-value\"\n");
+    write("[webhooks]\nshopify = [\"hush-shop-2\", \"hush-shop-1\"]\n[apis]\ncrm = \"hush-crm\"\n");
     let ran = callbell(&["secrets", "list", "--stack"]).await;
     assert!(
         ran.out.contains("differs") && ran.out.contains("callbell secrets push"),
@@ -184,7 +191,7 @@ async fn secrets_reach_aws_and_no_screen() {
         ran.out,
         ran.err
     );
-    write("[webhooks]\nshopify = \"sh-value-2\"\n[apis]\n");
+    write("[webhooks]\nshopify = \"hush-shop-2\"\n[apis]\n");
     let ran = callbell(&["secrets", "push"]).await;
     assert_eq!(ran.code, 1, "nobody is here to say yes");
     assert!(
@@ -195,10 +202,10 @@ async fn secrets_reach_aws_and_no_screen() {
     );
     assert_eq!(
         webhooks(),
-        json!({ "shopify": ["sh-value-2", "sh-value-1"] })
+        json!({ "shopify": ["hush-shop-2", "hush-shop-1"] })
     );
     assert_eq!(callbell(&["secrets", "push", "--yes"]).await.code, 0);
-    assert_eq!(webhooks(), json!({ "shopify": ["sh-value-2"] }));
+    assert_eq!(webhooks(), json!({ "shopify": ["hush-shop-2"] }));
     assert_eq!(cloud.secret("shop/apis").unwrap(), json!({}));
     let ran = callbell(&["secrets", "list", "--stack", "shop", "--json"]).await;
     let listed: Value = serde_json::from_str(&ran.out).unwrap();

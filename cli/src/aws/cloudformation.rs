@@ -189,7 +189,12 @@ fn read(name: &str, answer: &Answer) -> Option<Stack> {
 fn refusal(session: &Session, name: &str, answer: &Answer) -> CliError {
     let code = text(&answer.body, "Code").unwrap_or_default();
     let message = text(&answer.body, "Message").unwrap_or_default();
-    if answer.ahead_seconds.abs() >= SKEW_SECONDS_MAX {
+    let unsigned = [
+        "SignatureDoesNotMatch",
+        "RequestExpired",
+        "InvalidSignatureException",
+    ];
+    if unsigned.contains(&code.as_str()) && answer.ahead_seconds.abs() >= SKEW_SECONDS_MAX {
         return CliError::new(format!(
             "this machine's clock is {} minutes off: AWS refuses what it signs",
             answer.ahead_seconds.abs() / 60

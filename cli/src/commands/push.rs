@@ -75,7 +75,7 @@ pub async fn run(args: &PushArgs) -> Outcome {
     on.reload().await?;
     let changes = before
         .as_ref()
-        .map(|before| changes(&before.file, &files.text));
+        .map(|before| changed(before, &files.text, files.templates_json()));
     let was = before
         .as_ref()
         .map(|before| format!(" (was {})", before.version));
@@ -99,7 +99,7 @@ async fn rollback(args: &PushArgs, to: Option<u64>) -> Outcome {
     let now = on.store.config().await?;
     let waiting = waiting(&on.store).await?;
     let (was, changes) = match (&before, &now) {
-        (Some(before), Some(now)) => (before.version, changes(&before.file, &now.file)),
+        (Some(before), Some(now)) => (before.version, changed(before, &now.file, &now.templates)),
         _ => (version, Vec::new()),
     };
     say(format!(
@@ -204,6 +204,15 @@ async fn replan(store: &Store, waiting: &[JobRow]) -> Result<(), CliError> {
         count(looked_at, "waiting job")
     ));
     Ok(())
+}
+
+/// What differs from the version that was in use.
+fn changed(before: &ConfigRow, file: &str, templates: &str) -> Vec<(String, &'static str)> {
+    let mut changes = changes(&before.file, file);
+    if before.templates != templates {
+        changes.push((project::TEMPLATES.to_owned(), "changed"));
+    }
+    changes
 }
 
 /// Tables that differ: `message.cart-1 changed`.
