@@ -36,7 +36,9 @@ pub(crate) async fn lines(world: &World, function: &str) -> Outcome<Vec<String>>
 
 /// The lines that are JSON with this `outcome`.
 pub(crate) fn with_outcome(lines: &[String], outcome: &str) -> Vec<Value> {
-    let parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+    let parsed = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok());
     parsed
         .filter(|line: &Value| line["outcome"] == outcome)
         .collect()
@@ -48,7 +50,10 @@ pub(crate) async fn ensure_quiet(world: &World) -> Outcome {
         let lines = lines(world, function).await?;
         ensure(!lines.is_empty(), || format!("{function} logged nothing"))?;
         for line in &lines {
-            let private = PRIVATE.iter().chain(SECRETS).find(|word| line.contains(**word));
+            let private = PRIVATE
+                .iter()
+                .chain(SECRETS)
+                .find(|word| line.contains(**word));
             ensure(private.is_none(), || {
                 format!("{function} logged \"{}\": {line}", private.unwrap_or(&""))
             })?;

@@ -11,7 +11,6 @@ use crate::failure::{During as _, Outcome, ensure};
 use crate::logs;
 use crate::process::functions_of;
 use crate::shop::Webhook;
-use crate::stack::STACK;
 use crate::wait::{until, until_slowly};
 use crate::world::{NEW_SECRET, OLD_SECRET, World, write_secrets};
 
@@ -56,7 +55,11 @@ pub(crate) async fn a_retry_waits(world: &World) -> Outcome {
     order.expect(world, 200, "accepted").await?;
     until("Callbell answers 503", AT_ONCE, async || {
         let left = world.stand_in.faults_left();
-        Ok(if left == 0 { Ok(()) } else { Err("nobody asked".to_owned()) })
+        Ok(if left == 0 {
+            Ok(())
+        } else {
+            Err("nobody asked".to_owned())
+        })
     })
     .await?;
     let job = world.job(2002, "due", AT_ONCE).await?;
@@ -93,9 +96,10 @@ pub(crate) async fn a_wrong_signature(world: &World) -> Outcome {
         Ok(newest.ok_or_else(|| "there is none".to_owned()))
     })
     .await?;
-    ensure(line["http.status"] == 401 && line["source.name"] == "shopify", || {
-        format!("the refusal's line is {line}")
-    })?;
+    ensure(
+        line["http.status"] == 401 && line["source.name"] == "shopify",
+        || format!("the refusal's line is {line}"),
+    )?;
     let stored = world.events(2003).await?;
     ensure(stored.is_empty(), || format!("{stored:?} was stored"))
 }
@@ -104,12 +108,17 @@ pub(crate) async fn a_wrong_signature(world: &World) -> Outcome {
 pub(crate) async fn a_push(world: &World) -> Outcome {
     let functions = || {
         let all = functions_of(world.cloud.ministack.id());
-        let ids = all.into_iter().filter(|function| function.name.contains("Deliver"));
+        let ids = all
+            .into_iter()
+            .filter(|function| function.name.contains("Deliver"));
         ids.map(|function| function.id).collect::<Vec<_>>()
     };
     let before = functions();
     let text = std::fs::read_to_string(&world.automations).during("the automations")?;
-    let (old, new) = ("\"{{ order.items | summary }}\"", "\"{{ order.items | summary }} — obrigada\"");
+    let (old, new) = (
+        "\"{{ order.items | summary }}\"",
+        "\"{{ order.items | summary }} — obrigada\"",
+    );
     ensure(text.contains(old), || format!("the example has no {old}"))?;
     std::fs::write(&world.automations, text.replace(old, new)).during("the automations")?;
     world.push(&world.automations).await?;
@@ -118,8 +127,16 @@ pub(crate) async fn a_push(world: &World) -> Outcome {
         let number = numbers.next().during("more orders than expected")?;
         let order = Webhook::sign(world, number, &world.secrets).await?;
         order.expect(world, 200, "accepted").await?;
-        let text = world.message(number, AT_ONCE).await?.text.unwrap_or_default();
-        Ok(if text.contains("Boné — obrigada.") { Ok(()) } else { Err(text) })
+        let text = world
+            .message(number, AT_ONCE)
+            .await?
+            .text
+            .unwrap_or_default();
+        Ok(if text.contains("Boné — obrigada.") {
+            Ok(())
+        } else {
+            Err(text)
+        })
     })
     .await?;
     let after = functions();
@@ -137,7 +154,11 @@ pub(crate) async fn a_rotated_secret(world: &World) -> Outcome {
     let with_new = Webhook::sign(world, 2004, &new).await?;
     until_slowly("the new secret is accepted", A_MINUTE, async || {
         let answer = with_new.post(world).await?;
-        Ok(if answer.status == 200 { Ok(()) } else { Err(answer.body) })
+        Ok(if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(answer.body)
+        })
     })
     .await?;
     let with_old = Webhook::sign(world, 2005, &world.secrets).await?;
@@ -150,7 +171,11 @@ pub(crate) async fn a_rotated_secret(world: &World) -> Outcome {
     until_slowly("the old secret is refused", A_MINUTE, async || {
         wrong.expect(world, 401, "").await?;
         let answer = with_old.post(world).await?;
-        Ok(if answer.status == 401 { Ok(()) } else { Err(answer.body) })
+        Ok(if answer.status == 401 {
+            Ok(())
+        } else {
+            Err(answer.body)
+        })
     })
     .await?;
     let with_new = Webhook::sign(world, 2008, &new).await?;
@@ -169,9 +194,14 @@ pub(crate) async fn a_killed_door(world: &World) -> Outcome {
     });
     let order = Webhook::sign(world, 2009, &world.secrets).await?;
     let answer = order.post(world).await?;
-    ensure(!world.cloud.wire.is_waiting(), || "no event was stored".to_owned())?;
+    ensure(!world.cloud.wire.is_waiting(), || {
+        "no event was stored".to_owned()
+    })?;
     ensure(answer.status >= 500, || {
-        format!("the killed door's webhook got {} {}", answer.status, answer.body)
+        format!(
+            "the killed door's webhook got {} {}",
+            answer.status, answer.body
+        )
     })?;
     order.expect(world, 200, "duplicate").await?;
     world.is_delivered_once(2009).await
@@ -198,31 +228,24 @@ pub(crate) async fn a_lost_record(world: &World) -> Outcome {
 /// Turns the table's stream to the worker on or off.
 async fn stream(world: &World, on: bool) -> Outcome {
     let aws = &world.cloud.aws;
-    let mappings = aws.ask("lambda", "list_event_source_mappings", json!({})).await?;
+    let mappings = aws
+        .ask("lambda", "list_event_source_mappings", json!({}))
+        .await?;
     let uuid = mappings.pointer("/EventSourceMappings/0/UUID");
     let uuid = uuid.during("there is no event source mapping")?;
     let change = json!({ "UUID": uuid, "Enabled": on });
-    aws.ask("lambda", "update_event_source_mapping", change).await?;
+    aws.ask("lambda", "update_event_source_mapping", change)
+        .await?;
     let wanted = if on { "Enabled" } else { "Disabled" };
     until("the event source mapping", AT_ONCE, async || {
         let question = json!({ "UUID": uuid });
-        let state = aws.ask("lambda", "get_event_source_mapping", question).await?;
+        let state = aws
+            .ask("lambda", "get_event_source_mapping", question)
+            .await?;
         let state = state["State"].as_str().unwrap_or_default().to_owned();
         Ok(if state == wanted { Ok(()) } else { Err(state) })
     })
     .await
-}
-
-/// The worker tells CloudWatch what became of its jobs, in its log.
-pub(crate) async fn metrics(world: &World) -> Outcome {
-    let lines = logs::lines(world, "deliver").await?;
-    let lines = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
-    let mut metrics = lines.filter(|line: &Value| {
-        line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "callbell-serverless"
-    });
-    ensure(metrics.any(|line| line["Stack"] == STACK), || {
-        "deliver logged no metric of this stack".to_owned()
-    })
 }
 
 /// No order was told of twice.
@@ -233,5 +256,7 @@ pub(crate) fn nothing_twice(world: &World) -> Outcome {
         *counts.entry(number).or_default() += 1;
     }
     let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
-    ensure(twice.is_empty(), || format!("sent more than once: {twice:?}"))
+    ensure(twice.is_empty(), || {
+        format!("sent more than once: {twice:?}")
+    })
 }

@@ -49,7 +49,10 @@ impl Webhook {
         let number = number.to_string();
         let body = body.replace(ID, &format!("617100000{number}"));
         event["body"] = body.replace(NUMBER, &number).into();
-        let (from, to) = (file(world, "sample", &number), file(world, "signed", &number));
+        let (from, to) = (
+            file(world, "sample", &number),
+            file(world, "signed", &number),
+        );
         std::fs::write(&from, event.to_string()).during(from.display())?;
         let arguments: Vec<&Path> = vec![
             Path::new("sign"),
@@ -99,10 +102,13 @@ impl Webhook {
     /// Posts it, which has to end with this status and, in the body, this word.
     pub(crate) async fn expect(&self, world: &World, status: u16, word: &str) -> Outcome {
         let answer = self.post(world).await?;
-        ensure(answer.status == status && answer.body.contains(word), || {
-            let Answer { status: was, body } = &answer;
-            format!("the webhook got {was} {body}, not {status} with \"{word}\"")
-        })
+        ensure(
+            answer.status == status && answer.body.contains(word),
+            || {
+                let Answer { status: was, body } = &answer;
+                format!("the webhook got {was} {body}, not {status} with \"{word}\"")
+            },
+        )
     }
 }
 

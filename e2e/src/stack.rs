@@ -54,11 +54,15 @@ impl Cloud {
             .env("SFTP_ENABLED", "0");
         let ministack = Group::start(&mut command, &tools.logs.join("ministack.log"))?;
         let health = format!("{endpoint}/_ministack/health");
-        until("MiniStack answers", Duration::from_secs(START_S), async || {
-            let answer = http.get(&health).send().await;
-            let answer = answer.and_then(reqwest::Response::error_for_status);
-            Ok(answer.map(drop).map_err(|error| error.to_string()))
-        })
+        until(
+            "MiniStack answers",
+            Duration::from_secs(START_S),
+            async || {
+                let answer = http.get(&health).send().await;
+                let answer = answer.and_then(reqwest::Response::error_for_status);
+                Ok(answer.map(drop).map_err(|error| error.to_string()))
+            },
+        )
         .await?;
         let aws = Aws::start(tools, &endpoint)?;
         Ok(Cloud {
@@ -126,12 +130,7 @@ pub(crate) async fn deploy(
     })
 }
 
-async fn sam_deploy(
-    tools: &Tools,
-    cloud: &Cloud,
-    architecture: &str,
-    callbell: &str,
-) -> Outcome {
+async fn sam_deploy(tools: &Tools, cloud: &Cloud, architecture: &str, callbell: &str) -> Outcome {
     // The user's own samconfig.toml has other parameters, and perhaps a real stack.
     let config = tools.scratch.join("samconfig.toml");
     fs::write(&config, "version = 0.1\n").during(config.display())?;
@@ -185,8 +184,8 @@ async fn routes(aws: &Aws, api: &str) -> Outcome {
     let mut made = 0;
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().into_iter().flatten() {
-            let function = function_of(operation)
-                .during(format_args!("{path} leads to no function"))?;
+            let function =
+                function_of(operation).during(format_args!("{path} leads to no function"))?;
             let integration = json!({
                 "ApiId": api, "IntegrationType": "AWS_PROXY", "PayloadFormatVersion": "2.0",
                 "IntegrationUri": arn(aws, &function).await?,
@@ -207,7 +206,9 @@ async fn routes(aws: &Aws, api: &str) -> Outcome {
             made += 1;
         }
     }
-    ensure(made > 0, || "the processed template has no route".to_owned())
+    ensure(made > 0, || {
+        "the processed template has no route".to_owned()
+    })
 }
 
 /// The logical name of the function behind a path: SAM writes it into the integration's address as

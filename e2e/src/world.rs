@@ -15,7 +15,7 @@ use serde_json::Value;
 use shared::clock::Clock;
 
 use crate::failure::{During as _, Failure, Outcome, ensure};
-use crate::stack::{self, Cloud, STACK, Stack};
+use crate::stack::{self, Cloud, Stack};
 use crate::tools::Tools;
 use crate::wait::until;
 
@@ -80,9 +80,24 @@ impl World {
         let value: toml::Value = toml::from_str(&text).during("x")?;
         for (name, key) in [("e2e/webhooks", "webhooks"), ("e2e/apis", "apis")] {
             let json = serde_json::to_string(&value[key]).during("x")?;
-            let made = self.cloud.aws.ask("secretsmanager", "create_secret", serde_json::json!({"Name": name, "SecretString": json})).await;
+            let made = self
+                .cloud
+                .aws
+                .ask(
+                    "secretsmanager",
+                    "create_secret",
+                    serde_json::json!({"Name": name, "SecretString": json}),
+                )
+                .await;
             if made.is_err() {
-                self.cloud.aws.ask("secretsmanager", "put_secret_value", serde_json::json!({"SecretId": name, "SecretString": json})).await?;
+                self.cloud
+                    .aws
+                    .ask(
+                        "secretsmanager",
+                        "put_secret_value",
+                        serde_json::json!({"SecretId": name, "SecretString": json}),
+                    )
+                    .await?;
             }
         }
         Ok(())
@@ -92,18 +107,32 @@ impl World {
         use shared::store::client::{ClientSettings, dynamodb, http_client};
         let mut settings = ClientSettings::local(&self.cloud.endpoint);
         settings.region = "us-east-1".to_owned();
-        Ok(shared::store::Store::new(dynamodb(&settings, http_client().during("x")?), &self.stack.table, Clock::system()))
+        Ok(shared::store::Store::new(
+            dynamodb(&settings, http_client().during("x")?),
+            &self.stack.table,
+            Clock::system(),
+        ))
     }
 
     pub(crate) async fn push(&self, file: &Path) -> Outcome {
         let files = project::Files::read(file).during(EXAMPLE)?;
         let report = files.check(Timestamp::now());
         let automations = report.automations.during("wrong")?;
-        self.store()?.push_config(&files.text, files.templates_json(), &project::connections(&automations)).await.during("push").map(drop)
+        self.store()?
+            .push_config(
+                &files.text,
+                files.templates_json(),
+                &project::connections(&automations),
+            )
+            .await
+            .during("push")
+            .map(drop)
     }
 
     pub(crate) async fn jobs(&self, number: u32) -> Outcome<Vec<Value>> {
-        let jobs = cli::dev::life::all_jobs(&self.store()?, &shared::store::JobFilter::default()).await.during("jobs")?;
+        let jobs = cli::dev::life::all_jobs(&self.store()?, &shared::store::JobFilter::default())
+            .await
+            .during("jobs")?;
         let listed: Vec<Value> = jobs.iter().map(cli::commands::jobs::as_json).collect();
         let id = format!("/617100000{number}/");
         let of_order = |job: &Value| job["event"].as_str().is_some_and(|key| key.contains(&id));
@@ -112,9 +141,16 @@ impl World {
 
     pub(crate) async fn events(&self, number: u32) -> Outcome<Vec<String>> {
         let store = self.store()?;
-        let (rows, _) = store.list_events(&shared::store::EventFilter::default(), None).await.during("events")?;
+        let (rows, _) = store
+            .list_events(&shared::store::EventFilter::default(), None)
+            .await
+            .during("events")?;
         let id = format!("/617100000{number}/");
-        Ok(rows.into_iter().map(|row| row.key).filter(|key| key.contains(&id)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| row.key)
+            .filter(|key| key.contains(&id))
+            .collect())
     }
 
     /// Runs the command `callbell`; what it printed.
@@ -209,9 +245,7 @@ fn automations(tools: &Tools) -> Outcome<PathBuf> {
 
 /// A secrets file with these values for the shop.
 pub(crate) fn write_secrets(path: &Path, shopify: &[&str]) -> Outcome {
-    let text = format!(
-        "[webhooks]\nshopify = {shopify:?}\n[apis]\ncallbell = \"{TOKEN}\"\n"
-    );
+    let text = format!("[webhooks]\nshopify = {shopify:?}\n[apis]\ncallbell = \"{TOKEN}\"\n");
     std::fs::write(path, text).during(path.display())
 }
 
@@ -222,12 +256,17 @@ async fn callbell(automations: &Path, secrets: &Path) -> Outcome<(StandIn, Strin
     let stand_in = stand_in.during("the stand-in for Callbell")?;
     let files = project::Files::read(automations).during(EXAMPLE)?;
     let report = files.check(Timestamp::now());
-    let automations = report.automations.during(format_args!("{EXAMPLE} is wrong"))?;
+    let automations = report
+        .automations
+        .during(format_args!("{EXAMPLE} is wrong"))?;
     let (channels, templates, teams) = project::account(&automations, &files.templates());
     let secrets = Secrets::read(secrets).during("the secrets")?;
     let tokens = secrets.apis.get(cli::dev::secrets::CALLBELL);
     stand_in.set_account(AccountData {
-        tokens: tokens.iter().map(|token| token.expose().to_owned()).collect(),
+        tokens: tokens
+            .iter()
+            .map(|token| token.expose().to_owned())
+            .collect(),
         channels,
         templates,
         teams,
