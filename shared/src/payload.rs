@@ -120,7 +120,7 @@ mod tests {
         payload.into_request()
     }
 
-    fn envelope(path: &str, query: &str, headers: Value) -> Value {
+    fn envelope(path: &str, query: &str, headers: &Value) -> Value {
         json!({
             "version": "2.0", "routeKey": "ANY /orders/{source}", "rawPath": path,
             "rawQueryString": query, "headers": headers, "cookies": ["a=1"],
@@ -134,7 +134,7 @@ mod tests {
         let request = request(envelope(
             "/orders/shopify",
             "a=1&b=%22",
-            json!({"X-Thing": "a,b"}),
+            &json!({"X-Thing": "a,b"}),
         ));
         let raw = Raw::from_request(request).unwrap();
         assert_eq!(
@@ -156,7 +156,7 @@ mod tests {
             (json!("no base64"), true, b""),
             (Value::Null, false, b""),
         ] {
-            let mut json = envelope("/orders/shopify", "", json!({}));
+            let mut json = envelope("/orders/shopify", "", &json!({}));
             json["body"] = body;
             json["isBase64Encoded"] = json!(encoded);
             assert_eq!(Raw::from_request(request(json)).unwrap().body, bytes);
@@ -173,7 +173,7 @@ mod tests {
             json!({"host": "example.com", "x-forwarded-proto": "ht tp"}),
             json!({"no header": "a", "x-a": "line\nbreak", "x-thing": "\u{e9}"}),
         ] {
-            let request = request(envelope("/orders/shopify", "a=\"<\u{e9} >\"", headers));
+            let request = request(envelope("/orders/shopify", "a=\"<\u{e9} >\"", &headers));
             let raw = Raw::from_request(request).unwrap();
             assert_eq!(raw.connection, "shopify");
             assert_eq!(raw.header("x-a"), None);
@@ -186,7 +186,7 @@ mod tests {
             "/orders/shop\"ify",
             "*",
         ] {
-            let request = request(envelope(path, "", json!({})));
+            let request = request(envelope(path, "", &json!({})));
             assert!(Raw::from_request(request).is_err(), "{path}");
         }
     }

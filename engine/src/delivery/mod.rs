@@ -266,7 +266,7 @@ impl Worker {
         match row {
             RowKey::Event(key) => self.plan_event(&key, run).await,
             RowKey::Job(id) => {
-                match self.work_on_job(&id, run).await {
+                match Box::pin(self.work_on_job(&id, run)).await {
                     Ok(()) => run.went_well(),
                     Err(error) => {
                         log::failed_job(id.as_str(), &error);

@@ -328,11 +328,7 @@ mod tests {
             ..Settings::default()
         };
         let rows = [
-            (
-                r#"{"callbell": "token"}"#,
-                true,
-                refused,
-            ),
+            (r#"{"callbell": "token"}"#, true, refused),
             (r#"{"callbell": "token"}"#, false, "not asked"),
             ("{}", true, "not asked: no token"),
             (r#"{"callbell": "no\ntoken"}"#, true, "not asked: no token"),
