@@ -3,10 +3,12 @@
 
 pub mod args;
 pub mod ask;
+pub mod aws;
 pub mod commands;
 pub mod dev;
 pub mod error;
-pub mod local;
+pub mod installation;
+pub mod lists;
 pub mod net;
 pub mod output;
 pub mod project;

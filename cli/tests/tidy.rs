@@ -154,7 +154,7 @@ fn one_tls_stack_and_one_crypto_provider() {
         .lines()
         .filter_map(|line| line.strip_suffix(" (*)").or(Some(line)))
         .collect();
-    for banned in ["ring v", "openssl-sys v", "native-tls v", "aws-config v"] {
+    for banned in ["ring v", "openssl-sys v", "native-tls v"] {
         assert!(
             !crates.iter().any(|name| name.starts_with(banned)),
             "{banned}"
@@ -169,6 +169,25 @@ fn one_tls_stack_and_one_crypto_provider() {
             1,
             "{single}"
         );
+    }
+}
+
+#[test]
+fn only_the_command_line_reads_the_machine_s_aws_configuration() {
+    let members = ["shared", "engine"].map(str::to_owned);
+    for member in members.into_iter().chain(functions()) {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--edges", "normal,build"])
+            .args(["--prefix", "none", "--package", &member])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        let tree = String::from_utf8(output.stdout).unwrap();
+        assert!(tree.contains("aws-sdk-dynamodb v"), "{member}");
+        for crate_name in ["aws-config v", "aws-sdk-sts v", "aws-sdk-sso v"] {
+            let found = tree.lines().find(|line| line.starts_with(crate_name));
+            assert_eq!(found, None, "{member}");
+        }
     }
 }
 

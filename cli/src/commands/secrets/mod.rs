@@ -1,5 +1,8 @@
-//! `callbell secrets set|list`: the user's `secrets.toml`.
+//! `callbell secrets`: the user's `secrets.toml`, and what of it is on AWS.
 
+pub mod cloud;
+
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
@@ -9,62 +12,118 @@ use super::Outcome;
 use crate::args::{SecretsAction, SecretsArgs};
 use crate::dev::secrets::Files;
 use crate::error::CliError;
+use crate::installation::stack::Stack;
 use crate::output::{self, Cell, count, say};
 
 /// Largest secret that is taken, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
-/// Sets one, or lists names and fingerprints.
+/// Sets one, lists names and fingerprints, or pushes the file to AWS.
 ///
 /// # Errors
-/// The file cannot be read or written, or no value was given.
-pub fn run(args: &SecretsArgs) -> Outcome {
+/// The file cannot be read or written, no value was given, or AWS refuses.
+pub async fn run(args: &SecretsArgs) -> Outcome {
     match &args.action {
-        SecretsAction::List { file, json } => list(file, *json),
+        SecretsAction::List {
+            stack: Some(stack),
+            file,
+            json,
+        } => beside(file, stack.as_deref(), *json).await,
+        SecretsAction::List { file, json, .. } => list(file, *json),
+        SecretsAction::Push { file, yes, stack } => cloud::push(file, stack.as_deref(), *yes).await,
         SecretsAction::Set {
             name,
             add,
             api,
             file,
-        } => {
-            let table = if *api { "apis" } else { "webhooks" };
-            let known = if file.exists() {
-                Files::read(file)?
-            } else {
-                Files::default()
-            };
-            let held = if *api {
-                known.apis.get(name)
-            } else {
-                known.webhooks.get(name)
-            };
-            let mut values: Vec<String> = vec![ask(name)?];
-            if *add {
-                values.extend(held.iter().map(|value| value.expose().to_owned()));
-            }
-            values.dedup();
-            let text = if file.exists() {
-                std::fs::read_to_string(file)?
-            } else {
-                String::new()
-            };
-            write(file, &set(&text, table, name, &values))?;
-            let values = if *api {
-                Files::read(file)?.apis
-            } else {
-                Files::read(file)?.webhooks
-            };
-            let values = values.get(name);
-            let prints: Vec<String> = values.iter().map(|value| value.fingerprint()).collect();
-            say(format!(
-                "[{table}] {name}: {} (fingerprint {}) in {}",
-                count(values.len(), "value"),
-                prints.join(", "),
-                file.display()
-            ));
-            Ok(0)
+        } => set_value(name, *add, *api, file),
+    }
+}
+
+/// Asks for a value and writes it into the file.
+fn set_value(name: &str, add: bool, api: bool, file: &Path) -> Outcome {
+    let table = if api { "apis" } else { "webhooks" };
+    let known = if file.exists() {
+        Files::read(file)?
+    } else {
+        Files::default()
+    };
+    let of = |files: &Files| {
+        let secrets = if api { &files.apis } else { &files.webhooks };
+        secrets.get(name).to_vec()
+    };
+    let mut values: Vec<String> = vec![ask(name)?];
+    if add {
+        values.extend(of(&known).iter().map(|value| value.expose().to_owned()));
+    }
+    values.dedup();
+    let text = if file.exists() {
+        std::fs::read_to_string(file)?
+    } else {
+        String::new()
+    };
+    write(file, &set(&text, table, name, &values))?;
+    let values = of(&Files::read(file)?);
+    say(format!(
+        "[{table}] {name}: {} (fingerprint {}) in {}",
+        count(values.len(), "value"),
+        cloud::fingerprints(&values).join(", "),
+        file.display()
+    ));
+    Ok(0)
+}
+
+/// What the file has beside what the stack has.
+async fn beside(file: &Path, stack: Option<&str>, json: bool) -> Outcome {
+    let files = if file.exists() {
+        Files::read(file)?
+    } else {
+        Files::default()
+    };
+    let stack = Stack::open(stack).await?;
+    let mut rows = Vec::new();
+    for pair in cloud::pairs(files, &stack).await? {
+        let there = pair.there.unwrap_or_default();
+        let names: BTreeSet<&str> = pair.here.names().chain(there.names()).collect();
+        for name in names {
+            let here = cloud::fingerprints(pair.here.get(name));
+            let there = cloud::fingerprints(there.get(name));
+            rows.push((pair.table, name.to_owned(), here, there));
         }
     }
+    if json {
+        let list: Vec<_> = rows
+            .iter()
+            .map(|(table, name, here, there)| {
+                json!({ "table": table, "name": name, "fingerprints": here, "on_aws": there })
+            })
+            .collect();
+        output::json(&list)?;
+        return Ok(0);
+    }
+    let differs = rows.iter().any(|(_, _, here, there)| here != there);
+    let cells: Vec<Vec<Cell>> = rows
+        .into_iter()
+        .map(|(table, name, here, there)| {
+            let same = if here == there { "" } else { "differs" };
+            vec![
+                table.into(),
+                name.into(),
+                here.join(", ").into(),
+                there.join(", ").into(),
+                same.into(),
+            ]
+        })
+        .collect();
+    let head = ["table", "name", "here", &stack.described.name, ""];
+    say(output::table(&head, &cells).trim_end());
+    if differs {
+        say(format!(
+            "callbell secrets push{} brings AWS up to date",
+            stack.flag()
+        ));
+    }
+    Ok(0)
 }
 
 fn list(file: &Path, json: bool) -> Outcome {
@@ -72,12 +131,7 @@ fn list(file: &Path, json: bool) -> Outcome {
     let mut rows = Vec::new();
     for (table, secrets) in [("webhooks", &files.webhooks), ("apis", &files.apis)] {
         for name in secrets.names() {
-            let prints: Vec<String> = secrets
-                .get(name)
-                .iter()
-                .map(|value| value.fingerprint())
-                .collect();
-            rows.push((table, name, prints));
+            rows.push((table, name, cloud::fingerprints(secrets.get(name))));
         }
     }
     if json {
@@ -92,7 +146,7 @@ fn list(file: &Path, json: bool) -> Outcome {
         .into_iter()
         .map(|(table, name, prints)| vec![table.into(), name.into(), prints.join(", ").into()])
         .collect();
-    say(crate::output::table(&["table", "name", "fingerprints"], &cells).trim_end());
+    say(output::table(&["table", "name", "fingerprints"], &cells).trim_end());
     if cells.is_empty() {
         say("no secret is set: callbell secrets set shopify");
     }
