@@ -49,6 +49,11 @@ impl Clock {
         Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
     }
 
+    /// How long `begun` is ago, in milliseconds; 0 where it is to come.
+    pub fn ms_since(&self, begun: Timestamp) -> u64 {
+        u64::try_from(self.now().duration_since(begun).as_millis()).unwrap_or(0)
+    }
+
     /// Moves a shifted or manual clock; the machine's clock stays as it is.
     pub fn advance(&self, by: SignedDuration) {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);

@@ -1,8 +1,6 @@
 //! Log lines: JSON on standard output, one a line, each readable alone. Field names have dots and their
 //! unit (`job.lateness_ms`); what happened is in `outcome`.
 
-use std::time::Duration;
-
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -48,7 +46,7 @@ pub struct Found {
 }
 
 /// The line at a function's start: what it is connected to, what it found there, and how long that took.
-pub fn started(function: &str, environment: &Environment, found: &Found, took: Duration) {
+pub fn started(function: &str, environment: &Environment, found: &Found, took_ms: u64) {
     let endpoint = environment.dynamodb_endpoint.as_deref().unwrap_or("AWS");
     let (host, answer) = found
         .callbell
@@ -70,6 +68,6 @@ pub fn started(function: &str, environment: &Environment, found: &Found, took: D
         callbell.host = host,
         callbell.answer = answer,
         sending.nothing_before = environment.send_nothing_before.map(tracing::field::display),
-        start.ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+        start.ms = took_ms
     );
 }

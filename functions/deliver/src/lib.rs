@@ -9,6 +9,7 @@ use engine::callbell::{BASE_URL, Callbell, SetupError};
 use engine::delivery::{Random, Report, Worker};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use shared::env::Environment;
 use shared::secrets::{Secret, Secrets, SecretsProvider};
 use shared::store::{RowKey, Store};
 use shared::telemetry::Found;
@@ -41,6 +42,17 @@ pub struct Settings {
     /// Asks Callbell at once, so that the first send does not pay for names and certificates. A development
     /// server's stand-in is not up yet.
     pub ask_callbell: bool,
+}
+
+impl Settings {
+    /// As the environment says.
+    pub fn of(environment: &Environment) -> Settings {
+        Settings {
+            callbell_url: environment.callbell_url.clone(),
+            send_nothing_before: environment.send_nothing_before,
+            ask_callbell: true,
+        }
+    }
 }
 
 /// The token in use, and when it was read.

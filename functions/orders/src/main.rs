@@ -1,7 +1,5 @@
 //! The Lambda function `orders`.
 
-use std::time::Instant;
-
 use lambda_http::Error;
 use lambda_http::lambda_runtime::{LambdaEvent, run, service_fn};
 use orders::App;
@@ -14,15 +12,16 @@ use shared::telemetry;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let begun = Instant::now();
     telemetry::start();
+    let clock = Clock::system();
+    let begun = clock.now();
     let environment = Environment::read()?;
     let http = http_client()?;
     let secrets = environment.webhook_secrets(http.clone())?;
     let client = dynamodb(&environment.dynamodb(), http);
-    let store = Store::new(client, &environment.table, Clock::system());
+    let store = Store::new(client, &environment.table, clock.clone());
     let app = App::start(store, secrets).await;
-    telemetry::started("orders", &environment, &app.found(), begun.elapsed());
+    telemetry::started("orders", &environment, &app.found(), clock.ms_since(begun));
     run(service_fn(async |event: LambdaEvent<Payload>| {
         let answer = app.handle(event.payload.into_request()).await;
         Ok::<_, Error>(Reply::from(answer))
