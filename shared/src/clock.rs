@@ -2,9 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
+
+/// Measures how long something takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// It runs from now on.
+    pub fn start() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    /// Since it was started.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
 
 /// Where `now` comes from.
 #[derive(Clone, Debug)]
@@ -47,11 +63,6 @@ impl Clock {
             Kind::Manual(millis) => millis.load(Ordering::SeqCst),
         };
         Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
-    }
-
-    /// How long `begun` is ago, in milliseconds; 0 where it is to come.
-    pub fn ms_since(&self, begun: Timestamp) -> u64 {
-        u64::try_from(self.now().duration_since(begun).as_millis()).unwrap_or(0)
     }
 
     /// Moves a shifted or manual clock; the machine's clock stays as it is.
