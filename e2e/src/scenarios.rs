@@ -40,6 +40,10 @@ pub(crate) async fn a_message(world: &World) -> Outcome {
         format!("the job names the message {}", job["message_uuid"])
     })?;
     order.expect(world, 200, "duplicate").await?;
+    let stored = world.events(2001).await?;
+    ensure(stored.len() == 2, || {
+        format!("{stored:?} is stored, not that the order was created and paid")
+    })?;
     world.is_delivered_once(2001).await
 }
 
@@ -187,7 +191,8 @@ pub(crate) async fn a_rotated_secret(world: &World) -> Outcome {
 /// sends the webhook again, and one message goes out.
 pub(crate) async fn a_killed_door(world: &World) -> Outcome {
     let group = world.cloud.ministack.id();
-    world.cloud.wire.when_stored(move || {
+    let paid = "shopify/order/6171000002009/paid";
+    world.cloud.wire.when_stored(paid, move || {
         let all = functions_of(group).into_iter();
         all.filter(|function| function.name.contains("Orders"))
             .for_each(|function| function.kill());
@@ -203,7 +208,11 @@ pub(crate) async fn a_killed_door(world: &World) -> Outcome {
             answer.status, answer.body
         )
     })?;
-    order.expect(world, 200, "duplicate").await?;
+    let stored = world.events(2009).await?;
+    ensure(stored.iter().any(|key| key == paid), || {
+        format!("only {stored:?} was stored")
+    })?;
+    order.expect(world, 200, "").await?;
     world.is_delivered_once(2009).await
 }
 
