@@ -39,6 +39,8 @@ pub enum Command {
     Templates(TemplatesArgs),
     /// Put the automations into use
     Push(PushArgs),
+    /// Build and deploy to AWS, then push secrets and automations
+    Deploy(DeployArgs),
     /// Webhook secrets and API tokens
     Secrets(SecretsArgs),
     /// What became of each action
@@ -267,6 +269,14 @@ pub struct PushArgs {
     /// Which installation
     #[command(flatten)]
     pub target: Target,
+}
+
+/// `callbell deploy`. Everything else stands in samconfig.toml.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Do not ask before secrets are removed or customers get messages
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `callbell secrets`.

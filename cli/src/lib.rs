@@ -6,6 +6,7 @@ pub mod ask;
 pub mod aws;
 pub mod commands;
 pub mod dev;
+pub mod edit;
 pub mod error;
 pub mod installation;
 pub mod lists;

@@ -120,8 +120,6 @@ async fn jobs_and_events_are_listed_and_replayed_on_a_stack() {
     );
     let ran = callbell(&["replay", id, "--to", PHONE, "--yes"]).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
-    // AWS's time is known to the second.
-    http.post("/_dev/clock", json!({ "advance": "2s" })).await;
     http.idle().await;
     let messages = http.list("/_dev/messages").await;
     assert_eq!(messages[0]["body"]["to"], PHONE);
@@ -381,5 +379,145 @@ async fn credentials_and_region_come_from_the_user_s_machine() {
         ran.err.contains("aws sso login --profile work"),
         "{}",
         ran.err
+    );
+}
+
+/// A folder to deploy from, with a SAM that only writes down what it was asked.
+fn deployable(sam_exit: u8) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = project();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("template.yaml", "");
+    std::fs::create_dir_all(folder.path().join(".venv/bin")).unwrap();
+    let script = format!("#!/bin/sh\necho \"$@\" >> sam.log\nexit {sam_exit}\n");
+    write(".venv/bin/sam", &script);
+    let sam = folder.path().join(".venv/bin/sam");
+    std::fs::set_permissions(sam, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // What this machine can compile for without another target.
+    let own = if std::env::consts::ARCH == "aarch64" {
+        "arm64"
+    } else {
+        "x86_64"
+    };
+    let text = format!(
+        "[default.global.parameters]\nstack_name = \"shop\"\nregion = \"us-east-1\"\n\
+         parameter_overrides = 'Architecture={own} AlarmEmail=\"\"'\n"
+    );
+    write("samconfig.toml", &text);
+    folder
+}
+
+#[tokio::test]
+async fn a_deploy_builds_deploys_pushes_and_says_what_comes_next() {
+    let dev = start(None).await;
+    let cloud = Cloud::start(&dev).await;
+    let folder = deployable(0);
+    edit(
+        folder.path(),
+        "[defaults]",
+        "[defaults]\nonly_to = [\"+5511987654321\"]",
+    );
+    for _ in 0..2 {
+        let ran = cloud.callbell(folder.path(), &["deploy"]).await;
+        assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+        let url = "https://a1.execute-api.sa-east-1.amazonaws.com/orders/shopify";
+        assert!(ran.out.contains(url), "{}", ran.out);
+        assert!(ran.out.contains("only_to"), "{}", ran.out);
+        assert!(ran.err.contains("alarms reach nobody"), "{}", ran.err);
+        assert!(!ran.out.contains("hush"), "{}", ran.out);
+    }
+    let log = std::fs::read_to_string(folder.path().join("sam.log")).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 4, "{log}");
+    assert!(
+        lines[0].starts_with("build --parameter-overrides Architecture="),
+        "{log}"
+    );
+    // An explicit environment goes before samconfig.toml.
+    assert!(
+        lines[1].starts_with("deploy --stack-name shop --region sa-east-1"),
+        "{log}"
+    );
+    assert!(
+        lines[1].contains("AlarmEmail=\"\"") && lines[1].contains("--no-fail-on-empty-changeset"),
+        "{log}"
+    );
+    assert!(cloud.secret("shop/webhooks").is_some());
+    let config = dev.store().config().await.unwrap().unwrap();
+    assert!(config.file.contains("only_to"));
+}
+
+#[tokio::test]
+async fn a_deploy_stops_in_a_line_before_it_builds() {
+    let dev = start(None).await;
+    let cloud = Cloud::start(&dev).await;
+    let deploy = async |folder: &Path| cloud.callbell(folder, &["deploy"]).await;
+    let missing = |name: &'static str| {
+        let folder = deployable(0);
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+        folder
+    };
+    let broken = deployable(0);
+    edit(broken.path(), "order.number", "order.numbr");
+    let other = deployable(0);
+    let sam = std::fs::read_to_string(other.path().join("samconfig.toml")).unwrap();
+    let sam = sam.replace("arm64", "riscv").replace("x86_64", "riscv");
+    std::fs::write(other.path().join("samconfig.toml"), sam).unwrap();
+    let cases = [
+        (missing("automations.toml"), "callbell init"),
+        (missing("secrets.toml"), "callbell init"),
+        (
+            missing("template.yaml"),
+            "in the folder of callbell-serverless",
+        ),
+        (
+            missing("samconfig.toml"),
+            "no stack_name, and nobody is here to ask",
+        ),
+        (broken, "nothing was deployed"),
+        (other, "write arm64 or x86_64"),
+    ];
+    for (folder, wanted) in cases {
+        let ran = deploy(folder.path()).await;
+        assert_eq!(ran.code, 1, "{wanted}");
+        assert!(ran.err.contains(wanted), "{wanted}: {}", ran.err);
+        assert!(!folder.path().join("sam.log").exists(), "{wanted}");
+    }
+    // SAM fails: nothing is pushed.
+    let folder = deployable(1);
+    let ran = deploy(folder.path()).await;
+    assert!(ran.err.contains("sam build did not work"), "{}", ran.err);
+    assert!(cloud.secret("shop/webhooks").is_none());
+    // A stack whose first deploy failed.
+    cloud.set_status("ROLLBACK_COMPLETE");
+    let ran = deploy(deployable(0).path()).await;
+    assert!(
+        ran.err.contains("delete-stack --stack-name shop"),
+        "{}",
+        ran.err
+    );
+}
+
+#[tokio::test]
+async fn customers_get_nothing_from_a_first_deploy_that_nobody_confirmed() {
+    let dev = support::start_empty().await;
+    let cloud = Cloud::start(&dev).await;
+    let folder = deployable(0);
+    let ran = cloud.callbell(folder.path(), &["deploy"]).await;
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(
+        ran.out.contains("no only_to") && ran.err.contains("--yes"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    assert_eq!(dev.store().config().await.unwrap(), None);
+    let ran = cloud.callbell(folder.path(), &["deploy", "--yes"]).await;
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(
+        ran.out
+            .contains("version 1: the first; live within a minute"),
+        "{}",
+        ran.out
     );
 }

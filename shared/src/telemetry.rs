@@ -1,6 +1,8 @@
 //! Log lines: JSON on standard output, one a line, each readable alone. Field names have dots and their
 //! unit (`job.lateness_ms`); what happened is in `outcome`.
 
+use std::time::Duration;
+
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -34,9 +36,26 @@ where
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
 }
 
-/// The line at a function's start: what it is connected to.
-pub fn started(function: &str, environment: &Environment) {
+/// What a function had read when it was ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// [`crate::secrets::Secrets::listed`]; `None`: they could not be read.
+    pub secrets: Option<String>,
+    /// The version of the automations; `None`: none was pushed, it could not be read, or nobody asked.
+    pub config_version: Option<u64>,
+    /// Callbell's host and what it answered.
+    pub callbell: Option<(String, String)>,
+}
+
+/// The line at a function's start: what it is connected to, what it found there, and how long that took.
+pub fn started(function: &str, environment: &Environment, found: &Found, took: Duration) {
     let endpoint = environment.dynamodb_endpoint.as_deref().unwrap_or("AWS");
+    let (host, answer) = found
+        .callbell
+        .as_ref()
+        .map_or((None, None), |(host, answer)| {
+            (Some(host.as_str()), Some(answer.as_str()))
+        });
     tracing::info!(
         outcome = "started",
         function.name = function,
@@ -45,6 +64,12 @@ pub fn started(function: &str, environment: &Environment) {
         table.region = environment.region,
         table.endpoint = endpoint,
         secrets.webhooks = ?environment.webhook_secrets,
-        secrets.apis = ?environment.api_secrets
+        secrets.apis = ?environment.api_secrets,
+        secrets.found = found.secrets.as_deref().unwrap_or("not read"),
+        config.version = found.config_version,
+        callbell.host = host,
+        callbell.answer = answer,
+        sending.nothing_before = environment.send_nothing_before.map(tracing::field::display),
+        start.ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
     );
 }

@@ -61,15 +61,29 @@ pub fn is_name(name: &str) -> bool {
 /// There is none in this region and account, CloudFormation refuses or does not answer; each with what to
 /// do about it.
 pub async fn describe(session: &Session, name: &str) -> Result<Stack, CliError> {
+    find(session, name).await?.ok_or_else(|| {
+        CliError::new(format!(
+            "there is no stack {name} in {} in this AWS account",
+            session.region
+        ))
+        .hint("make deploy makes it; elsewhere: --stack NAME, AWS_REGION=…, AWS_PROFILE=…")
+    })
+}
+
+/// The stack called `name`; `None`: there is none in this region and account.
+///
+/// # Errors
+/// CloudFormation refuses or does not answer.
+pub async fn find(session: &Session, name: &str) -> Result<Option<Stack>, CliError> {
     if !is_name(name) {
         return Err(CliError::new(format!("\"{name}\" is no name of a stack"))
             .hint("letters, digits and hyphens, a letter first"));
     }
     let answer = ask(session, name).await?;
     if answer.status != 200 {
-        return Err(refusal(session, name, &answer));
+        return refusal(session, &answer).map_or(Ok(None), Err);
     }
-    read(name, &answer).ok_or_else(|| {
+    read(name, &answer).map(Some).ok_or_else(|| {
         CliError::new("CloudFormation's answer cannot be read")
             .hint("is AWS_ENDPOINT_URL set to something else?")
     })
@@ -186,34 +200,34 @@ fn read(name: &str, answer: &Answer) -> Option<Stack> {
     })
 }
 
-fn refusal(session: &Session, name: &str, answer: &Answer) -> CliError {
+/// What a refusal means; `None`: there is no such stack.
+fn refusal(session: &Session, answer: &Answer) -> Option<CliError> {
     let code = text(&answer.body, "Code").unwrap_or_default();
     let message = text(&answer.body, "Message").unwrap_or_default();
-    let unsigned = [
+    if code == "ValidationError" && message.contains("does not exist") {
+        return None;
+    }
+    let about_time = [
         "SignatureDoesNotMatch",
         "RequestExpired",
         "InvalidSignatureException",
     ];
-    if unsigned.contains(&code.as_str()) && answer.ahead_seconds.abs() >= SKEW_SECONDS_MAX {
-        return CliError::new(format!(
-            "this machine's clock is {} minutes off: AWS refuses what it signs",
-            answer.ahead_seconds.abs() / 60
-        ))
-        .hint("set the clock: timedatectl set-ntp true, or the system's settings");
+    if about_time.contains(&code.as_str()) && answer.ahead_seconds.abs() >= SKEW_SECONDS_MAX {
+        let minutes = answer.ahead_seconds.abs() / 60;
+        return Some(
+            CliError::new(format!(
+                "this machine's clock is {minutes} minutes off: AWS refuses what it signs"
+            ))
+            .hint("set the clock: timedatectl set-ntp true, or the system's settings"),
+        );
     }
-    if code == "ValidationError" && message.contains("does not exist") {
-        return CliError::new(format!(
-            "there is no stack {name} in {} in this AWS account",
-            session.region
-        ))
-        .hint("make deploy makes it; elsewhere: --stack NAME, AWS_REGION=…, AWS_PROFILE=…");
-    }
-    super::refused(session, &code, &message, "cloudformation:DescribeStacks").unwrap_or_else(|| {
+    let about_who = super::refused(session, &code, &message, "cloudformation:DescribeStacks");
+    Some(about_who.unwrap_or_else(|| {
         CliError::new(format!(
             "CloudFormation: {} {code}: {message}",
             answer.status
         ))
-    })
+    }))
 }
 
 #[cfg(test)]

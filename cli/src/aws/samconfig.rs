@@ -8,6 +8,9 @@ use crate::error::CliError;
 /// The file, in the folder that a command is started in.
 pub const FILE: &str = "samconfig.toml";
 
+/// The table that all of SAM's commands read.
+pub const GLOBAL: &str = "default.global.parameters";
+
 /// What it says about the stack. SAM's environment `default` alone is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SamConfig {

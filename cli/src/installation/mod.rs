@@ -27,7 +27,7 @@ pub struct Installation {
 
 enum Place {
     Local(Local),
-    Stack(Stack),
+    Stack(Box<Stack>),
 }
 
 impl Installation {
@@ -46,7 +46,7 @@ impl Installation {
         let stack = Stack::open(target.stack.as_deref()).await?;
         Ok(Installation {
             store: stack.store()?,
-            place: Place::Stack(stack),
+            place: Place::Stack(Box::new(stack)),
         })
     }
 

@@ -13,6 +13,11 @@ use crate::output;
 /// From how many seconds on a machine's clock that is off is worth a sentence.
 const SKEW_SECONDS_TOLD: i64 = 60;
 
+/// How far the clock of commands stays behind AWS's, in seconds. CloudFormation tells its time in whole
+/// seconds; what a command makes due must not lie in the future of the functions, which would leave it to
+/// the sweep.
+const BEHIND_SECONDS: i64 = 1;
+
 /// A stack and who works on it.
 #[derive(Debug)]
 pub struct Stack {
@@ -74,14 +79,9 @@ impl Stack {
         let table = self.output("TableName")?;
         let settings = self.session.settings(Service::DynamoDb);
         let client = client::dynamodb(&settings, self.session.http());
-        let clock = match self.described.ahead_seconds {
-            ahead if ahead.abs() < SKEW_SECONDS_TOLD => Clock::system(),
-            ahead => {
-                let clock = Clock::shifted();
-                clock.advance(SignedDuration::from_secs(ahead));
-                clock
-            }
-        };
+        let clock = Clock::shifted();
+        let behind = self.described.ahead_seconds.saturating_sub(BEHIND_SECONDS);
+        clock.advance(SignedDuration::from_secs(behind));
         Ok(Store::new(client, table, clock))
     }
 
@@ -100,8 +100,11 @@ impl Stack {
     }
 }
 
-/// A stack whose first deploy did not come to its end has no table to work on.
-fn refuse_unfinished(stack: &Described) -> Result<(), CliError> {
+/// A stack whose first deploy did not come to its end has no table to work on, and cannot be deployed to.
+///
+/// # Errors
+/// It is such a stack; with what to do about it.
+pub fn refuse_unfinished(stack: &Described) -> Result<(), CliError> {
     let (name, status) = (&stack.name, stack.status.as_str());
     let what = |what: &str| CliError::new(format!("the stack {name} {what} ({status})"));
     match status {

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Outcome;
 use crate::args::{SecretsAction, SecretsArgs};
 use crate::dev::secrets::Files;
+use crate::edit;
 use crate::error::CliError;
 use crate::installation::stack::Stack;
 use crate::output::{self, Cell, count, say};
@@ -188,77 +189,14 @@ fn write(file: &Path, text: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The file's text with one name changed; comments and everything else stay as they are. A line that
-/// is commented out (`# shopify = ""`) makes room for the value.
+/// The file's text with one name changed.
 fn set(text: &str, table: &str, name: &str, values: &[String]) -> String {
-    let quoted: Vec<String> = values
-        .iter()
-        .map(|value| toml::Value::String(value.clone()).to_string())
-        .collect();
+    let quoted: Vec<toml::Value> = values.iter().cloned().map(toml::Value::String).collect();
     let value = match quoted.as_slice() {
         [one] => one.clone(),
-        many => format!("[{}]", many.join(", ")),
+        _ => toml::Value::Array(quoted),
     };
-    let key = if name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    {
-        name.to_owned()
-    } else {
-        toml::Value::String(name.to_owned()).to_string()
-    };
-    let line = format!("{key} = {value}");
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let header = format!("[{table}]");
-    let Some(start) = lines.iter().position(|line| line.trim() == header) else {
-        if !lines.is_empty() {
-            lines.push(String::new());
-        }
-        lines.extend([header, line]);
-        return lines.join("\n") + "\n";
-    };
-    let inside = lines.iter().enumerate().skip(start + 1);
-    let end = inside
-        .clone()
-        .find(|(_, line)| line.trim_start().starts_with('['))
-        .map_or(lines.len(), |(index, _)| index);
-    let names = |line: &str| {
-        line.split_once('=')
-            .is_some_and(|(left, _)| left.trim() == key)
-    };
-    let section = || inside.clone().take_while(|(index, _)| *index < end);
-    let live = section()
-        .find(|(_, line)| names(line))
-        .map(|(index, _)| index);
-    let spare = section()
-        .find(|(_, line)| line.trim_start().strip_prefix('#').is_some_and(names))
-        .map(|(index, _)| index);
-    match live.or(spare) {
-        Some(index) => {
-            // A list over several lines goes with its first one.
-            let last = if live.is_some() {
-                last_line(&lines, index, end)
-            } else {
-                index
-            };
-            lines.splice(index..=last, [line]);
-        }
-        None => lines.insert(start + 1, line),
-    }
-    lines.join("\n") + "\n"
-}
-
-/// The last line of the value that begins in line `first`.
-fn last_line(lines: &[String], first: usize, end: usize) -> usize {
-    let mut text = String::new();
-    for (index, line) in lines.iter().enumerate().take(end).skip(first) {
-        text.push_str(line);
-        text.push('\n');
-        if text.parse::<toml::Table>().is_ok() {
-            return index;
-        }
-    }
-    first
+    edit::set(text, table, name, &value)
 }
 
 #[cfg(test)]
