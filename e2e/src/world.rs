@@ -120,7 +120,7 @@ impl World {
         let listed = self.callbell(&words).await?;
         let listed: Vec<Value> = serde_json::from_str(&listed).during("callbell events --json")?;
         let id = format!("/617100000{number}/");
-        let keys = listed.iter().filter_map(|event| event["key"].as_str());
+        let keys = listed.iter().filter_map(|event| event["id"].as_str());
         Ok(keys
             .filter(|key| key.contains(&id))
             .map(str::to_owned)
