@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "helpers of tests stop the test"
 )]
 
@@ -387,6 +388,16 @@ fn the_runbook_s_commands_can_be_typed() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_restore_leaves_no_parameter_to_its_default() {
+    let page = read("docs/runbook/restore.md");
+    let template = template();
+    for name in template["Parameters"].as_mapping().unwrap().keys() {
+        let name = name.as_str().unwrap();
+        assert!(page.contains(&format!("ParameterKey={name},")), "{name}");
+    }
 }
 
 /// Words of a query that name a field of our own lines: those with a dot.
