@@ -65,6 +65,13 @@ async fn a_changed_word_is_pushed_without_a_deploy_and_rolled_back() {
         "default('cliente') }}\", \"{{ order.number }}\", \"{{ order.payment_url",
         "default('você') }}\", \"{{ order.number }}\", \"{{ order.payment_url",
     );
+    let ran = cloud.callbell(folder.path(), &["check", "--stack"]).await;
+    assert!(
+        ran.out.ends_with("version 1 is in use; not pushed yet: message.pix-reminder changed; 1 waiting job uses it\n"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
     // The stack may also be named, and the file as well.
     let ran = cloud
         .callbell(
@@ -78,6 +85,11 @@ async fn a_changed_word_is_pushed_without_a_deploy_and_rolled_back() {
         "{}",
         ran.err
     );
+    let ran = cloud
+        .callbell(folder.path(), &["check", "--stack", "shop", "--json"])
+        .await;
+    let checked: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(checked["pushed"], "in use as version 2", "{}", ran.err);
     let ran = cloud.callbell(folder.path(), &["push", "--rollback"]).await;
     assert!(
         ran.out
