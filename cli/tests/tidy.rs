@@ -50,6 +50,16 @@ fn code_of(path: &Path) -> String {
         .join("\n")
 }
 
+/// What people read.
+fn documents() -> Vec<String> {
+    let mut found: Vec<String> = files_under("docs", "md")
+        .iter()
+        .map(|path| relative(path))
+        .collect();
+    found.extend(["README.md", "ARCHITECTURE.md", "events/orders/README.md"].map(str::to_owned));
+    found
+}
+
 fn relative(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
@@ -370,13 +380,8 @@ fn documents_name_commands_that_exist() {
         .map(clap::Command::get_name)
         .collect();
     let mut wrong = Vec::new();
-    for document in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "docs/language.md",
-        "events/orders/README.md",
-    ] {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
         // Commands stand in code, behind a backtick or at the beginning of a line.
         for piece in text
             .split("callbell ")
@@ -399,8 +404,9 @@ fn documents_name_commands_that_exist() {
 #[test]
 fn documents_name_files_that_exist() {
     let mut wrong = Vec::new();
-    for document in ["README.md", "ARCHITECTURE.md"] {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
+        let folder = root().join(&document).parent().unwrap().to_path_buf();
         for (index, piece) in text.split("](").enumerate() {
             let Some((target, _)) = piece.split_once(')') else {
                 continue;
@@ -409,7 +415,7 @@ fn documents_name_files_that_exist() {
                 continue;
             }
             let path = target.split('#').next().unwrap_or_default();
-            if !root().join(path).exists() {
+            if !folder.join(path).exists() {
                 wrong.push(format!("{document}: {target}"));
             }
         }

@@ -516,8 +516,8 @@ impl Worker {
         let probe_at = now + SignedDuration::from_millis(PROBE_EVERY_MS);
         if self.store.hold(channel, hold.as_str(), probe_at).await? {
             log::held(channel, hold);
-            run.report(|report| report.channel_held = Some(true));
         }
+        run.report(|report| report.channel_held = Some(true));
         Ok(())
     }
 

@@ -9,9 +9,10 @@ use engine::callbell::{BASE_URL, Callbell, SetupError};
 use engine::delivery::{Random, Report, Worker};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use shared::env::Environment;
 use shared::secrets::{Secret, Secrets, SecretsProvider};
-use shared::store::{RowKey, Store};
-use shared::telemetry::Found;
+use shared::store::{RowKey, Status, Store};
+use shared::telemetry::{Figures, Found};
 
 /// The API secret that holds Callbell's token.
 const TOKEN: &str = "callbell";
@@ -41,6 +42,17 @@ pub struct Settings {
     /// Asks Callbell at once, so that the first send does not pay for names and certificates. A development
     /// server's stand-in is not up yet.
     pub ask_callbell: bool,
+}
+
+impl Settings {
+    /// As a function's environment says.
+    pub fn of(environment: &Environment) -> Settings {
+        Settings {
+            callbell_url: environment.callbell_url.clone(),
+            send_nothing_before: environment.send_nothing_before,
+            ask_callbell: true,
+        }
+    }
 }
 
 /// The token in use, and when it was read.
@@ -182,6 +194,18 @@ async fn load(secrets: &SecretsProvider) -> Option<Secrets> {
             tracing::error!(outcome = "secrets not read", reason = %error);
             None
         }
+    }
+}
+
+/// What alarms go by, of a run's report.
+pub fn figures(report: &Report) -> Figures {
+    let count = |status| report.jobs.get(&status).copied().unwrap_or_default();
+    Figures {
+        jobs_sent: count(Status::Sent),
+        jobs_dead: count(Status::Dead),
+        jobs_held: count(Status::Held),
+        channel_held: report.channel_held,
+        oldest_due_age_ms: report.oldest_due_age_ms,
     }
 }
 

@@ -1,11 +1,9 @@
 //! The Lambda function `orders`.
 
-use std::time::Instant;
-
 use lambda_http::Error;
 use lambda_http::lambda_runtime::{LambdaEvent, run, service_fn};
 use orders::App;
-use shared::clock::Clock;
+use shared::clock::{Clock, Stopwatch};
 use shared::env::Environment;
 use shared::payload::{Payload, Reply};
 use shared::store::Store;
@@ -14,7 +12,7 @@ use shared::telemetry;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     telemetry::start();
     let environment = Environment::read()?;
     let http = http_client()?;
