@@ -79,9 +79,13 @@ pub async fn run(args: &PushArgs) -> Outcome {
         .as_ref()
         .map(|before| format!(" (was {})", before.version));
     let what = describe(changes.as_deref(), &waiting);
-    let live = on.live();
+    // What was in use already need not become live.
+    let live = match &before {
+        Some(before) if before.version == version => String::new(),
+        _ => format!("; {}", on.live()),
+    };
     say(format!(
-        "version {version}{}: {what}; {live}",
+        "version {version}{}: {what}{live}",
         was.unwrap_or_default()
     ));
     if args.replan {
