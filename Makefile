@@ -1,6 +1,6 @@
 # What a developer of a shop types, and what a developer of this repository types. See README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test e2e build install
+.PHONY: help demo dev test e2e build deploy install
 
 # AWS SAM CLI and cargo-lambda, which it builds with, stay in a virtual environment of their own. So does
 # MiniStack, the stand-in for AWS: its version of the AWS SDK excludes theirs.
@@ -43,6 +43,10 @@ e2e: $(SAM) $(MINISTACK) ## template.yaml and the binaries, deployed to a stand-
 build: ## the Lambda functions' binaries, without packaging them
 	@scripts/require.sh build
 	cargo build --locked --release --package orders --package deliver
+
+deploy: $(SAM) ## to AWS: build, deploy, push secrets and automations; asks what it needs once
+	@scripts/require.sh build
+	@cargo run --locked --quiet --package cli -- deploy
 
 install: ## the command callbell, into cargo's own folder
 	@scripts/require.sh build
