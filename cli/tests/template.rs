@@ -15,6 +15,7 @@ use std::process::Command;
 
 use clap::CommandFactory;
 use serde_yaml_ng::Value;
+use shared::payload::Payload;
 use shared::secrets::SecretsProvider;
 use shared::telemetry;
 
@@ -185,7 +186,9 @@ async fn a_door_asks_for_what_its_role_permits_and_for_all_of_it() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "json") {
             let sample = fs::read_to_string(path).unwrap();
-            let request = lambda_http::request::from_str(&sample).unwrap();
+            let request = serde_json::from_str::<Payload>(&sample)
+                .unwrap()
+                .into_request();
             assert_eq!(app.handle(request).await.status(), 200);
         }
     }

@@ -11,6 +11,9 @@ use crate::world::{SECRETS, World};
 pub(crate) const FUNCTIONS: &[&str] = &["orders", "deliver"];
 /// Outcomes of warnings and errors that the scenarios provoke, by function.
 const PROVOKED: &[(&str, &str)] = &[("orders", "refused")];
+/// What is in a line that is not the function's own (Lambda's START, END, REPORT are none of them) when it
+/// ended before its time.
+const BROKEN: &[&str] = &["panicked", "Runtime exited", "Task timed out", "Error:"];
 
 /// Every line of a function, in order.
 pub(crate) async fn lines(world: &World, function: &str) -> Outcome<Vec<String>> {
@@ -58,6 +61,8 @@ pub(crate) async fn ensure_quiet(world: &World) -> Outcome {
                 format!("{function} logged \"{}\": {line}", private.unwrap_or(&""))
             })?;
             let Ok(parsed) = serde_json::from_str::<Value>(line) else {
+                let broken = BROKEN.iter().find(|word| line.contains(**word));
+                ensure(broken.is_none(), || format!("{function} broke: {line}"))?;
                 continue;
             };
             let outcome = parsed["outcome"].as_str().unwrap_or_default();

@@ -45,8 +45,8 @@ pub enum RawError {
 }
 
 impl Raw {
-    /// Takes an HTTP API v2 request apart. `lambda_http` has decoded a base64 body already: once, into
-    /// the bytes that were signed.
+    /// Takes an HTTP API v2 request apart. A base64 body is decoded already: once, into the bytes
+    /// that were signed.
     ///
     /// # Errors
     /// A body over [`BODY_BYTES_MAX`], or a path whose last part is no name.

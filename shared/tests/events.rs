@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shared::connections::Connection;
 use shared::event::Event;
+use shared::payload::Payload;
 use shared::raw::Raw;
 use shared::sources::{self, Reading, demo};
 
@@ -45,7 +46,12 @@ fn sample(path: &Path) -> Sample {
     let text = fs::read_to_string(path).unwrap();
     let json: Value = serde_json::from_str(&text).unwrap();
     let millis = json["requestContext"]["timeEpoch"].as_i64().unwrap();
-    let raw = Raw::from_request(lambda_http::request::from_str(&text).unwrap()).unwrap();
+    let raw = Raw::from_request(
+        serde_json::from_str::<Payload>(&text)
+            .unwrap()
+            .into_request(),
+    )
+    .unwrap();
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
     Sample {
         name,

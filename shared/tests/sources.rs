@@ -22,6 +22,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::connections::Connection;
 use shared::event::{Event, ITEMS_MAX, TEXT_CHARS_MAX};
+use shared::payload::Payload;
 use shared::raw::Raw;
 use shared::secrets::Secret;
 use shared::sources::{ALL, OnUnreadable, Reading, Refusal, Source};
@@ -87,7 +88,12 @@ impl Fixture {
                 "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"}},
             "body": body, "isBase64Encoded": base64,
         });
-        Raw::from_request(lambda_http::request::from_str(&envelope.to_string()).unwrap()).unwrap()
+        Raw::from_request(
+            serde_json::from_value::<Payload>(envelope)
+                .unwrap()
+                .into_request(),
+        )
+        .unwrap()
     }
 
     fn signed(&self, body: &[u8]) -> Raw {

@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use orders::{App, SOURCES};
 use serde_json::Value;
+use shared::payload::Payload;
 use shared::secrets::SecretsProvider;
 use shared::sources::{ALL, demo};
 
@@ -31,7 +32,11 @@ async fn every_sample_gets_200_and_a_second_time_nothing_new() {
         clock.advance(at.duration_since(clock.now()));
         for round in ["first", "again"] {
             let answer = app
-                .handle(lambda_http::request::from_str(&text).unwrap())
+                .handle(
+                    serde_json::from_str::<Payload>(&text)
+                        .unwrap()
+                        .into_request(),
+                )
                 .await;
             assert_eq!(answer.status(), 200, "{path:?}");
             let body: Value = serde_json::from_slice(answer.body()).unwrap();
