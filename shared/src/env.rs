@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_sdk_secretsmanager::config::SharedHttpClient;
+use jiff::Timestamp;
 
 use crate::secrets::{self, Secrets, SecretsProvider};
 use crate::store::client::{ATTEMPT_TIMEOUT_MS, AwsCredentials, ClientSettings};
@@ -26,6 +27,11 @@ pub struct Environment {
     pub api_secrets: Option<SecretsAt>,
     /// `CALLBELL_API_URL`: a stand-in instead of Callbell's own API.
     pub callbell_url: Option<String>,
+    /// `STACK_NAME`: what metrics are told apart by. Without it none are printed.
+    pub stack: Option<String>,
+    /// `SEND_NOTHING_BEFORE`, RFC 3339: the table was restored from a backup, and what was due before this
+    /// instant may have been sent already.
+    pub send_nothing_before: Option<Timestamp>,
 }
 
 /// Where a variable says that secrets are.
@@ -46,6 +52,9 @@ pub enum EnvError {
     /// A variable holds JSON that names no secrets.
     #[error("the environment variable {0} is neither a secret's name nor JSON of names and values")]
     Malformed(&'static str),
+    /// A variable holds no instant.
+    #[error("the environment variable {0} is no instant such as 2026-11-22T10:00:00Z")]
+    NoInstant(&'static str),
 }
 
 impl Environment {
@@ -70,6 +79,14 @@ impl Environment {
                 .map_err(|_| EnvError::Malformed(name)),
             other => Ok(other.map(SecretsAt::Manager)),
         };
+        let instant = |name: &'static str| match get(name) {
+            Some(text) => text
+                .trim()
+                .parse()
+                .map(Some)
+                .map_err(|_| EnvError::NoInstant(name)),
+            None => Ok(None),
+        };
         let endpoint = || get("AWS_ENDPOINT_URL");
         Ok(Environment {
             table: need("TABLE_NAME")?,
@@ -86,6 +103,8 @@ impl Environment {
             webhook_secrets: secrets("WEBHOOK_SECRETS")?,
             api_secrets: secrets("API_SECRETS")?,
             callbell_url: get("CALLBELL_API_URL"),
+            stack: get("STACK_NAME"),
+            send_nothing_before: instant("SEND_NOTHING_BEFORE")?,
         })
     }
 
@@ -208,6 +227,26 @@ mod tests {
             environment(&[("API_SECRETS", "{")]).err(),
             Some(EnvError::Malformed("API_SECRETS"))
         );
+    }
+
+    #[test]
+    fn an_instant_is_one_or_the_start_fails() {
+        let at = |text: &str| {
+            environment(&[("SEND_NOTHING_BEFORE", text)])
+                .map(|environment| environment.send_nothing_before)
+        };
+        assert_eq!(at(""), Ok(None));
+        assert_eq!(
+            at("2026-11-22T07:00:00-03:00"),
+            Ok("2026-11-22T10:00:00Z".parse().ok())
+        );
+        for text in ["2026-11-22", "2026-11-22T10:00:00", "yesterday"] {
+            assert_eq!(
+                at(text),
+                Err(EnvError::NoInstant("SEND_NOTHING_BEFORE")),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -76,14 +76,14 @@ impl Worker {
         let now = self.store.clock().now();
         match job.status {
             Status::Due if job.next_at <= now => self.attempt(&job, run).await,
-            Status::Running if job.has_lapsed(now) => self.lapse(&job, now).await,
+            Status::Running if job.has_lapsed(now) => self.lapse(&job, now, run).await,
             Status::Uncertain if job.next_at <= now => self.reconcile(&job, run).await,
             _ => Ok(()),
         }
     }
 
     /// Whoever ran the job stopped without a word: nobody knows whether it was sent.
-    async fn lapse(&self, job: &JobRow, now: Timestamp) -> Result<(), StoreError> {
+    async fn lapse(&self, job: &JobRow, now: Timestamp, run: &Run) -> Result<(), StoreError> {
         let at = job
             .claimed_at
             .map_or(now, |claimed_at| claimed_at + UNCERTAIN_WAIT)
@@ -93,7 +93,7 @@ impl Worker {
             reason: "whoever sent it stopped without a word".to_owned(),
         };
         let changed = self.store.settle(&job.id, job.version, &lapsed).await?;
-        self.note(&changed);
+        self.note(&changed, run);
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl Worker {
             Ok(found) => found,
             Err(what) => {
                 return self
-                    .carry_out(job, missing(job, &what, self.store.clock().now()))
+                    .carry_out(job, missing(job, &what, self.store.clock().now()), run)
                     .await;
             }
         };
@@ -113,7 +113,7 @@ impl Worker {
         for _ in 0..LOOKS_MAX {
             let looked_at = self.store.clock().now();
             let ready = match self.look(job, &configured, &found, run).await? {
-                Look::Not(decision) => return self.carry_out(job, decision).await,
+                Look::Not(decision) => return self.carry_out(job, decision, run).await,
                 Look::Ready(ready) => ready,
             };
             let good = match token {
@@ -328,7 +328,12 @@ impl Worker {
     }
 
     /// Writes down what was decided without sending.
-    async fn carry_out(&self, job: &JobRow, decision: Decision) -> Result<(), StoreError> {
+    async fn carry_out(
+        &self,
+        job: &JobRow,
+        decision: Decision,
+        run: &Run,
+    ) -> Result<(), StoreError> {
         let changed = match decision {
             Decision::Wait(wait) => {
                 let changed = self
@@ -348,7 +353,7 @@ impl Worker {
             }
             Decision::Act(_) => return Ok(()),
         };
-        self.note(&changed);
+        self.note(&changed, run);
         Ok(())
     }
 
@@ -368,7 +373,7 @@ impl Worker {
         {
             let day = at.strftime("%Y-%m-%d %H:%M UTC");
             let ended = Ended::Skipped(format!("once: sent for {event} on {day}"));
-            return self.carry_out(job, Decision::End(ended)).await;
+            return self.carry_out(job, Decision::End(ended), run).await;
         }
         let owner = Owner::new()?;
         let claim = ClaimRequest {
@@ -388,10 +393,10 @@ impl Worker {
             Err(end) => end,
             Ok(()) => {
                 let outcome = self.request(&job, found, &ready).await;
-                self.end_of(&job, &ready, outcome).await?
+                self.end_of(&job, &ready, outcome, run).await?
             }
         };
-        self.finish(&job, &owner, &ready, &end).await
+        self.finish(&job, &owner, &ready, &end, run).await
     }
 
     /// The last look before bytes go out: the lease has to outlast the longest request, and the token has
@@ -448,6 +453,7 @@ impl Worker {
         job: &JobRow,
         ready: &Ready,
         outcome: Outcome,
+        run: &Run,
     ) -> Result<End, StoreError> {
         let now = self.store.clock().now();
         let act = &ready.act;
@@ -482,7 +488,7 @@ impl Worker {
                 }
             }
             Outcome::Held(hold) => {
-                self.hold(&ready.channel_name, hold, now).await?;
+                self.hold(&ready.channel_name, hold, now, run).await?;
                 // The wait is not the job's fault: lateness stands still.
                 let due_at = Some(act.late_from + RECHECK);
                 End::Due {
@@ -496,13 +502,20 @@ impl Worker {
     }
 
     /// Holds a channel; the first to say so raises the alarm.
-    async fn hold(&self, channel: &str, hold: Hold, now: Timestamp) -> Result<(), StoreError> {
+    async fn hold(
+        &self,
+        channel: &str,
+        hold: Hold,
+        now: Timestamp,
+        run: &Run,
+    ) -> Result<(), StoreError> {
         if hold == Hold::TokenRefused {
             self.refused.store(true, Ordering::Relaxed);
         }
         let probe_at = now + SignedDuration::from_millis(PROBE_EVERY_MS);
         if self.store.hold(channel, hold.as_str(), probe_at).await? {
             log::held(channel, hold);
+            run.report(|report| report.channel_held = Some(true));
         }
         Ok(())
     }
@@ -513,11 +526,12 @@ impl Worker {
         owner: &Owner,
         ready: &Ready,
         end: &End,
+        run: &Run,
     ) -> Result<(), StoreError> {
         let finished = self.store.finish(&job.id, owner, job.version, end).await?;
         let now = self.store.clock().now();
         match &finished {
-            Finished::Done(row) | Finished::Cancelled(row) => log::job(row, now),
+            Finished::Done(row) | Finished::Cancelled(row) => run.note(row, now),
             Finished::Lost(_) => log::lost_job(job),
         }
         if !matches!(end, End::Sent { .. }) {
@@ -526,6 +540,9 @@ impl Worker {
         if ready.probing {
             self.store.release(&ready.channel_name).await?;
             log::released(&ready.channel_name);
+            run.report(|report| {
+                report.channel_held.get_or_insert(false);
+            });
         }
         let sent = Some(LastSent {
             at: now,
@@ -542,9 +559,9 @@ impl Worker {
     }
 
     /// One line for a change of status.
-    pub(super) fn note(&self, changed: &Changed) {
+    pub(super) fn note(&self, changed: &Changed, run: &Run) {
         if let Changed::Done(row) = changed {
-            log::job(row, self.store.clock().now());
+            run.note(row, self.store.clock().now());
         }
     }
 }

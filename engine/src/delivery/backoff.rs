@@ -49,6 +49,13 @@ impl Random {
         (self.0)().clamp(0.0, 1.0)
     }
 
+    /// Another order of the same items.
+    pub(super) fn shuffled<T>(&self, items: impl Iterator<Item = T>) -> Vec<T> {
+        let mut drawn: Vec<(f64, T)> = items.map(|item| (self.next(), item)).collect();
+        drawn.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        drawn.into_iter().map(|(_, item)| item).collect()
+    }
+
     /// `duration`, up to `share` more or less.
     pub(super) fn spread(&self, duration: SignedDuration, share: f64) -> SignedDuration {
         duration.mul_f64(1.0 + share * (2.0 * self.next() - 1.0))

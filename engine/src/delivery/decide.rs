@@ -34,7 +34,7 @@ pub(super) const RECHECK: SignedDuration = SignedDuration::from_mins(5);
 /// How long a job waits for its automation to come back before it counts as removed.
 const REMOVED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// How long a job waits under the red button between two looks at it.
-const PAUSED_RECHECK: SignedDuration = SignedDuration::from_mins(2);
+pub(super) const PAUSED_RECHECK: SignedDuration = SignedDuration::from_mins(2);
 
 /// What to do with a job.
 #[derive(Debug)]

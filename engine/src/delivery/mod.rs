@@ -16,6 +16,7 @@ mod planning;
 pub mod preview;
 mod rate;
 mod reconcile;
+mod report;
 mod waits;
 
 #[cfg(test)]
@@ -25,11 +26,12 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use jiff::{SignedDuration, Timestamp};
-use shared::store::{JobId, RowKey, SHARDS, Store};
+use shared::store::{JobId, JobRow, Page, RowKey, SHARDS, Store, StoreError, Waiting};
 
 pub use backoff::Random;
+pub use report::Report;
 
 use crate::callbell::Callbell;
 use attempt::Teams;
@@ -42,7 +44,11 @@ pub const SENDS_AT_ONCE: usize = 25;
 /// begun.
 pub const SEND_BUDGET: SignedDuration = SignedDuration::from_secs(16);
 
-/// Failures of the table after which an invocation begins nothing more: more requests do not help it.
+/// Shards of the sweep's index that are asked at once. Each question needs a connection of its own, and
+/// the work afterwards needs as many.
+const SHARDS_AT_ONCE: usize = 8;
+/// Failures of the table in a row after which an invocation begins nothing more: more requests do not
+/// help it.
 const FAILURES_MAX: u32 = 5;
 
 /// Carries out jobs. Made once a process; clones share everything.
@@ -62,8 +68,9 @@ pub struct Worker {
 #[derive(Debug)]
 struct Run {
     deadline: Timestamp,
-    /// How often the table did not answer.
+    /// How often the table did not answer, since it last did.
     failures: AtomicU32,
+    report: Mutex<Report>,
     /// Rows that this invocation has looked at: none is looked at twice.
     seen: Mutex<HashSet<RowKey>>,
 }
@@ -73,8 +80,37 @@ impl Run {
         Run {
             deadline,
             failures: AtomicU32::new(0),
+            report: Mutex::default(),
             seen: Mutex::default(),
         }
+    }
+
+    fn report(&self, count: impl FnOnce(&mut Report)) {
+        count(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A job came to another status: its line and its count.
+    fn note(&self, row: &JobRow, now: Timestamp) {
+        log::job(row, now);
+        self.report(|report| report.count(row));
+    }
+
+    /// A row was gone through, whatever that came to.
+    fn went_well(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// The table did not do its part for a row.
+    fn went_wrong(&self, error: &StoreError) {
+        self.failures
+            .fetch_add(u32::from(error.is_transient()), Ordering::Relaxed);
+        self.report(|report| report.rows_failed = report.rows_failed.saturating_add(1));
+    }
+
+    fn into_report(self) -> Report {
+        self.report
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_first_look(&self, row: &RowKey) -> bool {
@@ -133,32 +169,55 @@ impl Worker {
     }
 
     /// Rows that the stream says have work: planned and carried out by `deadline`, or left to the sweep.
-    pub async fn on_stream(&self, rows: Vec<RowKey>, deadline: Timestamp) {
+    pub async fn on_stream(&self, rows: Vec<RowKey>, deadline: Timestamp) -> Report {
         let run = Run::new(deadline);
         self.work_off(rows, &run).await;
+        run.into_report()
     }
 
-    /// The minute's sweep over all shards, the longest waiting rows first.
-    pub async fn on_minute(&self, deadline: Timestamp) {
+    /// The minute's sweep over all shards: round by round one page of each, so that a long shard holds up
+    /// none of the others, and of each shard the longest waiting rows first.
+    pub async fn on_minute(&self, deadline: Timestamp) -> Report {
         let run = Run::new(deadline);
         let now = self.store.clock().now();
-        let mut pages: VecDeque<_> = (0..SHARDS).map(|shard| (shard, None)).collect();
+        let mut pages: Vec<_> = (0..SHARDS).map(|shard| (shard, None)).collect();
         while !self.is_over(&run) && !pages.is_empty() {
-            // One page of every shard, so that a long shard holds up none of the others.
-            let mut rows = Vec::new();
-            for (shard, page) in std::mem::take(&mut pages) {
-                match self.store.sweep(shard, now, page).await {
-                    Ok((found, next)) => {
-                        rows.extend(found);
-                        pages.extend(next.map(|next| (shard, Some(next))));
-                    }
-                    Err(error) => {
-                        tracing::warn!(outcome = "shard not swept", sweep.shard = shard, reason = %error);
-                    }
+            let first = pages.iter().all(|(_, page)| page.is_none());
+            let (found, next) = self.sweep_round(std::mem::take(&mut pages), now).await;
+            if first {
+                run.report(|report| report.oldest_due_age_ms = oldest_age_ms(&found, now));
+            }
+            let rows = found.into_iter().flatten().map(|waiting| waiting.row);
+            // Two workers that have the same rows must not meet at each of them.
+            self.work_off(self.random.shuffled(rows), &run).await;
+            pages = next;
+        }
+        run.into_report()
+    }
+
+    /// One page of each of these shards, as far as they answer, and where those that have more go on.
+    async fn sweep_round(
+        &self,
+        pages: Vec<(u8, Option<Page>)>,
+        until: Timestamp,
+    ) -> (Vec<Vec<Waiting>>, Vec<(u8, Option<Page>)>) {
+        let asked = pages
+            .into_iter()
+            .map(async |(shard, page)| (shard, self.store.sweep(shard, until, page).await));
+        let mut answers = stream::iter(asked).buffer_unordered(SHARDS_AT_ONCE);
+        let (mut found, mut more) = (Vec::new(), Vec::new());
+        while let Some((shard, answer)) = answers.next().await {
+            match answer {
+                Ok((rows, next)) => {
+                    found.push(rows);
+                    more.extend(next.map(|next| (shard, Some(next))));
+                }
+                Err(error) => {
+                    tracing::warn!(outcome = "shard not swept", sweep.shard = shard, reason = %error);
                 }
             }
-            self.work_off(rows, &run).await;
         }
+        (found, more)
     }
 
     /// Whether nothing more may be begun.
@@ -191,13 +250,25 @@ impl Worker {
         match row {
             RowKey::Event(key) => self.plan_event(&key, run).await,
             RowKey::Job(id) => {
-                if let Err(error) = self.work_on_job(&id, run).await {
-                    log::failed_job(id.as_str(), &error);
-                    run.failures
-                        .fetch_add(u32::from(error.is_transient()), Ordering::Relaxed);
+                match self.work_on_job(&id, run).await {
+                    Ok(()) => run.went_well(),
+                    Err(error) => {
+                        log::failed_job(id.as_str(), &error);
+                        run.went_wrong(&error);
+                    }
                 }
                 Vec::new()
             }
         }
     }
+}
+
+/// For how long the row has been waiting that waits longest, of pages that begin with theirs; `None` where
+/// no shard answered.
+fn oldest_age_ms(pages: &[Vec<Waiting>], now: Timestamp) -> Option<u64> {
+    let age = |since: Timestamp| now.as_millisecond().saturating_sub(since.as_millisecond());
+    let ages = pages
+        .iter()
+        .map(|page| page.first().map_or(0, |first| age(first.since)));
+    ages.max().map(|age| u64::try_from(age).unwrap_or(0))
 }

@@ -1,7 +1,5 @@
 //! From a stored event to its jobs: the rows around it, the pure plan, the writes.
 
-use std::sync::atomic::Ordering;
-
 use jiff::{SignedDuration, Timestamp};
 use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, StoreError};
 
@@ -20,11 +18,13 @@ impl Worker {
     /// again.
     pub(super) async fn plan_event(&self, key: &str, run: &Run) -> Vec<JobId> {
         match self.try_plan(key, run).await {
-            Ok(jobs) => jobs,
+            Ok(jobs) => {
+                run.went_well();
+                jobs
+            }
             Err(error) => {
                 log::failed_event(key, &error);
-                run.failures
-                    .fetch_add(u32::from(error.is_transient()), Ordering::Relaxed);
+                run.went_wrong(&error);
                 if !error.is_transient() {
                     // Somebody has to mend something first: once an hour is often enough to look.
                     let later = self.store.clock().now() + DEFER_BROKEN;
@@ -114,6 +114,9 @@ impl Worker {
                 Effect::Planned(planned) => {
                     self.store.finish_planning(&row.key, &planned).await?;
                     log::event(row, &planned, self.store.clock().now());
+                    run.report(|report| {
+                        report.events_planned = report.events_planned.saturating_add(1);
+                    });
                 }
             }
         }

@@ -13,7 +13,7 @@ use shared::store::{JobRow, PersonId, Settle, StoreError};
 use super::attempt::text_digest;
 use super::backoff::after_limit;
 use super::config::Configured;
-use super::decide::{Found, RECHECK, Route};
+use super::decide::{Found, PAUSED_RECHECK, RECHECK, Route};
 use super::rate::Taken;
 use super::{Run, Worker};
 use crate::automations::model::IfUnknown;
@@ -39,7 +39,9 @@ enum Verdict {
     Unclear(&'static str),
     /// Callbell did not answer now.
     Later(String),
-    /// No token: the time is up, or the red button is pressed.
+    /// The red button is pressed.
+    Paused,
+    /// No token: the time is up.
     NotNow,
 }
 
@@ -87,10 +89,14 @@ impl Worker {
                 at: now + RECHECK,
                 reason,
             },
+            Verdict::Paused => Settle::Wait {
+                at: now + PAUSED_RECHECK,
+                reason: job.reason.clone().unwrap_or_else(|| "paused".to_owned()),
+            },
             Verdict::NotNow => return Ok(()),
         };
         let changed = self.store.settle(&job.id, job.version, &settle).await?;
-        self.note(&changed);
+        self.note(&changed, run);
         Ok(())
     }
 
@@ -111,8 +117,10 @@ impl Worker {
         // Callbell may know the person by the other form of the number. A message makes its contact, so
         // a person whom it knows by neither got none.
         for number in iter::once(phone.clone()).chain(phone::other_form(&phone)) {
-            if !matches!(self.token(configured, run).await?, Taken::Token(_)) {
-                return Ok(Verdict::NotNow);
+            match self.token(configured, run).await? {
+                Taken::Token(_) => {}
+                Taken::Paused => return Ok(Verdict::Paused),
+                Taken::TooLate => return Ok(Verdict::NotNow),
             }
             let contact = match self
                 .callbell()
@@ -151,8 +159,10 @@ impl Worker {
     ) -> Result<Result<Vec<HistoryMessage>, Verdict>, StoreError> {
         let mut messages = Vec::new();
         for number in 1..=PAGES_MAX {
-            if !matches!(self.token(configured, run).await?, Taken::Token(_)) {
-                return Ok(Err(Verdict::NotNow));
+            match self.token(configured, run).await? {
+                Taken::Token(_) => {}
+                Taken::Paused => return Ok(Err(Verdict::Paused)),
+                Taken::TooLate => return Ok(Err(Verdict::NotNow)),
             }
             let page = match self.callbell().messages(contact, number).await {
                 Ok(page) => page,

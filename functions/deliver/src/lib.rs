@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use engine::callbell::{BASE_URL, Callbell, SetupError};
-use engine::delivery::{Random, Worker};
+use engine::delivery::{Random, Report, Worker};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::secrets::{Secret, SecretsProvider};
@@ -69,7 +69,7 @@ impl App {
 
     /// One invocation, by what woke it: a batch of the stream has `Records`, everything else is the
     /// schedule. `deadline` is when Lambda ends it.
-    pub async fn handle(&self, event: &Value, deadline: Timestamp) {
+    pub async fn handle(&self, event: &Value, deadline: Timestamp) -> Report {
         match event.get("Records").and_then(Value::as_array) {
             Some(records) => self.on_stream(records, deadline).await,
             None => self.on_minute(deadline).await,
@@ -78,15 +78,15 @@ impl App {
 
     /// A batch of the stream.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html>
-    pub async fn on_stream(&self, records: &[Value], deadline: Timestamp) {
+    pub async fn on_stream(&self, records: &[Value], deadline: Timestamp) -> Report {
         self.renew_token().await;
-        self.worker.on_stream(rows(records), deadline).await;
+        self.worker.on_stream(rows(records), deadline).await
     }
 
     /// The schedule.
-    pub async fn on_minute(&self, deadline: Timestamp) {
+    pub async fn on_minute(&self, deadline: Timestamp) -> Report {
         self.renew_token().await;
-        self.worker.on_minute(deadline).await;
+        self.worker.on_minute(deadline).await
     }
 
     /// Where Callbell refused the token, reads the secret again: it may have been changed, or hold a

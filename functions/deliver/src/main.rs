@@ -25,7 +25,8 @@ async fn main() -> Result<(), Error> {
     telemetry::started("deliver", &environment);
     run(service_fn(async |event: LambdaEvent<Value>| {
         let deadline_ms = i64::try_from(event.context.deadline).unwrap_or_default();
-        app.handle(&event.payload, Timestamp::from_millisecond(deadline_ms)?)
+        let _report = app
+            .handle(&event.payload, Timestamp::from_millisecond(deadline_ms)?)
             .await;
         Ok::<(), Error>(())
     }))

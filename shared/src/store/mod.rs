@@ -43,7 +43,7 @@ pub use list::{EventFilter, JobFilter, Page};
 pub use once::{Once, OnceKey};
 pub use person::{LastSent, Mark, PersonId, PersonMark, PersonRow};
 pub use rate::{RATE_LEASE_MAX, RateLease};
-pub use sweep::{RowKey, SHARDS};
+pub use sweep::{RowKey, SHARDS, Waiting};
 pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_SEND, TTL};
 
 /// The table. Cheap to clone; clones share one HTTP client.

@@ -40,6 +40,15 @@ impl RowKey {
     }
 }
 
+/// A row that wants to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Since when, by its `sweep_at`.
+    pub since: Timestamp,
+    /// Which one.
+    pub row: RowKey,
+}
+
 impl Store {
     /// One page of a shard's rows that want to be looked at by `until`, the longest waiting first. The index
     /// follows the table by a moment: read the row before acting on it.
@@ -51,7 +60,7 @@ impl Store {
         shard: u8,
         until: Timestamp,
         page: Option<Page>,
-    ) -> Result<(Vec<RowKey>, Option<Page>), StoreError> {
+    ) -> Result<(Vec<Waiting>, Option<Page>), StoreError> {
         let condition = "#due_shard = :shard AND #sweep_at <= :until";
         let answer = self
             .client
@@ -69,16 +78,16 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed(&error))?;
-        let pk = |item: &Item| {
-            item.get(KEY)
-                .and_then(|pk| pk.as_s().ok())
-                .and_then(|pk| RowKey::parse(pk))
+        let waiting = |item: &Item| {
+            let row = RowKey::parse(item.get(KEY)?.as_s().ok()?)?;
+            let since = sweep_at(item)?;
+            Some(Waiting { since, row })
         };
         let rows = answer
             .items
             .unwrap_or_default()
             .iter()
-            .filter_map(pk)
+            .filter_map(waiting)
             .collect();
         Ok((rows, answer.last_evaluated_key.map(Page)))
     }
@@ -108,15 +117,14 @@ impl Store {
                 .await
                 .map_err(|error| failed(&error))?;
             let items = answer.items.unwrap_or_default();
-            let at = items
-                .first()
-                .and_then(|item| item.get(INDEX_RANGE))
-                .and_then(|at| at.as_n().ok());
-            let at = at
-                .and_then(|at| at.parse().ok())
-                .and_then(|at| Timestamp::from_millisecond(at).ok());
+            let at = items.first().and_then(sweep_at);
             earliest = earliest.into_iter().chain(at).min();
         }
         Ok(earliest)
     }
+}
+
+fn sweep_at(item: &Item) -> Option<Timestamp> {
+    let millis = item.get(INDEX_RANGE)?.as_n().ok()?.parse().ok()?;
+    Timestamp::from_millisecond(millis).ok()
 }

@@ -41,11 +41,12 @@ async fn a_sweep_finds_every_row_once_page_by_page_the_longest_waiting_first() {
     let next = Page::parse(&next.unwrap().to_text()).unwrap();
     let (more, _) = store.sweep(5, clock.now(), Some(next)).await.unwrap();
     let mut last = testkit::start();
-    for row in rows.into_iter().chain(more) {
-        let RowKey::Job(id) = row else {
+    for waiting in rows.into_iter().chain(more) {
+        let RowKey::Job(id) = waiting.row else {
             panic!("a job")
         };
         let next_at = store.job(&id).await.unwrap().unwrap().next_at;
+        assert_eq!(waiting.since, next_at);
         assert!(last <= next_at);
         last = next_at;
     }

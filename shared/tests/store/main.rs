@@ -34,7 +34,7 @@ async fn swept(store: &Store, clock: &Clock) -> Vec<RowKey> {
         let mut page = None;
         loop {
             let (found, next) = store.sweep(shard, clock.now(), page).await.unwrap();
-            rows.extend(found);
+            rows.extend(found.into_iter().map(|waiting| waiting.row));
             match next {
                 Some(next) => page = Some(next),
                 None => break,

@@ -15,7 +15,7 @@ use shared::secrets::Secret;
 use shared::store::{JobFilter, JobRow, RowKey, Status, Store};
 
 use crate::callbell::{Callbell, Limits};
-use crate::delivery::{Random, Worker};
+use crate::delivery::{Random, Report, Worker};
 
 /// What the scripted Callbell does with a send.
 #[derive(Clone, Debug)]
@@ -341,9 +341,9 @@ impl Desk {
     }
 
     /// The minute's sweep, `after` so much time.
-    pub(super) async fn minute(&self, after: SignedDuration) {
+    pub(super) async fn minute(&self, after: SignedDuration) -> Report {
         self.clock.advance(after);
-        self.worker.on_minute(self.deadline()).await;
+        self.worker.on_minute(self.deadline()).await
     }
 
     pub(super) fn deadline(&self) -> Timestamp {

@@ -3,6 +3,7 @@
 mod desk;
 mod interleavings;
 
+use super::Report;
 use crate::plan::tests::{checkout, order};
 use desk::{Desk, Reply};
 use jiff::SignedDuration;
@@ -94,6 +95,47 @@ async fn what_the_stream_lost_the_minute_finds() {
     assert_eq!(desk.messages(), 0, "the stream still has its head start");
     desk.minute(minutes(1)).await;
     assert_eq!(desk.state().await.0, Status::Sent);
+}
+
+#[tokio::test]
+async fn a_run_says_what_it_did_and_for_how_long_work_waited() {
+    let desk = ordered(THANKS).await;
+    assert_eq!(desk.minute(minutes(1)).await.oldest_due_age_ms, Some(0));
+    let report = desk.minute(minutes(1)).await;
+    assert_eq!(report.oldest_due_age_ms, Some(30_000), "since 90 seconds");
+    assert_eq!(report.events_planned, 1);
+    assert_eq!(report.jobs, [(Status::Sent, 1)].into());
+    assert_eq!(desk.minute(minutes(1)).await.oldest_due_age_ms, Some(0));
+    assert_eq!(
+        desk.worker.on_stream(Vec::new(), desk.deadline()).await,
+        Report::default()
+    );
+}
+
+/// Waiting on purpose is not being late: under the red button, on a held channel, for a lost answer.
+#[tokio::test]
+async fn what_waits_on_purpose_is_not_late() {
+    let desk = Desk::with(THANKS).await;
+    for (id, reply) in [("1", Reply::AcceptAndDrop), ("2", Reply::Refuse(401, ""))] {
+        desk.receive(order("order.created", id, desk.clock.now(), json!({})))
+            .await;
+        desk.callbell.next([reply]);
+        desk.stream().await;
+    }
+    desk.receive(order("order.created", "3", desk.clock.now(), json!({})))
+        .await;
+    desk.minute(minutes(2)).await;
+    desk.store.pause().await.unwrap();
+    for _ in 0..20 {
+        let age = desk.minute(minutes(1)).await.oldest_due_age_ms;
+        assert!(age.is_some_and(|age| age <= 60_000), "{age:?}");
+    }
+    let states: Vec<Status> = desk.jobs().await.iter().map(|job| job.status).collect();
+    assert_eq!(states, [Status::Uncertain, Status::Due, Status::Due]);
+
+    // Nobody looks for ten minutes: now it is late.
+    let age = desk.minute(minutes(10)).await.oldest_due_age_ms;
+    assert!(age.is_some_and(|age| age > 7 * 60_000), "{age:?}");
 }
 
 #[tokio::test]
