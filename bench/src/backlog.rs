@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use shared::event::Event;
-use shared::store::{Digests, NewJob, Planned, RATE_LEASE_MAX, Store, StoreError};
+use shared::event::{Body, Event, Item};
+use shared::store::{Digests, JobFilter, NewJob, Planned, RATE_LEASE_MAX, Store, StoreError};
 use testkit::events::order_paid;
 
 use crate::error::BenchError;
@@ -97,11 +97,27 @@ pub fn work_off(world: &World, jobs: usize, rate: u32) -> Result<Backlog, BenchE
             .collect()
     });
     let peak_kib = peaks?.into_iter().max().unwrap_or_default();
+    if world.stand_in.messages().is_empty() {
+        return Err(BenchError::Unexpected(why_not(world)?));
+    }
     Ok(Backlog {
         loading,
         peak_kib,
         ..counted(world, jobs, rate)
     })
+}
+
+/// What the first job says that nobody sent.
+fn why_not(world: &World) -> Result<String, BenchError> {
+    let all = JobFilter::default();
+    let jobs = world.store.list_jobs(&all, None);
+    let (jobs, _) = world.runtime.block_on(jobs)?;
+    let first = jobs.into_iter().next();
+    let told = first.map(|job| format!("{}: {}", job.status, job.reason.unwrap_or_default()));
+    Ok(format!(
+        "no message was sent; the first job is {}",
+        told.unwrap_or_else(|| "not there".to_owned())
+    ))
 }
 
 /// One worker, woken again as soon as it has ended. Returns its peak.
@@ -159,6 +175,17 @@ fn event(number: usize, at: Timestamp) -> Event {
     let mut event = order_paid(&number.to_string(), at);
     event.customer.id = Some(number.to_string());
     event.customer.email = Some(format!("customer-{number}@example.com"));
+    if let Body::Order { order, .. } = &mut event.body {
+        order.items.push(Item {
+            title: "Camiseta".to_owned(),
+            quantity: 1,
+            price: order.total,
+            total: order.total,
+            variant: None,
+            sku: None,
+            product_id: None,
+        });
+    }
     for phone in &mut event.customer.phones {
         phone.number = Some(format!("(11) 9{:04}-{:04}", 8_000 + number / 10_000, number % 10_000));
     }

@@ -2,32 +2,17 @@
 //! measured beside two handlers with nothing of ours in them. See docs/bench.md.
 #![expect(clippy::print_stdout, reason = "the report is what this program is for")]
 
-mod backlog;
-mod counts;
-mod error;
-mod figures;
-mod http;
-mod process;
-mod report;
-mod runtime_api;
-mod single;
-mod webhook;
-mod wire;
-mod world;
-
 use std::path::{Path, PathBuf};
 
+use bench::error::BenchError;
+use bench::report::Report;
+use bench::single::{Measured, Rounds, SUBJECTS};
+use bench::world::World;
+use bench::{backlog, counts, report, single};
 use clap::{Parser, ValueEnum};
-
-use crate::error::BenchError;
-use crate::report::Report;
-use crate::single::{Measured, Rounds};
-use crate::world::World;
 
 /// The rate of everything but the backlog: above what one worker sends, below what Callbell takes.
 const OPEN_RATE: u32 = 250;
-/// What is measured, those first that the others are held against.
-const PROGRAMS: [&str; 4] = ["bare-hello", "bare-put", "orders", "deliver"];
 
 /// Measures the functions' release binaries on this machine. Exits with an error only where nothing could be
 /// measured; a figure that is not reached is in the table.
@@ -76,7 +61,7 @@ impl Args {
         }
         Rounds {
             starts: 41,
-            blocks: 60,
+            blocks: 30,
         }
     }
 
@@ -110,13 +95,9 @@ fn main() -> Result<(), BenchError> {
 fn single(args: &Args, root: &Path) -> Result<Vec<Measured>, BenchError> {
     let world = World::start(root, &args.lambda, OPEN_RATE)?;
     let mut all = Vec::new();
-    for name in PROGRAMS {
-        let binary = args.lambda.join(name).join("bootstrap");
-        all.push(Measured {
-            name: name.to_owned(),
-            zip_bytes: report::zip_bytes(&binary)?,
-            ..Measured::default()
-        });
+    for subject in SUBJECTS {
+        let binary = args.lambda.join(subject.binary).join("bootstrap");
+        all.push(Measured::new(subject, report::zip_bytes(&binary)?));
     }
     if args.has(Part::Start) {
         single::starts(&world, args.rounds(), &mut all)?;

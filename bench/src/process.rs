@@ -33,7 +33,6 @@ pub struct Process {
     api: RuntimeApi,
     limit: SignedDuration,
     output: Option<(Arc<Mutex<Vec<u8>>>, JoinHandle<()>)>,
-    spawned: Instant,
     /// From before the process exists to its first question for an event.
     pub start: Duration,
 }
@@ -102,7 +101,6 @@ impl Program {
             api,
             limit: self.limit,
             output: None,
-            spawned,
             start: Duration::ZERO,
         };
         process.output = process.child.stdout.take().map(|mut stdout| {
@@ -125,11 +123,6 @@ impl Program {
 }
 
 impl Process {
-    /// When it was begun to be started.
-    pub fn spawned(&self) -> Instant {
-        self.spawned
-    }
-
     /// Hands it one event.
     ///
     /// # Errors

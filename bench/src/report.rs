@@ -9,7 +9,7 @@ use crate::backlog::{Backlog, PEAK_KIB_MAX};
 use crate::counts::Counted;
 use crate::error::BenchError;
 use crate::figures::ratio;
-use crate::single::Measured;
+use crate::single::{Measured, TWO};
 
 /// Most of a function's start that is its own, in starts of the handler that does nothing.
 const START_RATIO_MAX: f64 = 2.0;
@@ -59,7 +59,6 @@ impl Report {
             return;
         };
         for measured in all {
-            self.tell(format!("{}: zip", measured.name), megabytes(measured.zip_bytes));
             self.times(measured);
         }
         for function in functions {
@@ -68,66 +67,89 @@ impl Report {
     }
 
     fn times(&mut self, measured: &Measured) {
-        let name = &measured.name;
-        let mut tell = |what: &str, value: String| self.tell(format!("{name}: {what}"), value);
-        tell(
-            "start; without connections and reads; processor",
-            format!(
-                "{}; {}; {}",
-                ms(measured.start_us),
-                ms(measured.start_apart_us),
-                ms(measured.start_cpu_us)
-            ),
-        );
-        tell("first event", ms(measured.first_us));
-        tell(
-            "warm event, median; p99",
-            format!("{}; {}", ms(measured.warm_us), ms(measured.warm_p99_us)),
-        );
-        tell("warm event, processor", ms(measured.warm_cpu_us));
-        tell(
-            "warm event, table answers at once; processor",
-            format!("{}; {}", ms(measured.own_us), ms(measured.own_cpu_us)),
-        );
-        tell("peak memory", kib(measured.peak_kib));
+        let name = measured.subject.name;
+        let Measured {
+            start_us,
+            start_apart_us,
+            start_cpu_us,
+            ..
+        } = *measured;
+        if start_us > 0.0 && name != TWO {
+            let parts = [start_us, start_apart_us, start_cpu_us].map(ms).join("; ");
+            self.tell(
+                format!("{name}: start; without connections and reads; processor"),
+                parts,
+            );
+            self.tell(format!("{name}: first event"), ms(measured.first_us));
+        }
+        if measured.warm_us > 0.0 {
+            let parts = [measured.warm_us, measured.warm_p99_us, measured.warm_cpu_us];
+            self.tell(
+                format!("{name}: warm event; p99; processor"),
+                parts.map(ms).join("; "),
+            );
+            let parts = [measured.own_us, measured.own_cpu_us].map(ms).join("; ");
+            let event = if name == "deliver" { "idle minute" } else { "warm event" };
+            self.tell(format!("{name}: {event}, table answers at once; processor"), parts);
+            self.tell(format!("{name}: peak memory"), kib(measured.peak_kib));
+        }
     }
 
     fn ratios(&mut self, hello: &Measured, put: &Measured, function: &Measured) {
-        let name = &function.name;
-        let start = ratio(function.start_apart_us, hello.start_apart_us);
-        self.at_most(
-            format!("{name}: start without connections and reads, in bare-hello's"),
-            start,
-            START_RATIO_MAX,
-        );
-        let cpu = ratio(function.start_cpu_us, hello.start_cpu_us);
-        self.tell(format!("{name}: processor time of the start, in bare-hello's"), times(cpu));
+        let name = function.subject.name;
+        if name != TWO {
+            let start = ratio(function.start_apart_us, hello.start_apart_us);
+            self.at_most(
+                format!("{name}: start without connections and reads, in bare-hello's"),
+                start,
+                START_RATIO_MAX,
+            );
+            let cpu = ratio(function.start_cpu_us, hello.start_cpu_us);
+            self.share(format!("{name}: processor time of the start, in bare-hello's"), cpu);
+        }
         let peak = ratio(as_f64(function.peak_kib), as_f64(put.peak_kib));
         if name == "deliver" {
-            self.tell(format!("{name}: peak memory, in bare-put's"), times(peak));
+            self.share(format!("{name}: peak memory, in bare-put's"), peak);
+            self.tell(format!("{name}: zip"), megabytes(function.zip_bytes));
             return;
         }
         let warm = ratio(function.warm_us, put.warm_us);
-        self.at_most(format!("{name}: warm event, in bare-put's"), warm, WARM_RATIO_MAX);
+        let figure = format!("{name}: warm event, in bare-put's");
+        if name == TWO {
+            self.share(figure, warm);
+        } else {
+            self.at_most(figure, warm, WARM_RATIO_MAX);
+        }
         for (what, a, b) in [
             ("p99", function.warm_p99_us, put.warm_p99_us),
-            ("processor time", function.warm_cpu_us, put.warm_cpu_us),
+            ("processor", function.warm_cpu_us, put.warm_cpu_us),
             ("table answers at once", function.own_us, put.own_us),
-            ("the same, processor time", function.own_cpu_us, put.own_cpu_us),
+            ("the same, processor", function.own_cpu_us, put.own_cpu_us),
         ] {
-            self.tell(format!("{name}: warm event, {what}, in bare-put's"), times(ratio(a, b)));
+            self.share(format!("{name}: warm event, {what}, in bare-put's"), ratio(a, b));
         }
-        self.at_most(format!("{name}: peak memory, in bare-put's"), peak, PEAK_RATIO_MAX);
-        self.hold(
-            format!("{name}: zip"),
-            megabytes(function.zip_bytes),
-            format!("under {}", megabytes(ZIP_BYTES_MAX)),
-            function.zip_bytes < ZIP_BYTES_MAX,
-        );
+        if name != TWO {
+            self.at_most(format!("{name}: peak memory, in bare-put's"), peak, PEAK_RATIO_MAX);
+            self.hold(
+                format!("{name}: zip"),
+                megabytes(function.zip_bytes),
+                format!("under {}", megabytes(ZIP_BYTES_MAX)),
+                function.zip_bytes < ZIP_BYTES_MAX,
+            );
+        }
+    }
+
+    /// A ratio without a target, where it was measured.
+    fn share(&mut self, figure: String, value: f64) {
+        if value > 0.0 {
+            self.tell(figure, times(value));
+        }
     }
 
     fn at_most(&mut self, figure: String, value: f64, most: f64) {
-        self.hold(figure, times(value), format!("at most {most:.1}×"), value <= most);
+        if value > 0.0 {
+            self.hold(figure, times(value), format!("at most {most:.1}×"), value <= most);
+        }
     }
 
     /// What became of the backlog.
@@ -197,7 +219,7 @@ pub fn counted(counted: &Counted) -> String {
     for case in &counted.cases {
         for part in &case.parts {
             let sum = |of: fn(&crate::counts::Requests) -> f64| -> f64 {
-                part.requests.iter().map(of).sum()
+                part.requests.iter().map(of).fold(0.0, |sum, units| sum + units)
             };
             let _ = writeln!(
                 text,

@@ -122,11 +122,6 @@ impl World {
         Ok(())
     }
 
-    /// Where the embedded engine listens.
-    pub fn engine_url(&self) -> &str {
-        self.engine.endpoint()
-    }
-
     /// A meter in front of the engine, and where it listens.
     ///
     /// # Errors
