@@ -2,6 +2,7 @@
 # Looks for what has to be there before anything is built, and says in one line what is missing.
 #   scripts/require.sh build    a Rust toolchain, a C compiler
 #   scripts/require.sh test     the same, and Python for the checks of template.yaml
+#   scripts/require.sh e2e      the same, on Linux
 set -u
 
 missing() {
@@ -16,9 +17,12 @@ minor=$(printf '%s' "$found" | cut -d . -f 2)
 [ "$minor" -ge "${wanted#*.}" ] || missing "Rust $wanted or later; this is $found (rustup update)"
 command -v cc >/dev/null 2>&1 || missing "a C compiler (apt install build-essential)"
 
-[ "${1:-build}" = test ] || exit 0
+[ "${1:-build}" != build ] || exit 0
 command -v python3 >/dev/null 2>&1 || missing "Python 3.10 or later (apt install python3)"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || missing "Python 3.10 or later"
 python3 -c 'import ensurepip' >/dev/null 2>&1 || missing "Python's venv module (apt install python3-venv)"
 cargo fmt --version >/dev/null 2>&1 || missing "rustfmt (rustup component add rustfmt)"
 cargo clippy --version >/dev/null 2>&1 || missing "clippy (rustup component add clippy)"
+
+[ "$1" = e2e ] || exit 0
+[ "$(uname -s)" = Linux ] || missing "Linux: make e2e runs the functions' own binaries, without containers"

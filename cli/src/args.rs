@@ -39,6 +39,8 @@ pub enum Command {
     Templates(TemplatesArgs),
     /// Put the automations into use
     Push(PushArgs),
+    /// Build and deploy to AWS, then push secrets and automations
+    Deploy(DeployArgs),
     /// Webhook secrets and API tokens
     Secrets(SecretsArgs),
     /// What became of each action
@@ -67,7 +69,7 @@ pub struct Target {
         default_missing_value = "8787"
     )]
     pub local: Option<u16>,
-    /// The stack on AWS
+    /// The stack on AWS [default: samconfig.toml's]
     #[arg(long, value_name = "NAME", conflicts_with = "local")]
     pub stack: Option<String>,
 }
@@ -258,12 +260,23 @@ pub struct PushArgs {
     /// Automations that only changed their name keep their jobs: old=new
     #[arg(long, value_name = "OLD=NEW", value_parser = rename)]
     pub rename: Vec<(String, String)>,
-    /// Do not ask
+    /// Do not ask Callbell, although secrets.toml beside the file has a token
+    #[arg(long)]
+    pub offline: bool,
+    /// Do not ask before going on
     #[arg(long)]
     pub yes: bool,
     /// Which installation
     #[command(flatten)]
     pub target: Target,
+}
+
+/// `callbell deploy`. Everything else stands in samconfig.toml.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Do not ask before secrets are removed or customers get messages
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `callbell secrets`.
@@ -291,8 +304,23 @@ pub enum SecretsAction {
         #[arg(long, value_name = "FILE", default_value = "secrets.toml")]
         file: PathBuf,
     },
+    /// Put secrets.toml into the stack's two secrets on AWS; values are never printed
+    Push {
+        /// The file
+        #[arg(long, value_name = "FILE", default_value = "secrets.toml")]
+        file: PathBuf,
+        /// Do not ask before values that are in use are removed
+        #[arg(long)]
+        yes: bool,
+        /// The stack on AWS [default: samconfig.toml's]
+        #[arg(long, value_name = "NAME")]
+        stack: Option<String>,
+    },
     /// Names and fingerprints, never values
     List {
+        /// Beside what the stack on AWS has; without a name samconfig.toml's
+        #[arg(long, value_name = "NAME", num_args = 0..=1)]
+        stack: Option<Option<String>>,
         /// The file
         #[arg(long, value_name = "FILE", default_value = "secrets.toml")]
         file: PathBuf,

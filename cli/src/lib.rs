@@ -3,10 +3,13 @@
 
 pub mod args;
 pub mod ask;
+pub mod aws;
 pub mod commands;
 pub mod dev;
+pub mod edit;
 pub mod error;
-pub mod local;
+pub mod installation;
+pub mod lists;
 pub mod net;
 pub mod output;
 pub mod project;

@@ -21,11 +21,12 @@ struct Ran {
     err: String,
 }
 
-/// Runs the real binary in a folder, without a terminal.
+/// Runs the real binary in a folder, without a terminal, where AWS cannot be reached.
 async fn callbell(folder: &Path, args: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_callbell"))
         .args(args)
         .current_dir(folder)
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         .stdin(Stdio::null())
         .output()
         .await

@@ -50,6 +50,16 @@ fn code_of(path: &Path) -> String {
         .join("\n")
 }
 
+/// What people read.
+fn documents() -> Vec<String> {
+    let mut found: Vec<String> = files_under("docs", "md")
+        .iter()
+        .map(|path| relative(path))
+        .collect();
+    found.extend(["README.md", "ARCHITECTURE.md", "events/orders/README.md"].map(str::to_owned));
+    found
+}
+
 fn relative(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().display().to_string()
 }
@@ -154,7 +164,7 @@ fn one_tls_stack_and_one_crypto_provider() {
         .lines()
         .filter_map(|line| line.strip_suffix(" (*)").or(Some(line)))
         .collect();
-    for banned in ["ring v", "openssl-sys v", "native-tls v", "aws-config v"] {
+    for banned in ["ring v", "openssl-sys v", "native-tls v"] {
         assert!(
             !crates.iter().any(|name| name.starts_with(banned)),
             "{banned}"
@@ -169,6 +179,25 @@ fn one_tls_stack_and_one_crypto_provider() {
             1,
             "{single}"
         );
+    }
+}
+
+#[test]
+fn only_the_command_line_reads_the_machine_s_aws_configuration() {
+    let members = ["shared", "engine"].map(str::to_owned);
+    for member in members.into_iter().chain(functions()) {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--locked", "--offline", "--edges", "normal,build"])
+            .args(["--prefix", "none", "--package", &member])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        let tree = String::from_utf8(output.stdout).unwrap();
+        assert!(tree.contains("aws-sdk-dynamodb v"), "{member}");
+        for crate_name in ["aws-config v", "aws-sdk-sts v", "aws-sdk-sso v"] {
+            let found = tree.lines().find(|line| line.starts_with(crate_name));
+            assert_eq!(found, None, "{member}");
+        }
     }
 }
 
@@ -351,13 +380,8 @@ fn documents_name_commands_that_exist() {
         .map(clap::Command::get_name)
         .collect();
     let mut wrong = Vec::new();
-    for document in [
-        "README.md",
-        "ARCHITECTURE.md",
-        "docs/language.md",
-        "events/orders/README.md",
-    ] {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
         // Commands stand in code, behind a backtick or at the beginning of a line.
         for piece in text
             .split("callbell ")
@@ -380,8 +404,9 @@ fn documents_name_commands_that_exist() {
 #[test]
 fn documents_name_files_that_exist() {
     let mut wrong = Vec::new();
-    for document in ["README.md", "ARCHITECTURE.md"] {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
+        let folder = root().join(&document).parent().unwrap().to_path_buf();
         for (index, piece) in text.split("](").enumerate() {
             let Some((target, _)) = piece.split_once(')') else {
                 continue;
@@ -390,7 +415,7 @@ fn documents_name_files_that_exist() {
                 continue;
             }
             let path = target.split('#').next().unwrap_or_default();
-            if !root().join(path).exists() {
+            if !folder.join(path).exists() {
                 wrong.push(format!("{document}: {target}"));
             }
         }

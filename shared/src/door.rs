@@ -20,6 +20,7 @@ use crate::raw::{BODY_BYTES_MAX, Raw, RawError, Verified};
 use crate::secrets::{Secret, Secrets, SecretsProvider};
 use crate::sources::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable};
 use crate::store::{Put, Store, StoreError};
+use crate::telemetry::Found;
 
 /// Most events of one request.
 pub const EVENTS_MAX: usize = 100;
@@ -111,6 +112,15 @@ impl Door {
     /// tried again when it is needed.
     pub async fn warm(&self) {
         tokio::join!(self.read_connections(), self.read_secrets());
+    }
+
+    /// What there is now, for the line at the start.
+    pub fn found(&self) -> Found {
+        let copies = self.copies();
+        Found {
+            secrets: copies.secrets.as_ref().map(|secrets| secrets.listed()),
+            ..Found::default()
+        }
     }
 
     /// Answers one request.

@@ -56,6 +56,18 @@ impl Secrets {
             .map(|(name, _)| name.as_str())
     }
 
+    /// `loja-it 9f2c c01d, shopify 77ab`: every name that has values, with their fingerprints.
+    pub fn listed(&self) -> String {
+        let one = |name: &str| {
+            let values = self.get(name).iter().map(Secret::fingerprint);
+            std::iter::once(name.to_owned())
+                .chain(values)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        self.names().map(one).collect::<Vec<_>>().join(", ")
+    }
+
     /// Reads `{"shopify": "…", "loja-it": ["new", "old"]}`.
     ///
     /// # Errors
@@ -186,6 +198,11 @@ mod tests {
             (&[][..], &[][..])
         );
         assert_eq!(secrets.names().collect::<Vec<_>>(), ["loja-it", "shopify"]);
+        let listed = secrets.listed();
+        assert!(
+            listed.starts_with("loja-it ") && listed.contains(", shopify ca97"),
+            "{listed}"
+        );
         assert_eq!(
             Secrets::from_json(r#"{"shopify": 5}"#),
             Err(SecretsError::Malformed)

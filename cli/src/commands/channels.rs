@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Outcome;
 use crate::args::AccountArgs;
-use crate::local;
+use crate::installation::local;
 use crate::output::{self, Cell, say, table};
 
 /// Lists the account's channels, each with the line to paste.

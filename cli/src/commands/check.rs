@@ -12,7 +12,7 @@ use super::Outcome;
 use crate::args::{AccountArgs, CheckArgs};
 use crate::dev::secrets::{self, CALLBELL};
 use crate::error::CliError;
-use crate::local;
+use crate::installation::local;
 use crate::output::{self, say};
 use crate::project::{Files, SECRETS};
 
@@ -23,23 +23,16 @@ use crate::project::{Files, SECRETS};
 /// The file cannot be read.
 pub async fn run(args: &CheckArgs) -> Outcome {
     let files = Files::read(&args.file)?;
-    let account = account(args).await.unwrap_or_else(|error| {
-        output::warn(
-            &format!("checked without asking Callbell: {error}"),
-            error.todo(),
-        );
-        None
-    });
-    let now = Clock::system().now();
-    let report = match &account {
-        Some(account) => files.check_account(account, now),
-        None => files.check(now),
+    let asked = Asked {
+        local: args.local,
+        offline: args.offline,
     };
+    let (report, asked) = report(&files, &asked).await;
     let failed = u8::from(report.errors() > 0);
     if args.json {
         output::json(&json!({
             "errors": report.errors(), "counts": report.counts, "diagnostics": report.diagnostics,
-            "asked_callbell": account.is_some(),
+            "asked_callbell": asked,
         }))?;
         return Ok(failed);
     }
@@ -48,16 +41,41 @@ pub async fn run(args: &CheckArgs) -> Outcome {
     Ok(failed)
 }
 
+/// Which Callbell is asked what the account has.
+pub struct Asked {
+    /// The stand-in of the `callbell dev` on this port.
+    pub local: Option<u16>,
+    /// Nobody.
+    pub offline: bool,
+}
+
+/// The mistakes of the files, and whether Callbell was asked. Without an answer they are checked as they
+/// are without a token, with a warning.
+pub async fn report(files: &Files, asked: &Asked) -> (Report, bool) {
+    let account = account(files, asked).await.unwrap_or_else(|error| {
+        output::warn(
+            &format!("checked without asking Callbell: {error}"),
+            error.todo(),
+        );
+        None
+    });
+    let now = Clock::system().now();
+    match &account {
+        Some(account) => (files.check_account(account, now), true),
+        None => (files.check(now), false),
+    }
+}
+
 /// What the account has; `None` where nobody is to be asked.
-async fn account(args: &CheckArgs) -> Result<Option<Account>, CliError> {
-    let secrets = args.file.with_file_name(SECRETS);
-    if args.offline || (args.local.is_none() && !has_token(&secrets)?) {
+async fn account(files: &Files, asked: &Asked) -> Result<Option<Account>, CliError> {
+    let secrets = files.path.with_file_name(SECRETS);
+    if asked.offline || (asked.local.is_none() && !has_token(&secrets)?) {
         return Ok(None);
     }
     let callbell = local::account(&AccountArgs {
-        local: args.local,
+        local: asked.local,
         secrets,
-        json: args.json,
+        json: false,
     })
     .await?;
     let (channels, templates, teams) =

@@ -6,23 +6,23 @@ use shared::store::{EventFilter, EventRow};
 
 use super::Outcome;
 use crate::args::EventsArgs;
-use crate::dev::life::all_events;
-use crate::local::Local;
+use crate::installation::Installation;
+use crate::lists;
 use crate::output::{self, count, instant, say};
 
 /// Lists events that matched nothing with the reasons, or all of them.
 ///
 /// # Errors
-/// No server.
+/// No installation.
 pub async fn run(args: &EventsArgs) -> Outcome {
-    let local = Local::of(&args.target).await?;
+    let on = Installation::of(&args.target).await?;
     let filter = EventFilter {
         since: args
             .since
-            .and_then(|since| local.now().checked_sub(since).ok()),
+            .and_then(|since| on.now().checked_sub(since).ok()),
         ..EventFilter::default()
     };
-    let events = all_events(&local.store, &filter).await?;
+    let events = lists::events(&on.store, &filter).await?;
     let total = events.len();
     let events: Vec<EventRow> = events
         .into_iter()

@@ -215,17 +215,17 @@ fn whereabouts(kind: &str) -> &'static str {
     }
 }
 
-const SAMCONFIG: &str =
-    "# What sam deploy takes unless told otherwise: one stack serves one Callbell account.
+pub(super) const SAMCONFIG: &str = "# What sam build and sam deploy take unless told otherwise, and where callbell finds the stack. make deploy asks
+# for the stack's name, region, e-mail address for alarms and architecture once, and keeps them here.
 version = 0.1
 
 [default.global.parameters]
-stack_name = \"callbell\"
 
 [default.deploy.parameters]
 capabilities = \"CAPABILITY_IAM\"
-confirm_changeset = true
 resolve_s3 = true
+confirm_changeset = false
+fail_on_empty_changeset = false
 ";
 
 #[cfg(test)]

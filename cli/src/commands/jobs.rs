@@ -2,39 +2,39 @@
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use shared::store::{Delivery, JobFilter, JobRow, Status};
+use shared::store::{Delivery, JobFilter, JobId, JobRow, Status};
 
 use super::Outcome;
 use crate::args::{JobsAction, JobsArgs, Target};
-use crate::dev::life::all_jobs;
 use crate::error::CliError;
-use crate::local::Local;
+use crate::installation::Installation;
+use crate::lists;
 use crate::output::{self, Cell, instant, say, table, tally};
 
 /// Lists jobs, or shows one.
 ///
 /// # Errors
-/// No server, no such job or state.
+/// No installation, no such job or state.
 pub async fn run(args: &JobsArgs) -> Outcome {
     if let Some(JobsAction::Show { id, json, target }) = &args.action {
         let target = Target {
             local: target.local.or(args.target.local),
-            ..target.clone()
+            stack: target.stack.clone().or(args.target.stack.clone()),
         };
-        let local = Local::of(&target).await?;
-        let job = find(&local, id).await?;
+        let on = Installation::of(&target).await?;
+        let job = find(&on, id).await?;
         return show(&job, *json || args.json);
     }
-    let local = Local::of(&args.target).await?;
+    let on = Installation::of(&args.target).await?;
     let filter = JobFilter {
         status: args.status.as_deref().map(status).transpose()?,
         automation: args.automation.clone(),
         since: args
             .since
-            .and_then(|since| local.now().checked_sub(since).ok()),
+            .and_then(|since| on.now().checked_sub(since).ok()),
         ..JobFilter::default()
     };
-    let jobs = all_jobs(&local.store, &filter).await?;
+    let jobs = lists::jobs(&on.store, &filter).await?;
     if args.json {
         output::json(&jobs.iter().map(as_json).collect::<Vec<_>>())?;
         return Ok(0);
@@ -88,11 +88,20 @@ pub fn status(word: &str) -> Result<Status, CliError> {
 ///
 /// # Errors
 /// There is none, or several.
-pub async fn find(local: &Local, id: &str) -> Result<JobRow, CliError> {
-    let jobs = all_jobs(&local.store, &JobFilter::default()).await?;
+pub async fn find(on: &Installation, id: &str) -> Result<JobRow, CliError> {
+    if let Some(id) = JobId::parse(id)
+        && let Some(job) = on.store.job(&id).await?
+    {
+        return Ok(job);
+    }
+    let by_key = JobId::of_key(id);
+    if let Some(job) = on.store.job(&by_key).await? {
+        return Ok(job);
+    }
+    let jobs = lists::jobs(&on.store, &JobFilter::default()).await?;
     let mut found = jobs
         .into_iter()
-        .filter(|job| job.key == id || job.id.as_str().starts_with(id));
+        .filter(|job| job.id.as_str().starts_with(id));
     match (found.next(), found.next()) {
         (Some(job), None) => Ok(job),
         (Some(_), Some(_)) => Err(CliError::new(format!("several jobs begin with {id}"))

@@ -3,6 +3,7 @@
 pub mod channels;
 pub mod check;
 pub mod demo;
+pub mod deploy;
 pub mod dev;
 pub mod events;
 pub mod init;
@@ -37,7 +38,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Channels(args) => channels::run(&args).await,
         Command::Templates(args) => templates::run(&args).await,
         Command::Push(args) => push::run(&args).await,
-        Command::Secrets(args) => secrets::run(&args),
+        Command::Deploy(args) => deploy::run(&args).await,
+        Command::Secrets(args) => secrets::run(&args).await,
         Command::Jobs(args) => jobs::run(&args).await,
         Command::Events(args) => events::run(&args).await,
         Command::Pause(target) => pause::pause(&target).await,

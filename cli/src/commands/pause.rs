@@ -5,36 +5,39 @@ use shared::store::Status;
 
 use super::Outcome;
 use crate::args::Target;
-use crate::dev::life::all_jobs;
-use crate::local::Local;
+use crate::installation::Installation;
+use crate::lists;
 use crate::output::{count, say};
 
 /// Nothing goes out from now on.
 ///
 /// # Errors
-/// No server.
+/// No installation.
 pub async fn pause(target: &Target) -> Outcome {
-    let local = Local::of(target).await?;
-    local.store.pause().await?;
-    say("paused: jobs are made and wait; callbell resume lets them go out");
+    let on = Installation::of(target).await?;
+    on.store.pause().await?;
+    let flag = on.flag();
+    say(format!(
+        "paused: jobs are made and wait; callbell resume{flag} lets them go out"
+    ));
     Ok(0)
 }
 
 /// What waits goes out again.
 ///
 /// # Errors
-/// No server.
+/// No installation.
 pub async fn resume(target: &Target) -> Outcome {
-    let local = Local::of(target).await?;
-    let was = local.store.paused().await?;
-    local.store.resume().await?;
-    local.reload().await?;
+    let on = Installation::of(target).await?;
+    let was = on.store.paused().await?;
+    on.store.resume().await?;
+    on.reload().await?;
     let due = JobFilter {
         status: Some(Status::Due),
         ..JobFilter::default()
     };
-    let now = local.now();
-    let waiting = all_jobs(&local.store, &due).await?;
+    let now = on.now();
+    let waiting = lists::jobs(&on.store, &due).await?;
     let due = waiting.iter().filter(|job| job.due_at <= now).count();
     say(match was {
         Some(_) => format!(

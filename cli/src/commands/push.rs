@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use engine::automations::Report;
 use jiff::Timestamp;
-use shared::clock::Clock;
 use shared::store::{Changed, ConfigRow, Digests, Ended, JobFilter, JobRow, NewJob, Status, Store};
 
 use super::Outcome;
+use super::check::Asked;
 use crate::args::PushArgs;
-use crate::dev::life::all_jobs;
 use crate::error::CliError;
-use crate::local::Local;
+use crate::installation::Installation;
+use crate::lists;
 use crate::output::{count, say};
 use crate::project::{self, Files};
 use crate::{ask, output};
@@ -18,14 +19,14 @@ use crate::{ask, output};
 /// Pushes, rolls back, renames or replans.
 ///
 /// # Errors
-/// The file has errors, or the server does not answer.
+/// The file has errors, or the installation does not answer.
 pub async fn run(args: &PushArgs) -> Outcome {
     if let Some(to) = args.rollback {
         return rollback(args, to).await;
     }
     let files = Files::read(&args.file)?;
     let name = args.file.display().to_string();
-    let report = files.check(Clock::system().now());
+    let report = report(args, &files).await;
     let Some(automations) = &report.automations else {
         super::check::print(&name, &report);
         return Err(
@@ -35,9 +36,9 @@ pub async fn run(args: &PushArgs) -> Outcome {
     if !report.diagnostics.is_empty() {
         super::check::print(&name, &report);
     }
-    let local = Local::of(&args.target).await?;
-    let before = local.store.config().await?;
-    let waiting = waiting(&local.store).await?;
+    let on = Installation::of(&args.target).await?;
+    let before = on.store.config().await?;
+    let waiting = waiting(&on.store).await?;
     let known: BTreeSet<&str> = automations.automations.keys().map(String::as_str).collect();
     for (_, new) in &args.rename {
         if !known.contains(new.as_str()) {
@@ -59,56 +60,67 @@ pub async fn run(args: &PushArgs) -> Outcome {
     let version = match before.as_ref().filter(same) {
         Some(row) => row.version,
         None => {
-            local
-                .store
+            on.store
                 .push_config(&files.text, files.templates_json(), &connections)
                 .await?
         }
     };
     for (old, new) in &args.rename {
-        let moved = rename(&local.store, &waiting, old, new, local.now()).await?;
+        let moved = rename(&on.store, &waiting, old, new, on.now()).await?;
         say(format!(
             "{old} is now {new}: {} kept",
             count(moved, "waiting job")
         ));
     }
-    local.reload().await?;
+    on.reload().await?;
     let changes = before
         .as_ref()
-        .map(|before| changes(&before.file, &files.text));
+        .map(|before| changed(before, &files.text, files.templates_json()));
     let was = before
         .as_ref()
         .map(|before| format!(" (was {})", before.version));
     let what = describe(changes.as_deref(), &waiting);
+    let live = on.live();
     say(format!(
-        "version {version}{}: {what}",
+        "version {version}{}: {what}; {live}",
         was.unwrap_or_default()
     ));
     if args.replan {
-        replan(&local.store, &waiting).await?;
+        replan(&on.store, &waiting).await?;
     }
     Ok(0)
 }
 
 async fn rollback(args: &PushArgs, to: Option<u64>) -> Outcome {
-    let local = Local::of(&args.target).await?;
-    let before = local.store.config().await?;
-    let version = local.store.rollback_config(to).await?;
-    local.reload().await?;
-    let now = local.store.config().await?;
-    let waiting = waiting(&local.store).await?;
+    let on = Installation::of(&args.target).await?;
+    let before = on.store.config().await?;
+    let version = on.store.rollback_config(to).await?;
+    on.reload().await?;
+    let now = on.store.config().await?;
+    let waiting = waiting(&on.store).await?;
     let (was, changes) = match (&before, &now) {
-        (Some(before), Some(now)) => (before.version, changes(&before.file, &now.file)),
+        (Some(before), Some(now)) => (before.version, changed(before, &now.file, &now.templates)),
         _ => (version, Vec::new()),
     };
     say(format!(
-        "version {version} (was {was}): {}",
-        describe(Some(&changes), &waiting)
+        "version {version} (was {was}): {}; {}",
+        describe(Some(&changes), &waiting),
+        on.live()
     ));
     if args.replan {
-        replan(&local.store, &waiting).await?;
+        replan(&on.store, &waiting).await?;
     }
     Ok(0)
+}
+
+/// The file's mistakes. A stack's messages go to the real account, so that is asked as well, where
+/// secrets.toml has its token.
+async fn report(args: &PushArgs, files: &Files) -> Report {
+    let asked = Asked {
+        local: None,
+        offline: args.offline || args.target.local.is_some(),
+    };
+    super::check::report(files, &asked).await.0
 }
 
 async fn waiting(store: &Store) -> Result<Vec<JobRow>, CliError> {
@@ -116,7 +128,7 @@ async fn waiting(store: &Store) -> Result<Vec<JobRow>, CliError> {
         status: Some(Status::Due),
         ..JobFilter::default()
     };
-    Ok(all_jobs(store, &filter).await?)
+    lists::jobs(store, &filter).await
 }
 
 /// Shows the jobs whose automation is gone, and asks.
@@ -192,6 +204,15 @@ async fn replan(store: &Store, waiting: &[JobRow]) -> Result<(), CliError> {
         count(looked_at, "waiting job")
     ));
     Ok(())
+}
+
+/// What differs from the version that was in use.
+fn changed(before: &ConfigRow, file: &str, templates: &str) -> Vec<(String, &'static str)> {
+    let mut changes = changes(&before.file, file);
+    if before.templates != templates {
+        changes.push((project::TEMPLATES.to_owned(), "changed"));
+    }
+    changes
 }
 
 /// Tables that differ: `message.cart-1 changed`.

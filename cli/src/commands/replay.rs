@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use engine::delivery::Worker;
 use engine::delivery::preview::Verdict;
-use engine::delivery::{Random, Worker};
 use engine::phone;
 use engine::plan::{self, Effect, Known};
 use indicatif::ProgressBar;
@@ -15,9 +15,9 @@ use shared::store::{Changed, Digests, EventFilter, JobFilter, JobRow, NewJob, Pu
 use super::{Outcome, jobs};
 use crate::args::ReplayArgs;
 use crate::ask;
-use crate::dev::life::{all_events, all_jobs};
 use crate::error::CliError;
-use crate::local::Local;
+use crate::installation::Installation;
+use crate::lists;
 use crate::output::{self, count, say};
 
 /// What replay can bring back to life.
@@ -55,10 +55,10 @@ impl Candidate {
 /// # Errors
 /// No server, no such job, or nobody to ask.
 pub async fn run(args: &ReplayArgs) -> Outcome {
-    let local = Local::of(&args.target).await?;
-    let worker = Worker::new(local.store.clone(), local.callbell()?, Random::system());
+    let on = Installation::of(&args.target).await?;
+    let worker = on.worker()?;
     if let Some(id) = &args.job {
-        return one(args, &local, id).await;
+        return one(args, &on, id).await;
     }
     if args.automation.is_none() && args.since.is_none() && args.status.is_none() {
         return Err(CliError::new("replay what?").hint(
@@ -66,9 +66,9 @@ pub async fn run(args: &ReplayArgs) -> Outcome {
         ));
     }
     let candidates = if args.events {
-        of_events(args, &local).await?
+        of_events(args, &on).await?
     } else {
-        of_jobs(args, &local, &worker).await?
+        of_jobs(args, &on, &worker).await?
     };
     let going: Vec<&Candidate> = candidates.iter().filter(|one| one.goes()).collect();
     let summary = summary(&candidates);
@@ -94,22 +94,23 @@ pub async fn run(args: &ReplayArgs) -> Outcome {
     let bar = ProgressBar::new(going.len() as u64);
     let mut done = 0;
     for one in going {
-        done += usize::from(bring_back(&local, one).await?);
+        done += usize::from(bring_back(&on, one).await?);
         bar.inc(1);
     }
     bar.finish_and_clear();
     if !args.json {
         say(format!(
-            "{} on their way: callbell jobs --local shows what becomes of them",
-            count(done, "job")
+            "{} on their way: callbell jobs{} shows what becomes of them",
+            count(done, "job"),
+            on.flag()
         ));
     }
     Ok(0)
 }
 
 /// One job, whatever its age: somebody asked for just this one.
-async fn one(args: &ReplayArgs, local: &Local, id: &str) -> Outcome {
-    let job = jobs::find(local, id).await?;
+async fn one(args: &ReplayArgs, on: &Installation, id: &str) -> Outcome {
+    let job = jobs::find(on, id).await?;
     if !REVIVABLE.contains(&job.status) {
         return Err(CliError::new(format!(
             "{} is {}: only dead, skipped and held jobs can be replayed",
@@ -128,8 +129,8 @@ async fn one(args: &ReplayArgs, local: &Local, id: &str) -> Outcome {
     if !args.yes && !ask::confirm(&format!("send {}{whom} now?", job.key))? {
         return Ok(1);
     }
-    let now = local.now();
-    let changed = local
+    let now = on.now();
+    let changed = on
         .store
         .revive(&job.id, job.version, to.as_deref(), Some(now), &digests)
         .await?;
@@ -155,7 +156,7 @@ fn recipient(text: &str) -> Result<phone::Phone, CliError> {
 
 async fn of_jobs(
     args: &ReplayArgs,
-    local: &Local,
+    on: &Installation,
     worker: &Worker,
 ) -> Result<Vec<Candidate>, CliError> {
     let status = args.status.as_deref().map(jobs::status).transpose()?;
@@ -171,10 +172,10 @@ async fn of_jobs(
         automation: args.automation.clone(),
         since: args
             .since
-            .and_then(|since| local.now().checked_sub(since).ok()),
+            .and_then(|since| on.now().checked_sub(since).ok()),
         ..JobFilter::default()
     };
-    let found = all_jobs(&local.store, &filter).await?;
+    let found = lists::jobs(&on.store, &filter).await?;
     let found: Vec<JobRow> = found
         .into_iter()
         .filter(|job| REVIVABLE.contains(&job.status))
@@ -194,9 +195,9 @@ async fn of_jobs(
 }
 
 /// The jobs that one automation, as it is now, makes of events that are still there.
-async fn of_events(args: &ReplayArgs, local: &Local) -> Result<Vec<Candidate>, CliError> {
+async fn of_events(args: &ReplayArgs, on: &Installation) -> Result<Vec<Candidate>, CliError> {
     let wanted = args.automation.as_deref().unwrap_or_default();
-    let config = local.store.config().await?;
+    let config = on.store.config().await?;
     let config =
         config.ok_or_else(|| CliError::new("nothing was pushed yet").hint("callbell push"))?;
     let automations = engine::automations::parse(&config.file)
@@ -210,24 +211,24 @@ async fn of_events(args: &ReplayArgs, local: &Local) -> Result<Vec<Candidate>, C
     let filter = EventFilter {
         since: args
             .since
-            .and_then(|since| local.now().checked_sub(since).ok()),
+            .and_then(|since| on.now().checked_sub(since).ok()),
         ..EventFilter::default()
     };
     let mut candidates = Vec::new();
-    for row in all_events(&local.store, &filter).await? {
+    for row in lists::events(&on.store, &filter).await? {
         let Some(event) = row.event else {
             continue;
         };
-        let entity = local.store.entity(&event.entity_key()).await?;
+        let entity = on.store.entity(&event.entity_key()).await?;
         let known = Known::new(event, &automations);
         for effect in plan::plan(&known, row.received_at, entity.as_ref(), &automations) {
             let Effect::Job(job) = effect else {
                 continue;
             };
-            if job.automation != wanted || local.store.job(&job.id()).await?.is_some() {
+            if job.automation != wanted || on.store.job(&job.id()).await?.is_some() {
                 continue;
             }
-            let verdict = late(&known.event, &job, &automations, local);
+            let verdict = late(&known.event, &job, &automations, on);
             candidates.push(Candidate {
                 job: Job::New(job),
                 verdict,
@@ -243,7 +244,7 @@ fn late(
     _event: &Event,
     job: &NewJob,
     automations: &engine::automations::model::Automations,
-    local: &Local,
+    on: &Installation,
 ) -> Verdict {
     let automation = automations.automations.get(&job.automation);
     let step = automation.and_then(|automation| {
@@ -256,23 +257,23 @@ fn late(
         .zip(step)
         .map(|(automation, step)| plan::give_up_after(automations, automation, &step.action));
     let limit = patience.and_then(|patience| job.due_at.checked_add(patience).ok());
-    if limit.is_some_and(|limit| limit < local.now()) {
+    if limit.is_some_and(|limit| limit < on.now()) {
         return Verdict::Ends(Status::Skipped, "too late".to_owned());
     }
     Verdict::Goes
 }
 
-async fn bring_back(local: &Local, one: &Candidate) -> Result<bool, CliError> {
+async fn bring_back(on: &Installation, one: &Candidate) -> Result<bool, CliError> {
     Ok(match &one.job {
         Job::Old(job) => {
             let none = Digests::new();
-            let changed = local
+            let changed = on
                 .store
                 .revive(&job.id, job.version, None, None, &none)
                 .await?;
             matches!(changed, Changed::Done(_))
         }
-        Job::New(job) => local.store.put_job(job).await? == Put::New,
+        Job::New(job) => on.store.put_job(job).await? == Put::New,
     })
 }
 

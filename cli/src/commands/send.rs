@@ -20,7 +20,7 @@ use shared::event::Name;
 use super::Outcome;
 use crate::args::SendArgs;
 use crate::error::CliError;
-use crate::local;
+use crate::installation::local;
 use crate::output::{self, say};
 use crate::project::Files;
 

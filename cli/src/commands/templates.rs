@@ -6,9 +6,10 @@ use engine::callbell::TemplateInfo;
 use super::Outcome;
 use crate::args::{AccountArgs, TemplatesAction, TemplatesArgs};
 use crate::error::CliError;
+use crate::installation::local;
 use crate::output::{self, Cell, count, say, table};
+use crate::project;
 use crate::standin::rules::placeholders;
-use crate::{local, project};
 
 /// Lists the account's templates with what to paste, or keeps them in a file.
 ///

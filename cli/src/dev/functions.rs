@@ -1,9 +1,11 @@
 //! The functions' own code, hosted here: what Lambda would call, called with what Lambda would hand over.
 
 use jiff::{SignedDuration, Timestamp};
-use lambda_http::{Body, Request};
+use lambda_http::Body;
+use serde::Deserialize;
 use serde_json::Value;
 use shared::clock::Clock;
+use shared::payload::Payload;
 use shared::secrets::SecretsProvider;
 use shared::store::Store;
 
@@ -52,7 +54,11 @@ impl Functions {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let orders = orders::App::start(store.clone(), webhooks).await;
         let apis = SecretsProvider::Fixed(secrets.apis.clone());
-        let deliver = deliver::App::start(store.clone(), apis, Some(callbell_url))
+        let settings = deliver::Settings {
+            callbell_url: Some(callbell_url.to_owned()),
+            ..deliver::Settings::default()
+        };
+        let deliver = deliver::App::start(store.clone(), apis, settings)
             .await
             .map_err(|error| DevError::Setup(error.to_string()))?;
         Ok(Functions {
@@ -69,11 +75,11 @@ impl Functions {
 
     /// Hands a request to a door.
     pub(super) async fn request(&self, function: &str, event: &Value) -> Answer {
-        let request: Request = match lambda_http::request::from_str(&event.to_string()) {
-            Ok(request) if Functions::hosts(function) => request,
+        let payload = match Payload::deserialize(event) {
+            Ok(payload) if Functions::hosts(function) => payload,
             _ => return Answer::failed(),
         };
-        let response = self.orders.handle(request).await;
+        let response = self.orders.handle(payload.into_request()).await;
         let (parts, body) = response.into_parts();
         let headers = parts.headers.iter().filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))

@@ -31,6 +31,12 @@ pub(crate) async fn start(data: Option<&Path>) -> Dev {
     Dev::start(&settings, Arc::new(|_: &str| ())).await.unwrap()
 }
 
+/// A server to which nothing was pushed yet.
+pub(crate) async fn start_empty() -> Dev {
+    let settings = Settings::default();
+    Dev::start(&settings, Arc::new(|_: &str| ())).await.unwrap()
+}
+
 /// A day at noon in São Paulo: inside every sending hour.
 pub(crate) fn noon() -> Timestamp {
     "2026-11-24T15:00:00Z".parse().unwrap()

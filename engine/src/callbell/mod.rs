@@ -11,18 +11,20 @@
 //! accepts bytes for a peer that is already gone, and a peer that closes at once may have read all of
 //! it. So every other failure is unknown.
 //!
-//! **Roots.** Certificates are checked against Mozilla's list, compiled in: reading the system's
-//! bundle would double the cold start of a Lambda function, and provided.al2023 has another path than
-//! other systems. Updating the crate `webpki-root-certs` updates the list.
+//! **Roots.** Certificates are checked against Mozilla's list, compiled in as what is left of a
+//! certificate once it was read: reading the system's bundle would double the cold start of a Lambda
+//! function, and provided.al2023 has another path than other systems. Updating the crate `webpki-roots`
+//! updates the list.
 
 mod outcome;
 mod types;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Certificate, Method, Url};
+use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
@@ -82,7 +84,7 @@ impl Default for Limits {
     }
 }
 
-/// The client of one Callbell account. Cheap to clone.
+/// The client of one Callbell account. Cheap to clone; clones share the HTTP client.
 #[derive(Clone)]
 pub struct Callbell {
     http: reqwest::Client,
@@ -114,17 +116,9 @@ impl Callbell {
         if base.scheme() != "https" && !(base.scheme() == "http" && is_loopback(&base)) {
             return Err(SetupError::Address);
         }
-        let mut authorization =
-            reqwest::header::HeaderValue::try_from(format!("Bearer {}", token.expose()))
-                .map_err(|_| SetupError::Token)?;
-        authorization.set_sensitive(true);
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .map(|der| Certificate::from_der(der))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| SetupError::Client)?;
+        let authorization = authorization(token)?;
         let http = reqwest::Client::builder()
-            .tls_certs_only(roots)
+            .tls_backend_preconfigured(tls()?)
             .connect_timeout(limits.connect.min(limits.request / 2))
             .timeout(limits.request)
             .pool_max_idle_per_host(0)
@@ -139,6 +133,23 @@ impl Callbell {
             base,
             authorization,
         })
+    }
+
+    /// The same account, or another, with another token. What the HTTP client knows of TLS sessions goes
+    /// on.
+    ///
+    /// # Errors
+    /// [`SetupError::Token`].
+    pub fn with_token(&self, token: &Secret) -> Result<Callbell, SetupError> {
+        Ok(Callbell {
+            authorization: authorization(token)?,
+            ..self.clone()
+        })
+    }
+
+    /// Which host it is, for a log line.
+    pub fn host(&self) -> &str {
+        self.base.host_str().unwrap_or_default()
     }
 
     /// `POST /messages/send`, once.
@@ -317,6 +328,28 @@ impl Callbell {
             }
         }
     }
+}
+
+fn authorization(token: &Secret) -> Result<reqwest::header::HeaderValue, SetupError> {
+    let mut value = reqwest::header::HeaderValue::try_from(format!("Bearer {}", token.expose()))
+        .map_err(|_| SetupError::Token)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// TLS 1.2 and 1.3 by the one provider that the AWS clients have too, for HTTP/1.1.
+fn tls() -> Result<rustls::ClientConfig, SetupError> {
+    let roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| SetupError::Client)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 fn unreadable(what: &str) -> CallError {

@@ -356,3 +356,61 @@ fn plain_http_is_for_this_machine_alone() {
     }
     assert!(Callbell::new(BASE_URL, &Secret::new("a\nb")).is_err());
 }
+
+/// The time for a request is what docs and leases reckon with; connecting takes a part of it.
+#[test]
+fn the_limits_are_these() {
+    let limits = Limits::default();
+    assert_eq!(limits.connect, Duration::from_secs(4));
+    assert_eq!(limits.request, Duration::from_secs(10));
+    assert!(limits.connect <= limits.request / 2);
+}
+
+/// Neither a peer that says nothing in TLS nor one that says nothing in HTTP is waited for longer.
+#[tokio::test]
+async fn nobody_is_waited_for_longer_than_the_limits() {
+    for (scheme, least, most) in [
+        ("https", LIMITS.connect, LIMITS.request),
+        ("http", LIMITS.request, LIMITS.request * 3),
+    ] {
+        let silent = peer(|stream| {
+            std::thread::spawn(move || {
+                let mut stream = stream;
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+        });
+        let base = format!("{scheme}://{}/v1", silent.address);
+        let callbell = Callbell::with_limits(&base, &Secret::new("token"), LIMITS).unwrap();
+        let begun = std::time::Instant::now();
+        callbell.send(&message()).await;
+        let took = begun.elapsed();
+        assert!(took >= least && took < most, "{scheme}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_token_goes_through_the_same_client() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let peer = peer(move |mut stream| {
+        let _ = sender.send(read_request(&mut stream));
+    });
+    let renewed = client(peer.address)
+        .with_token(&Secret::new("newer"))
+        .unwrap();
+    renewed.send(&message()).await;
+    assert!(
+        receiver
+            .recv()
+            .unwrap()
+            .to_lowercase()
+            .contains("\r\nauthorization: bearer newer\r\n")
+    );
+    assert!(renewed.with_token(&Secret::new("a\nb")).is_err());
+}
+
+#[test]
+fn tls_needs_no_certificate_read() {
+    let config = tls().unwrap();
+    assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()]);
+    assert!(webpki_roots::TLS_SERVER_ROOTS.len() > 100);
+}

@@ -7,14 +7,15 @@ use std::sync::atomic::Ordering;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use shared::store::{
-    Changed, Claim, ClaimRequest, End, Ended, EntityRow, Finished, HoldRow, JobId, JobRow,
-    LEASE_MS, LastSent, Once, Owner, Pause, PersonId, PersonMark, PersonRow, Settle, Status,
-    StoreError,
+    Around, AroundKeys, Changed, Claim, ClaimRequest, End, Ended, Finished, JobId, JobRow,
+    LEASE_MS, LastSent, Once, Owner, PersonId, PersonMark, PersonRow, Settle, Status, StoreError,
 };
 
 use super::backoff::{after_limit, next_attempt};
 use super::config::Configured;
-use super::decide::{Act, Decision, Facts, Found, RECHECK, Route, Wait, decide, missing};
+use super::decide::{
+    Act, Decision, Facts, Found, RECHECK, Route, Wait, decide, forgotten, missing,
+};
 use super::rate::{Taken, Token};
 use super::{Run, SEND_BUDGET, Worker, log};
 use crate::actions::message::{Envelope, request};
@@ -52,13 +53,10 @@ struct Ready {
 }
 
 /// The rows around a job.
-struct Around {
-    entity: Option<EntityRow>,
-    aliases: Vec<EntityRow>,
-    customer: Vec<PersonRow>,
-    recipient: Vec<PersonRow>,
-    hold: Option<HoldRow>,
-    paused: Option<Pause>,
+pub(super) struct Rows {
+    pub(super) around: Around,
+    pub(super) customer: Vec<PersonRow>,
+    pub(super) recipient: Vec<PersonRow>,
 }
 
 /// What looking at a job came to.
@@ -104,9 +102,10 @@ impl Worker {
         let found = match Found::of(job, &configured) {
             Ok(found) => found,
             Err(what) => {
-                return self
-                    .carry_out(job, missing(job, &what, self.store.clock().now()), run)
-                    .await;
+                let missing = || missing(job, &what, self.store.clock().now());
+                let decision =
+                    forgotten(job, self.nothing_before).map_or_else(missing, Decision::End);
+                return self.carry_out(job, decision, run).await;
             }
         };
         let mut token = None;
@@ -158,7 +157,8 @@ impl Worker {
         };
         let now = self.store.clock().now();
         let route = Route::of(job, configured, found, &known, now);
-        let around = self.around(&known, &route).await?;
+        let rows = self.rows(&known, &route).await?;
+        let around = &rows.around;
         let facts = Facts {
             now,
             job,
@@ -170,8 +170,9 @@ impl Worker {
             paused_since: around.paused.as_ref().map(|pause| pause.since),
             hold: around.hold.as_ref(),
             probing: false,
-            customer: &around.customer,
-            recipient: &around.recipient,
+            customer: &rows.customer,
+            recipient: &rows.recipient,
+            nothing_before: self.nothing_before,
         };
         let (decision, probing) = self.decide_or_probe(facts, &route).await?;
         let Decision::Act(act) = decision else {
@@ -203,25 +204,25 @@ impl Worker {
     }
 
     /// The rows around a job, each read strongly.
-    async fn around(&self, known: &Known, route: &Route<'_>) -> Result<Around, StoreError> {
-        let store = &self.store;
-        let mut aliases = Vec::new();
-        for key in known.event.alias_keys() {
-            aliases.extend(store.entity(&key).await?);
-        }
-        Ok(Around {
-            entity: store.entity(&known.event.entity_key()).await?,
-            aliases,
-            customer: store.persons(&known.persons()).await?,
-            recipient: match &route.to {
-                Ok(to) => store.persons(&[PersonId::phone(&to.identity)]).await?,
-                Err(_) => Vec::new(),
-            },
-            hold: match route.channel {
-                Some((name, _)) => store.held(name).await?,
-                None => None,
-            },
-            paused: store.paused().await?,
+    pub(super) async fn rows(&self, known: &Known, route: &Route<'_>) -> Result<Rows, StoreError> {
+        let (customer, recipient) = (known.persons(), route.recipient());
+        let around = self
+            .store
+            .around(&AroundKeys {
+                entity: known.event.entity_key(),
+                aliases: known.event.alias_keys().collect(),
+                persons: customer.iter().chain(&recipient).cloned().collect(),
+                channel: route.channel.map(|(name, _)| name.to_owned()),
+            })
+            .await?;
+        let of = |ids: &[PersonId]| -> Vec<PersonRow> {
+            let theirs = |row: &&PersonRow| ids.contains(&row.id);
+            around.persons.iter().filter(theirs).cloned().collect()
+        };
+        Ok(Rows {
+            customer: of(&customer),
+            recipient: of(recipient.as_slice()),
+            around,
         })
     }
 
@@ -515,8 +516,8 @@ impl Worker {
         let probe_at = now + SignedDuration::from_millis(PROBE_EVERY_MS);
         if self.store.hold(channel, hold.as_str(), probe_at).await? {
             log::held(channel, hold);
-            run.report(|report| report.channel_held = Some(true));
         }
+        run.report(|report| report.channel_held = Some(true));
         Ok(())
     }
 

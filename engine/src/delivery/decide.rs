@@ -8,7 +8,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use shared::event::{Fact, Name, State, SubjectKind, entity_key};
-use shared::store::{Ended, EntityRow, HoldRow, JobRow, OnceKey, PersonId, PersonRow};
+use shared::store::{Ended, EntityRow, HoldRow, JobRow, OnceKey, PersonId, PersonRow, Status};
 
 use super::backoff::is_late;
 use super::config::Configured;
@@ -132,6 +132,25 @@ fn ended(job: &JobRow, reason: String) -> Ended {
     }
 }
 
+/// Whether a job may have been done in a time that the table does not know any more: it was restored from
+/// a backup, and this was to happen before the given instant.
+///
+/// The row's own next time decides, and the claim's where it was claimed. Of what was to be tried before
+/// the instant nobody knows whether it was, and what was being tried may have been settled: neither is
+/// tried again. What has its time after it was surely left alone until then, whenever its event was: a
+/// reminder for tomorrow, a retry that comes later, a job that a person replayed.
+pub(super) fn forgotten(job: &JobRow, nothing_before: Option<Timestamp>) -> Option<Ended> {
+    let at = match job.status {
+        Status::Running | Status::Uncertain => job.claimed_at.unwrap_or(job.next_at),
+        _ => job.next_at,
+    };
+    let instant = nothing_before.filter(|instant| at < *instant)?;
+    Some(Ended::Skipped(format!(
+        "from before the restore: nothing due before {} is sent",
+        minute(instant)
+    )))
+}
+
 /// What the checks read. All rows were read after the job's.
 pub(super) struct Facts<'a> {
     pub(super) now: Timestamp,
@@ -152,6 +171,8 @@ pub(super) struct Facts<'a> {
     pub(super) customer: &'a [PersonRow],
     /// The recipient's rows.
     pub(super) recipient: &'a [PersonRow],
+    /// See [`forgotten`].
+    pub(super) nothing_before: Option<Timestamp>,
 }
 
 /// Where a message of this job leaves from, and to whom. Known before the recipient's rows are read.
@@ -183,6 +204,14 @@ impl<'a> Route<'a> {
             scope,
             to,
         }
+    }
+}
+
+impl Route<'_> {
+    /// Whose row says whether they may be written to.
+    pub(super) fn recipient(&self) -> Option<PersonId> {
+        let to = self.to.as_ref().ok()?;
+        Some(PersonId::phone(&to.identity))
     }
 }
 
@@ -219,11 +248,20 @@ pub(super) fn decide(facts: &Facts<'_>, route: &Route<'_>) -> Decision {
 
 fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
     let Facts { now, job, .. } = *facts;
+    // Before anything that puts the job off: its time says whether it is from before a restore.
+    let forgotten = forgotten(job, facts.nothing_before);
     if !facts.found.automation.enabled {
-        return Err(wait(now + RECHECK, None, "its automation is not enabled"));
+        let off = || wait(now + RECHECK, None, "its automation is not enabled");
+        return Err(forgotten.map_or_else(off, Decision::End));
     }
     // Read first, because a pause and a hold move what lateness counts from.
     let mut due = due(facts, route)?;
+    // A checkout that changed later has its time later than its row says.
+    if let Some(ended) = forgotten
+        && facts.nothing_before.is_some_and(|instant| due.at < instant)
+    {
+        return Err(Decision::End(ended));
+    }
     let window_open = route
         .channel
         .is_some_and(|(_, channel)| channel.kind != ChannelKind::Whatsapp)

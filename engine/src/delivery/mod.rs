@@ -62,6 +62,8 @@ pub struct Worker {
     teams: Arc<Teams>,
     /// Callbell refused the token, and has not accepted one since.
     refused: Arc<AtomicBool>,
+    /// What was due before this instant is not sent.
+    nothing_before: Option<Timestamp>,
 }
 
 /// One invocation.
@@ -132,13 +134,27 @@ impl Worker {
             tokens: Arc::default(),
             teams: Arc::default(),
             refused: Arc::default(),
+            nothing_before: None,
         }
     }
 
-    /// Reads the automations, so that the first event does not wait for them.
-    pub async fn warm(&self) {
-        if let Err(error) = self.configuration.get(&self.store).await {
-            tracing::warn!(outcome = "configuration not read", reason = %error);
+    /// After a restore from a backup: what was due before this instant is not sent.
+    pub fn sending_nothing_before(self, instant: Option<Timestamp>) -> Worker {
+        Worker {
+            nothing_before: instant,
+            ..self
+        }
+    }
+
+    /// Reads the automations, so that the first event does not wait for them and finds an open connection
+    /// to the table; their version.
+    pub async fn warm(&self) -> Option<u64> {
+        match self.configuration.get(&self.store).await {
+            Ok(configured) => configured.map(|configured| configured.version),
+            Err(error) => {
+                tracing::warn!(outcome = "configuration not read", reason = %error);
+                None
+            }
         }
     }
 
@@ -250,7 +266,7 @@ impl Worker {
         match row {
             RowKey::Event(key) => self.plan_event(&key, run).await,
             RowKey::Job(id) => {
-                match self.work_on_job(&id, run).await {
+                match Box::pin(self.work_on_job(&id, run)).await {
                     Ok(()) => run.went_well(),
                     Err(error) => {
                         log::failed_job(id.as_str(), &error);

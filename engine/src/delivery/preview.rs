@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use shared::event::Event;
-use shared::store::{ClaimRequest, JobRow, Line, NewJob, PersonId, Status, StoreError};
+use shared::store::{ClaimRequest, JobRow, Line, NewJob, Status, StoreError};
 
 use super::Worker;
 use super::config::Configured;
@@ -157,6 +157,7 @@ fn facts<'a>(
         probing: false,
         customer: &[],
         recipient: &[],
+        nothing_before: None,
     }
 }
 
@@ -245,22 +246,14 @@ impl Worker {
         let Some(known) = self.known_of(&job, &configured).await? else {
             return skipped("its event is gone");
         };
-        let entity = self.store.entity(&known.event.entity_key()).await?;
-        let mut aliases = Vec::new();
-        for key in known.event.alias_keys() {
-            aliases.extend(self.store.entity(&key).await?);
-        }
         let route = Route::of(&job, &configured, &found, &known, now);
-        let customer = self.store.persons(&known.persons()).await?;
-        let recipient = match &route.to {
-            Ok(to) => self.store.persons(&[PersonId::phone(&to.identity)]).await?,
-            Err(_) => Vec::new(),
-        };
+        let rows = self.rows(&known, &route).await?;
         let facts = Facts {
-            entity: entity.as_ref(),
-            aliases: &aliases,
-            customer: &customer,
-            recipient: &recipient,
+            entity: rows.around.entity.as_ref(),
+            aliases: &rows.around.aliases,
+            customer: &rows.customer,
+            recipient: &rows.recipient,
+            nothing_before: self.nothing_before,
             ..facts(now, &job, &configured, found, &known)
         };
         Ok(verdict_of(&decide(&facts, &route)))

@@ -8,12 +8,12 @@
 use std::iter;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::store::{JobRow, PersonId, Settle, StoreError};
+use shared::store::{JobRow, PersonId, Settle, Status, StoreError};
 
 use super::attempt::text_digest;
 use super::backoff::after_limit;
 use super::config::Configured;
-use super::decide::{Found, PAUSED_RECHECK, RECHECK, Route};
+use super::decide::{Found, PAUSED_RECHECK, RECHECK, Route, forgotten};
 use super::rate::Taken;
 use super::{Run, Worker};
 use crate::automations::model::IfUnknown;
@@ -95,7 +95,14 @@ impl Worker {
             },
             Verdict::NotNow => return Ok(()),
         };
-        let changed = self.store.settle(&job.id, job.version, &settle).await?;
+        // What Callbell's history shows is true after a restore too; what it leaves open is not repeated.
+        let changed = match (&settle, forgotten(job, self.nothing_before)) {
+            (Settle::Due { .. } | Settle::Held(_), Some(ended)) => {
+                let from = &[Status::Uncertain];
+                self.store.end(&job.id, job.version, from, &ended).await?
+            }
+            _ => self.store.settle(&job.id, job.version, &settle).await?,
+        };
         self.note(&changed, run);
         Ok(())
     }

@@ -15,8 +15,9 @@ pub struct Report {
     /// Events and jobs that were left as they are because the table did not do its part. The sweep finds
     /// them again.
     pub rows_failed: u64,
-    /// `true`: a channel is held from now on (out of credit, the token was refused); `false`: one goes on
-    /// again. `None`: nothing new, or what is held was held before.
+    /// `true`: a send met a channel that is held (out of credit, the token was refused), for the first time
+    /// or as a probe, so that a word that got lost is said again; `false`: one goes on again. `None`: nothing
+    /// new.
     pub channel_held: Option<bool>,
     /// For how long, in milliseconds, the row that waits longest has been waiting to be looked at, as it was
     /// before this run's work; 0 where none waits. `None`: not asked (the stream's nudges are not), or no

@@ -7,6 +7,7 @@ use shared::sources::Source;
 use shared::sources::shopify::Shopify;
 use shared::sources::woocommerce::WooCommerce;
 use shared::store::Store;
+use shared::telemetry::Found;
 
 /// The systems that this function takes webhooks of.
 pub const SOURCES: &[&dyn Source] = &[&Shopify, &WooCommerce];
@@ -23,6 +24,11 @@ impl App {
         let door = Door::new(SOURCES, store, secrets);
         door.warm().await;
         App { door }
+    }
+
+    /// What was there at the start, for its line.
+    pub fn found(&self) -> Found {
+        self.door.found()
     }
 
     /// Answers one webhook.

@@ -192,4 +192,72 @@ mod tests {
         let printed = format!("{:?}", ClientSettings::local("http://127.0.0.1:1"));
         assert!(!printed.contains("access_key_id"), "{printed}");
     }
+
+    fn settings(endpoint: String) -> ClientSettings {
+        ClientSettings {
+            attempt_timeout_ms: ATTEMPT_TIMEOUT_MS,
+            ..ClientSettings::local(endpoint)
+        }
+    }
+
+    #[test]
+    fn the_limits_are_these() {
+        let settings = settings("http://127.0.0.1:1".to_owned());
+        let http = http_client().unwrap();
+        let table = dynamodb(&settings, http.clone());
+        let secrets = crate::secrets::client(&settings, http);
+        for config in [
+            (
+                table.config().timeout_config(),
+                table.config().retry_config(),
+            ),
+            (
+                secrets.config().timeout_config(),
+                secrets.config().retry_config(),
+            ),
+        ] {
+            let (limits, retries) = (config.0.unwrap(), config.1.unwrap());
+            let millis = |limit: Option<Duration>| limit.map(|limit| limit.as_millis());
+            assert_eq!(millis(limits.connect_timeout()), Some(500));
+            assert_eq!(millis(limits.operation_attempt_timeout()), Some(900));
+            assert_eq!(millis(limits.operation_timeout()), Some(1900));
+            assert_eq!(retries.max_attempts(), 2);
+        }
+    }
+
+    /// Accepts connections and says nothing; counts them.
+    fn silent() -> (
+        std::net::SocketAddr,
+        std::sync::Arc<std::sync::Mutex<Vec<std::net::TcpStream>>>,
+    ) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let held = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let holding = held.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                holding.lock().unwrap().push(stream);
+            }
+        });
+        (address, held)
+    }
+
+    /// Over http the attempt's limit ends it, over https the connection's, which TLS is a part of. Either
+    /// way the operation is over in time for an answer to the most impatient sender.
+    #[tokio::test]
+    async fn nobody_is_waited_for_longer_than_the_limits() {
+        for (scheme, least_ms, most_ms) in [("http", 1_700, 2_600), ("https", 900, 1_700)] {
+            let (address, held) = silent();
+            let client = dynamodb(
+                &settings(format!("{scheme}://{address}")),
+                http_client().unwrap(),
+            );
+            let begun = std::time::Instant::now();
+            let answer = client.list_tables().send().await;
+            let took = begun.elapsed().as_millis();
+            assert!(answer.is_err());
+            assert!((least_ms..most_ms).contains(&took), "{scheme}: {took} ms");
+            assert_eq!(held.lock().unwrap().len(), 2, "{scheme}: two attempts");
+        }
+    }
 }

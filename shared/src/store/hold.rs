@@ -121,13 +121,18 @@ impl Store {
     /// # Errors
     /// What DynamoDB reports.
     pub async fn paused(&self) -> Result<Option<Pause>, StoreError> {
-        match self.get(keys::PAUSED).await? {
-            None => Ok(None),
-            Some(item) => Ok(Some(Pause {
-                since: Reader::new(&item, "paused")?.time("since")?,
-            })),
-        }
+        self.get(keys::PAUSED)
+            .await?
+            .as_ref()
+            .map(decode_pause)
+            .transpose()
     }
+}
+
+pub(super) fn decode_pause(item: &Item) -> Result<Pause, StoreError> {
+    Ok(Pause {
+        since: Reader::new(item, "paused")?.time("since")?,
+    })
 }
 
 pub(super) fn decode(item: &Item) -> Result<HoldRow, StoreError> {

@@ -5,6 +5,7 @@
 //! raises `version`; every write is one conditional request, so that two workers on one row need no lock
 //! and a crash between any two writes leaves a row that the minute's sweep finds.
 
+mod around;
 pub mod client;
 mod config;
 mod digests;
@@ -29,6 +30,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::clock::Clock;
 
+pub use around::{Around, AroundKeys};
 pub use config::{CONFIG_BYTES_MAX, CONFIG_VERSIONS_KEPT, ConfigRow};
 pub use digests::Digests;
 pub use entity::{EntityChange, EntityRow};
@@ -72,11 +74,6 @@ impl Store {
     /// The table's name.
     pub fn table(&self) -> &str {
         &self.table
-    }
-
-    /// One cheap read, so that the first write finds an open connection. Its result does not matter.
-    pub async fn warm(&self) {
-        let _ = self.paused().await;
     }
 }
 

@@ -43,7 +43,7 @@ impl PersonId {
         PersonId(digests.0.into_iter().next().unwrap_or_default())
     }
 
-    fn pk(&self) -> String {
+    pub(super) fn pk(&self) -> String {
         keys::person(&self.0)
     }
 }

@@ -28,14 +28,20 @@ pub enum RateLease {
 
 impl Store {
     /// Leases tokens of the current second: what is wanted, at most [`RATE_LEASE_MAX`], at most what is left
-    /// of `rate`. Reads the red button first, strongly.
+    /// of `rate`. Reads the red button too, strongly.
     ///
     /// # Errors
     /// What DynamoDB reports; then nothing may be sent.
     pub async fn lease_rate(&self, want: u32, rate: u32) -> Result<RateLease, StoreError> {
-        if self.paused().await?.is_some() {
+        // At once: tokens that are leased while the button is pressed are lost, and nothing else.
+        let (paused, lease) = futures_util::join!(self.paused(), self.lease(want, rate));
+        if paused?.is_some() {
             return Ok(RateLease::Paused);
         }
+        lease
+    }
+
+    async fn lease(&self, want: u32, rate: u32) -> Result<RateLease, StoreError> {
         let now = self.clock.now();
         let second = now.as_millisecond().div_euclid(1000);
         let mut tokens = want.min(RATE_LEASE_MAX).min(rate);

@@ -3,13 +3,18 @@
 //! Expressions are written with `#attribute` for names and `:value` for values; the aliases are found in
 //! the text, so that no reserved word (`status`, `owner`, `at`, `used`, …) can slip through.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
 
 use super::table::KEY;
 use super::{Store, StoreError, failed};
+
+/// Requests for one batch of rows: DynamoDB may leave some of them for the next.
+const BATCHES_MAX: u32 = 3;
 
 /// A row as DynamoDB writes it.
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -143,6 +148,43 @@ impl Store {
             .await
             .map_err(|error| failed(&error))?;
         Ok(answer.item)
+    }
+
+    /// Those of these rows that are there, by their keys, read strongly in one request.
+    pub(super) async fn get_many(
+        &self,
+        pks: &BTreeSet<String>,
+    ) -> Result<HashMap<String, Item>, StoreError> {
+        let key = |pk: &String| Item::from([(KEY.to_owned(), AttributeValue::S(pk.clone()))]);
+        let mut wanted = pks.iter().map(key).collect::<Vec<_>>();
+        let mut rows = HashMap::new();
+        for _ in 0..BATCHES_MAX {
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build()
+                .map_err(|_| StoreError::Refused("a read without keys".to_owned()))?;
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, keys)
+                .send()
+                .await
+                .map_err(|error| failed(&error))?;
+            let found = answer.responses.unwrap_or_default().into_values().flatten();
+            rows.extend(found.filter_map(|item| {
+                let pk = item.get(KEY)?.as_s().ok()?.clone();
+                Some((pk, item))
+            }));
+            let left = answer.unprocessed_keys.unwrap_or_default().into_values();
+            wanted = left.flat_map(|left| left.keys).collect();
+            if wanted.is_empty() {
+                return Ok(rows);
+            }
+        }
+        Err(StoreError::Unavailable(
+            "some rows were not read".to_owned(),
+        ))
     }
 
     /// One conditional update.

@@ -4,11 +4,12 @@ mod desk;
 mod interleavings;
 
 use super::Report;
+use super::decide::forgotten;
 use crate::plan::tests::{checkout, order};
 use desk::{Desk, Reply};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use shared::store::{ClaimRequest, Ended, LEASE_MS, Owner, RowKey, Status};
+use shared::store::{ClaimRequest, Ended, JobRow, LEASE_MS, Owner, RowKey, Status};
 
 const THANKS: &str = r#"
 [automation.thanks]
@@ -1114,4 +1115,127 @@ async fn a_request_to_erase_a_customer_erases_their_rows() {
         request.lines[0].why,
         "request 77: every row of the customer is erased"
     );
+}
+
+/// The table was restored from a backup: what was to happen before the restore may have happened.
+#[tokio::test]
+async fn after_a_restore_what_was_due_before_is_not_sent() {
+    let desk = ordered(THANKS).await;
+    desk.clock.advance(minutes(60));
+    let restored_at = desk.clock.now();
+    let worker = desk
+        .another_worker()
+        .sending_nothing_before(Some(restored_at));
+    desk.receive(order("order.created", "2002", restored_at, json!({})))
+        .await;
+    desk.clock.advance(minutes(2));
+    worker.on_minute(desk.deadline()).await;
+    let jobs = desk.jobs().await;
+    let (before, after) = (&jobs[0], &jobs[1]);
+    assert!(before.key.contains("1001") && after.key.contains("2002"));
+    assert_eq!(
+        (before.status, after.status),
+        (Status::Skipped, Status::Sent)
+    );
+    let reason = before.reason.as_deref().unwrap();
+    assert!(
+        reason.starts_with("from before the restore: nothing due before 2026-"),
+        "{reason}"
+    );
+
+    // A person who knows better sends it all the same.
+    desk.store
+        .revive(&before.id, before.version, None, None, &Default::default())
+        .await
+        .unwrap();
+    desk.clock.advance(minutes(2));
+    worker.on_minute(desk.deadline()).await;
+    assert_eq!(desk.messages(), 2);
+}
+
+#[tokio::test]
+async fn after_a_restore_nothing_is_repeated() {
+    for (reply, status) in [
+        // Callbell's history has the one and not the other.
+        (Reply::AcceptAndDrop, Status::Sent),
+        (Reply::Drop, Status::Skipped),
+    ] {
+        let desk = ordered(THANKS).await;
+        desk.callbell.next([reply]);
+        desk.stream().await;
+        assert_eq!(desk.state().await.0, Status::Uncertain);
+        let tries = desk.callbell.tries();
+        desk.clock.advance(minutes(1));
+        let worker = desk
+            .another_worker()
+            .sending_nothing_before(Some(desk.clock.now()));
+        for _ in 0..5 {
+            desk.clock.advance(minutes(2));
+            worker.on_minute(desk.deadline()).await;
+        }
+        assert_eq!(desk.job().await.status, status);
+        assert_eq!(desk.callbell.tries(), tries);
+    }
+}
+
+/// Whoever ran it when the backup was made finished it, or not.
+#[tokio::test]
+async fn after_a_restore_a_claim_of_before_is_not_repeated() {
+    let desk = ordered(THANKS).await;
+    desk.callbell.next([Reply::Refuse(503, "")]);
+    desk.stream().await;
+    let job = desk.job().await;
+    desk.store
+        .claim(
+            &job.id,
+            job.version,
+            &Owner::new().unwrap(),
+            LEASE_MS,
+            &ClaimRequest {
+                text_digest: Some("0".repeat(32)),
+                ..ClaimRequest::default()
+            },
+        )
+        .await
+        .unwrap();
+    desk.clock.advance(minutes(1));
+    let worker = desk
+        .another_worker()
+        .sending_nothing_before(Some(desk.clock.now()));
+    for _ in 0..5 {
+        desk.clock.advance(minutes(2));
+        worker.on_minute(desk.deadline()).await;
+    }
+    assert_eq!(desk.job().await.status, Status::Skipped);
+    assert_eq!(desk.messages(), 0);
+}
+
+#[tokio::test]
+async fn what_a_restore_forgot_is_told_by_the_row_alone() {
+    let desk = ordered(THANKS).await;
+    desk.stream().await;
+    let now = desk.clock.now();
+    let (before, after) = (now - minutes(1), now + minutes(1));
+    let rows = [
+        (Status::Due, before, None, true),
+        (Status::Due, after, None, false),
+        // A retry that comes after the instant was left alone until then.
+        (Status::Due, after, Some(before), false),
+        (Status::Due, now, None, false),
+        // A claim of before is over, wherever its next look stands.
+        (Status::Running, before, Some(before), true),
+        (Status::Uncertain, after, Some(before), true),
+        (Status::Uncertain, after, Some(after), false),
+    ];
+    for (status, next_at, claimed_at, expected) in rows {
+        let job = JobRow {
+            status,
+            next_at,
+            claimed_at,
+            ..desk.job().await
+        };
+        let label = format!("{status} {next_at} {claimed_at:?}");
+        assert_eq!(forgotten(&job, Some(now)).is_some(), expected, "{label}");
+        assert_eq!(forgotten(&job, None), None);
+    }
 }

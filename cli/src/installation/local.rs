@@ -1,5 +1,5 @@
-//! A running `callbell dev`, as the other commands work on it: its table through the same store, and a few
-//! questions over HTTP.
+//! A running `callbell dev`: where its table is, and a few questions over HTTP. Also the Callbell account that a
+//! command asks, its stand-in's or the real one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use shared::clock::Clock;
 use shared::secrets::Secret;
 use shared::store::Store;
 
-use crate::args::{AccountArgs, Target};
+use crate::args::AccountArgs;
 use crate::dev;
 use crate::dev::secrets::{CALLBELL, Files};
 use crate::error::CliError;
@@ -24,9 +24,8 @@ const ANSWER_SECONDS_MAX: u64 = 10;
 pub struct Local {
     http: reqwest::Client,
     base: String,
+    port: u16,
     info: Info,
-    /// Its table, on its clock.
-    pub store: Store,
 }
 
 #[derive(Deserialize)]
@@ -38,25 +37,6 @@ struct Info {
 }
 
 impl Local {
-    /// The server that `--local` means.
-    ///
-    /// # Errors
-    /// `--local` is missing, or nobody answers.
-    pub async fn of(target: &Target) -> Result<Local, CliError> {
-        let port = target.local.ok_or_else(|| {
-            let stack = target
-                .stack
-                .as_deref()
-                .map(|stack| format!(" ({stack})"))
-                .unwrap_or_default();
-            CliError::new(format!(
-                "this version does not speak to a stack on AWS yet{stack}"
-            ))
-            .hint("add --local to work on the callbell dev of this machine")
-        })?;
-        Local::at(port).await
-    }
-
     /// The server on a port.
     ///
     /// # Errors
@@ -80,16 +60,30 @@ impl Local {
                 "what answers on port {port} is no callbell dev of this version"
             ))
         })?;
-        // Its clock may have been moved: rows are written and read at its time.
-        let clock = Clock::shifted();
-        clock.advance(info.now.duration_since(clock.now()));
-        let store = dev::store(&info.dynamodb, clock)?;
         Ok(Local {
             http,
             base,
+            port,
             info,
-            store,
         })
+    }
+
+    /// Its table. Its clock may have been moved: rows are written and read at its time.
+    ///
+    /// # Errors
+    /// The client cannot be made.
+    pub fn store(&self) -> Result<Store, CliError> {
+        let clock = Clock::shifted();
+        clock.advance(self.info.now.duration_since(clock.now()));
+        Ok(dev::store(&self.info.dynamodb, clock)?)
+    }
+
+    /// What to add to a command to mean this server again.
+    pub fn flag(&self) -> String {
+        match self.port {
+            dev::PORT => " --local".to_owned(),
+            port => format!(" --local={port}"),
+        }
     }
 
     /// Tells it that something was pushed.
@@ -108,11 +102,6 @@ impl Local {
         Ok(())
     }
 
-    /// The present instant over there.
-    pub fn now(&self) -> Timestamp {
-        self.store.clock().now()
-    }
-
     /// A client of its stand-in for Callbell.
     ///
     /// # Errors
@@ -125,6 +114,9 @@ impl Local {
         client(&self.info.callbell, &files)
     }
 }
+
+/// An address that is asked instead of Callbell's own, as the functions have it.
+const CALLBELL_API_URL: &str = "CALLBELL_API_URL";
 
 /// The account that a command asks: the stand-in's with `--local`, else the real one.
 ///
@@ -141,7 +133,12 @@ pub async fn account(args: &AccountArgs) -> Result<Callbell, CliError> {
             ),
         );
     }
-    client(engine::callbell::BASE_URL, &Files::read(&args.secrets)?)
+    let other = std::env::var(CALLBELL_API_URL).unwrap_or_default();
+    let base = match other.as_str() {
+        "" => engine::callbell::BASE_URL,
+        other => other,
+    };
+    client(base, &Files::read(&args.secrets)?)
 }
 
 fn client(base: &str, files: &Files) -> Result<Callbell, CliError> {

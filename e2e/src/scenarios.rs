@@ -1,0 +1,262 @@
+//! What is shown, one function each. Every wait is for something that has to come, with a limit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cli::standin::faults::{Fault, Kind};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::failure::{During as _, Outcome, ensure};
+use crate::logs;
+use crate::process::functions_of;
+use crate::shop::Webhook;
+use crate::wait::{until, until_slowly};
+use crate::world::{NEW_SECRET, OLD_SECRET, World, write_secrets};
+
+/// How long what nothing holds up may take.
+const AT_ONCE: Duration = Duration::from_secs(20);
+/// How long a change may take that functions look for once a minute.
+const A_MINUTE: Duration = Duration::from_secs(80);
+/// How long the schedule may take with what is due in a minute or so: backoff or grace, a whole minute of
+/// the schedule, and the machine.
+const A_SWEEP: Duration = Duration::from_secs(240);
+
+/// A paid order goes through API Gateway, the door, the table's stream and the worker to Callbell, once.
+pub(crate) async fn a_message(world: &World) -> Outcome {
+    let order = Webhook::sign(world, 2001, &world.secrets).await?;
+    order.expect(world, 200, "accepted").await?;
+    let message = world.message(2001, AT_ONCE).await?;
+    let text = "Olá Maria! Recebemos o pagamento do pedido #2001, no valor de R$\u{a0}177,70: 2× Camiseta, \
+        1× Boné. Avisamos por aqui quando ele sair.";
+    ensure(message.text.as_deref() == Some(text), || {
+        format!("the message reads {:?}", message.text)
+    })?;
+    ensure(message.body["to"] == "+5511987654321", || {
+        format!("the message went to {}", message.body["to"])
+    })?;
+    let job = world.job(2001, "sent", AT_ONCE).await?;
+    ensure(job["message_uuid"] == message.uuid.as_str(), || {
+        format!("the job names the message {}", job["message_uuid"])
+    })?;
+    order.expect(world, 200, "duplicate").await?;
+    world.is_delivered_once(2001).await
+}
+
+/// Callbell answers 503: the job is due again. The other half is [`a_retry_goes_out`].
+pub(crate) async fn a_retry_waits(world: &World) -> Outcome {
+    let unavailable = Fault {
+        kind: Kind::Status { status: 503 },
+        times: 1,
+        every_request: false,
+    };
+    world.stand_in.set_faults(vec![unavailable]);
+    let order = Webhook::sign(world, 2002, &world.secrets).await?;
+    order.expect(world, 200, "accepted").await?;
+    until("Callbell answers 503", AT_ONCE, async || {
+        let left = world.stand_in.faults_left();
+        Ok(if left == 0 {
+            Ok(())
+        } else {
+            Err("nobody asked".to_owned())
+        })
+    })
+    .await?;
+    let job = world.job(2002, "due", AT_ONCE).await?;
+    ensure(job["attempts"] == 1, || {
+        format!("{} attempts were counted", job["attempts"])
+    })
+}
+
+/// The real schedule sends what had to wait.
+pub(crate) async fn a_retry_goes_out(world: &World) -> Outcome {
+    world.message(2002, A_SWEEP).await?;
+    let job = world.job(2002, "sent", AT_ONCE).await?;
+    ensure(job["attempts"] == 2, || {
+        format!("{} attempts were counted", job["attempts"])
+    })
+}
+
+/// A body that was not signed so is refused, leaves one line, and nothing else.
+pub(crate) async fn a_wrong_signature(world: &World) -> Outcome {
+    let refused = async || -> Outcome<Vec<Value>> {
+        Ok(logs::with_outcome(
+            &logs::lines(world, "orders").await?,
+            "refused",
+        ))
+    };
+    let before = refused().await?.len();
+    let order = Webhook::sign(world, 2003, &world.secrets).await?;
+    order.tampered().expect(world, 401, "").await?;
+    let line = until("the refusal's log line", AT_ONCE, async || {
+        let lines = refused().await?;
+        let new = lines.len().saturating_sub(before);
+        ensure(new <= 1, || format!("{new} lines tell of the refusal"))?;
+        let newest = lines.last().filter(|_| new == 1).cloned();
+        Ok(newest.ok_or_else(|| "there is none".to_owned()))
+    })
+    .await?;
+    ensure(
+        line["http.status"] == 401 && line["source.name"] == "shopify",
+        || format!("the refusal's line is {line}"),
+    )?;
+    let stored = world.events(2003).await?;
+    ensure(stored.is_empty(), || format!("{stored:?} was stored"))
+}
+
+/// A changed word is in the messages within a minute, from the very processes that ran before.
+pub(crate) async fn a_push(world: &World) -> Outcome {
+    let functions = || {
+        let all = functions_of(world.cloud.ministack.id());
+        let ids = all
+            .into_iter()
+            .filter(|function| function.name.contains("Deliver"));
+        ids.map(|function| function.id).collect::<Vec<_>>()
+    };
+    let before = functions();
+    let text = std::fs::read_to_string(&world.automations).during("the automations")?;
+    let (old, new) = (
+        "\"{{ order.items | summary }}\"",
+        "\"{{ order.items | summary }} — obrigada\"",
+    );
+    ensure(text.contains(old), || format!("the example has no {old}"))?;
+    std::fs::write(&world.automations, text.replace(old, new)).during("the automations")?;
+    world.push(&world.automations).await?;
+    let mut numbers = 2100..2200;
+    until_slowly("the changed word in a message", A_MINUTE, async || {
+        let number = numbers.next().during("more orders than expected")?;
+        let order = Webhook::sign(world, number, &world.secrets).await?;
+        order.expect(world, 200, "accepted").await?;
+        let text = world
+            .message(number, AT_ONCE)
+            .await?
+            .text
+            .unwrap_or_default();
+        Ok(if text.contains("Boné — obrigada.") {
+            Ok(())
+        } else {
+            Err(text)
+        })
+    })
+    .await?;
+    let after = functions();
+    ensure(before.iter().all(|id| after.contains(id)), || {
+        format!("the functions were started anew: {before:?}, then {after:?}")
+    })
+}
+
+/// Two secrets are accepted while both are listed, and the old one no longer once it is removed.
+pub(crate) async fn a_rotated_secret(world: &World) -> Outcome {
+    let (both, new) = (world.file("both.toml"), world.file("new.toml"));
+    write_secrets(&both, &[NEW_SECRET, OLD_SECRET])?;
+    write_secrets(&new, &[NEW_SECRET])?;
+    world.push_secrets(&both).await?;
+    let with_new = Webhook::sign(world, 2004, &new).await?;
+    until_slowly("the new secret is accepted", A_MINUTE, async || {
+        let answer = with_new.post(world).await?;
+        Ok(if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(answer.body)
+        })
+    })
+    .await?;
+    let with_old = Webhook::sign(world, 2005, &world.secrets).await?;
+    with_old.expect(world, 200, "accepted").await?;
+
+    world.push_secrets(&new).await?;
+    // The door reads its secrets again when a signature fails, so one has to.
+    let wrong = Webhook::sign(world, 2006, &new).await?.tampered();
+    let with_old = Webhook::sign(world, 2007, &world.secrets).await?;
+    until_slowly("the old secret is refused", A_MINUTE, async || {
+        wrong.expect(world, 401, "").await?;
+        let answer = with_old.post(world).await?;
+        Ok(if answer.status == 401 {
+            Ok(())
+        } else {
+            Err(answer.body)
+        })
+    })
+    .await?;
+    let with_new = Webhook::sign(world, 2008, &new).await?;
+    with_new.expect(world, 200, "accepted").await?;
+    write_secrets(&world.secrets, &[NEW_SECRET])
+}
+
+/// The door is killed after the event was stored and before it can answer: the shop hears of a failure,
+/// sends the webhook again, and one message goes out.
+pub(crate) async fn a_killed_door(world: &World) -> Outcome {
+    let group = world.cloud.ministack.id();
+    world.cloud.wire.when_stored(move || {
+        let all = functions_of(group).into_iter();
+        all.filter(|function| function.name.contains("Orders"))
+            .for_each(|function| function.kill());
+    });
+    let order = Webhook::sign(world, 2009, &world.secrets).await?;
+    let answer = order.post(world).await?;
+    ensure(!world.cloud.wire.is_waiting(), || {
+        "no event was stored".to_owned()
+    })?;
+    ensure(answer.status >= 500, || {
+        format!(
+            "the killed door's webhook got {} {}",
+            answer.status, answer.body
+        )
+    })?;
+    order.expect(world, 200, "duplicate").await?;
+    world.is_delivered_once(2009).await
+}
+
+/// An event whose stream record was lost is found by the minute's sweep.
+pub(crate) async fn a_lost_record(world: &World) -> Outcome {
+    stream(world, false).await?;
+    let order = Webhook::sign(world, 2010, &world.secrets).await?;
+    let posted = Timestamp::now();
+    order.expect(world, 200, "accepted").await?;
+    let message = world.message(2010, A_SWEEP).await?;
+    let took = message.at.duration_since(posted);
+    ensure(took > SignedDuration::from_mins(1), || {
+        format!("the message took {took:#}: the record was not lost")
+    })?;
+    stream(world, true).await?;
+    let order = Webhook::sign(world, 2011, &world.secrets).await?;
+    order.expect(world, 200, "accepted").await?;
+    world.is_delivered_once(2011).await?;
+    world.is_delivered_once(2010).await
+}
+
+/// Turns the table's stream to the worker on or off.
+async fn stream(world: &World, on: bool) -> Outcome {
+    let aws = &world.cloud.aws;
+    let mappings = aws
+        .ask("lambda", "list_event_source_mappings", json!({}))
+        .await?;
+    let uuid = mappings.pointer("/EventSourceMappings/0/UUID");
+    let uuid = uuid.during("there is no event source mapping")?;
+    let change = json!({ "UUID": uuid, "Enabled": on });
+    aws.ask("lambda", "update_event_source_mapping", change)
+        .await?;
+    let wanted = if on { "Enabled" } else { "Disabled" };
+    until("the event source mapping", AT_ONCE, async || {
+        let question = json!({ "UUID": uuid });
+        let state = aws
+            .ask("lambda", "get_event_source_mapping", question)
+            .await?;
+        let state = state["State"].as_str().unwrap_or_default().to_owned();
+        Ok(if state == wanted { Ok(()) } else { Err(state) })
+    })
+    .await
+}
+
+/// No order was told of twice.
+pub(crate) fn nothing_twice(world: &World) -> Outcome {
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for message in world.stand_in.messages() {
+        let number = message.body["template_values"][1].to_string();
+        *counts.entry(number).or_default() += 1;
+    }
+    let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
+    ensure(twice.is_empty(), || {
+        format!("sent more than once: {twice:?}")
+    })
+}

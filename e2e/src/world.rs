@@ -1,0 +1,288 @@
+//! What every scenario works with: the stack, the shop's secrets, the stand-in for Callbell, the command.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use axum::Router;
+use cli::dev::secrets::Files as Secrets;
+use cli::net::{Cut, Loopback};
+use cli::project;
+use cli::standin::journal::Message;
+use cli::standin::{AccountData, StandIn};
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::clock::Clock;
+
+use crate::failure::{During as _, Failure, Outcome, ensure};
+use crate::stack::{self, Cloud, Stack};
+use crate::tools::Tools;
+use crate::wait::until;
+
+/// Below which path the stand-in for Callbell answers.
+const CALLBELL_PATH: &str = "/v1";
+/// The example that is pushed.
+const EXAMPLE: &str = "examples/shop.toml";
+/// The line of the example that would keep messages back at night.
+const SEND_HOURS: &str = "send_hours = \"daytime\"\n";
+/// What the shop signs with at first.
+pub(crate) const OLD_SECRET: &str = "first-shop-secret";
+/// What it signs with later.
+pub(crate) const NEW_SECRET: &str = "second-shop-secret";
+/// Callbell's token.
+const TOKEN: &str = "e2e-callbell-token";
+/// What no log may hold.
+pub(crate) const SECRETS: &[&str] = &[OLD_SECRET, NEW_SECRET, TOKEN];
+/// How long a command may take, in seconds.
+const COMMAND_S: u64 = 60;
+
+/// How long a message may take that nothing holds up, in seconds.
+const DELIVERED_S: u64 = 20;
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) tools: Tools,
+    pub(crate) http: reqwest::Client,
+    pub(crate) cloud: Cloud,
+    pub(crate) stack: Stack,
+    /// Callbell.
+    pub(crate) stand_in: StandIn,
+    /// The secrets that are in use at first.
+    pub(crate) secrets: PathBuf,
+    /// The automations that are in use at first.
+    pub(crate) automations: PathBuf,
+}
+
+impl World {
+    /// Starts everything and deploys.
+    pub(crate) async fn start(tools: Tools) -> Outcome<World> {
+        let http = reqwest::Client::builder().no_proxy().build();
+        let http = http.during("an HTTP client")?;
+        let automations = automations(&tools)?;
+        let secrets = tools.scratch.join("secrets.toml");
+        write_secrets(&secrets, &[OLD_SECRET])?;
+        let (stand_in, callbell) = callbell(&automations, &secrets).await?;
+        let cloud = Cloud::start(&tools, &http).await?;
+        let stack = stack::deploy(&tools, &cloud, architecture(), &callbell).await?;
+        Ok(World {
+            tools,
+            http,
+            cloud,
+            stack,
+            stand_in,
+            secrets,
+            automations,
+        })
+    }
+
+    pub(crate) async fn push_secrets(&self, file: &Path) -> Outcome {
+        let text = std::fs::read_to_string(file).during("x")?;
+        let value: toml::Value = toml::from_str(&text).during("x")?;
+        for (name, key) in [("e2e/webhooks", "webhooks"), ("e2e/apis", "apis")] {
+            let json = serde_json::to_string(&value[key]).during("x")?;
+            let made = self
+                .cloud
+                .aws
+                .ask(
+                    "secretsmanager",
+                    "create_secret",
+                    serde_json::json!({"Name": name, "SecretString": json}),
+                )
+                .await;
+            if made.is_err() {
+                self.cloud
+                    .aws
+                    .ask(
+                        "secretsmanager",
+                        "put_secret_value",
+                        serde_json::json!({"SecretId": name, "SecretString": json}),
+                    )
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&self) -> Outcome<shared::store::Store> {
+        use shared::store::client::{ClientSettings, dynamodb, http_client};
+        let mut settings = ClientSettings::local(&self.cloud.endpoint);
+        settings.region = "us-east-1".to_owned();
+        Ok(shared::store::Store::new(
+            dynamodb(&settings, http_client().during("x")?),
+            &self.stack.table,
+            Clock::system(),
+        ))
+    }
+
+    pub(crate) async fn push(&self, file: &Path) -> Outcome {
+        let files = project::Files::read(file).during(EXAMPLE)?;
+        let report = files.check(Timestamp::now());
+        let automations = report.automations.during("wrong")?;
+        self.store()?
+            .push_config(
+                &files.text,
+                files.templates_json(),
+                &project::connections(&automations),
+            )
+            .await
+            .during("push")
+            .map(drop)
+    }
+
+    pub(crate) async fn jobs(&self, number: u32) -> Outcome<Vec<Value>> {
+        let jobs = cli::dev::life::all_jobs(&self.store()?, &shared::store::JobFilter::default())
+            .await
+            .during("jobs")?;
+        let listed: Vec<Value> = jobs.iter().map(cli::commands::jobs::as_json).collect();
+        let id = format!("/617100000{number}/");
+        let of_order = |job: &Value| job["event"].as_str().is_some_and(|key| key.contains(&id));
+        Ok(listed.into_iter().filter(of_order).collect())
+    }
+
+    pub(crate) async fn events(&self, number: u32) -> Outcome<Vec<String>> {
+        let store = self.store()?;
+        let (rows, _) = store
+            .list_events(&shared::store::EventFilter::default(), None)
+            .await
+            .during("events")?;
+        let id = format!("/617100000{number}/");
+        Ok(rows
+            .into_iter()
+            .map(|row| row.key)
+            .filter(|key| key.contains(&id))
+            .collect())
+    }
+
+    /// Runs the command `callbell`; what it printed.
+    pub(crate) async fn callbell(&self, words: &[&Path]) -> Outcome<String> {
+        let mut command = Command::new(self.tools.callbell());
+        self.tools.environment(&mut command, &self.cloud.endpoint);
+        command.args(words).stdin(Stdio::null());
+        let mut command = tokio::process::Command::from(command);
+        let running = command.kill_on_drop(true).output();
+        let shown: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        let shown = format!("callbell {}", shown.join(" "));
+        let output = tokio::time::timeout(Duration::from_secs(COMMAND_S), running)
+            .await
+            .during(&shown)?
+            .during(&shown)?;
+        ensure(output.status.success(), || {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            format!("{shown}: {}", errors.trim())
+        })?;
+        String::from_utf8(output.stdout).during(&shown)
+    }
+
+    /// What Callbell accepted for an order: messages whose second value is its number.
+    pub(crate) fn messages(&self, number: u32) -> Vec<Message> {
+        let number = format!("#{number}");
+        let is_of = |message: &Message| message.body["template_values"][1] == number.as_str();
+        self.stand_in.messages().into_iter().filter(is_of).collect()
+    }
+
+    /// The one message of an order, once it is there.
+    pub(crate) async fn message(&self, number: u32, limit: Duration) -> Outcome<Message> {
+        let what = format!("the message about order #{number}");
+        until(&what, limit, async || {
+            let mut messages = self.messages(number);
+            match messages.len() {
+                0 => Ok(Err(format!(
+                    "Callbell has accepted {} others",
+                    self.stand_in.messages().len()
+                ))),
+                1 => messages.pop().map(Ok).during("a message"),
+                many => Err(Failure::new(format!("{what}: sent {many} times"))),
+            }
+        })
+        .await
+    }
+
+    /// The one message of an order is there, and its job knows it.
+    pub(crate) async fn is_delivered_once(&self, number: u32) -> Outcome {
+        let limit = Duration::from_secs(DELIVERED_S);
+        let message = self.message(number, limit).await?;
+        let job = self.job(number, "sent", limit).await?;
+        ensure(job["message_uuid"] == message.uuid.as_str(), || {
+            format!("the job names the message {}", job["message_uuid"])
+        })
+    }
+
+    /// A file of this run.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.tools.scratch.join(name)
+    }
+
+    /// The one job of an order, once it has this status.
+    pub(crate) async fn job(&self, number: u32, status: &str, limit: Duration) -> Outcome<Value> {
+        let what = format!("the job of order #{number} {status}");
+        until(&what, limit, async || {
+            let mut jobs = self.jobs(number).await?;
+            ensure(jobs.len() <= 1, || format!("{what}: {} jobs", jobs.len()))?;
+            match jobs.pop() {
+                Some(job) if job["status"] == status => Ok(Ok(job)),
+                Some(job) => Ok(Err(format!("it is {}: {}", job["status"], job["reason"]))),
+                None => Ok(Err("there is none".to_owned())),
+            }
+        })
+        .await
+    }
+}
+
+/// The example without its sending hours, since this runs at any hour, in a file of its own.
+fn automations(tools: &Tools) -> Outcome<PathBuf> {
+    let example = tools.root.join(EXAMPLE);
+    let text = std::fs::read_to_string(&example).during(EXAMPLE)?;
+    ensure(text.contains(SEND_HOURS), || {
+        format!("{EXAMPLE} has no sending hours")
+    })?;
+    let path = tools.scratch.join(project::AUTOMATIONS);
+    std::fs::write(&path, text.replace(SEND_HOURS, "")).during(path.display())?;
+    let templates = tools.scratch.join(project::TEMPLATES);
+    let copied = std::fs::copy(example.with_file_name(project::TEMPLATES), &templates);
+    copied.during(templates.display())?;
+    Ok(path)
+}
+
+/// A secrets file with these values for the shop.
+pub(crate) fn write_secrets(path: &Path, shopify: &[&str]) -> Outcome {
+    let text = format!("[webhooks]\nshopify = {shopify:?}\n[apis]\ncallbell = \"{TOKEN}\"\n");
+    std::fs::write(path, text).during(path.display())
+}
+
+/// Starts the stand-in for Callbell; it and its address. Its account has what the automations name.
+async fn callbell(automations: &Path, secrets: &Path) -> Outcome<(StandIn, String)> {
+    let clock = Clock::system();
+    let stand_in = StandIn::new(clock, engine::phone::identity, None);
+    let stand_in = stand_in.during("the stand-in for Callbell")?;
+    let files = project::Files::read(automations).during(EXAMPLE)?;
+    let report = files.check(Timestamp::now());
+    let automations = report
+        .automations
+        .during(format_args!("{EXAMPLE} is wrong"))?;
+    let (channels, templates, teams) = project::account(&automations, &files.templates());
+    let secrets = Secrets::read(secrets).during("the secrets")?;
+    let tokens = secrets.apis.get(cli::dev::secrets::CALLBELL);
+    stand_in.set_account(AccountData {
+        tokens: tokens
+            .iter()
+            .map(|token| token.expose().to_owned())
+            .collect(),
+        channels,
+        templates,
+        teams,
+    });
+    let listener = Loopback::bind(0).await.during("a free port")?;
+    let port = listener.port().during("the port")?;
+    let app = Router::new().nest(CALLBELL_PATH, stand_in.router());
+    let app = app.into_make_service_with_connect_info::<Cut>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok((stand_in, format!("http://127.0.0.1:{port}{CALLBELL_PATH}")))
+}
+
+/// What the template calls this machine's processor.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "x86_64",
+    }
+}
