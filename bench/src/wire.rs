@@ -31,7 +31,8 @@ pub struct Call {
 impl Call {
     /// Whether its units are those of writing.
     pub fn is_write(&self) -> bool {
-        !matches!(self.operation.as_str(), "GetItem" | "Query" | "Scan")
+        let reads = ["GetItem", "BatchGetItem", "Query", "Scan"];
+        !reads.contains(&self.operation.as_str())
     }
 }
 
@@ -92,18 +93,21 @@ fn call(operation: String, asked: &Value, result: &Value) -> Call {
         .iter()
         .find_map(|path| asked.pointer(path).and_then(Value::as_str));
     let index = asked.get("IndexName").and_then(Value::as_str);
+    let several = asked.get("RequestItems").map(|_| "several");
     let row = key
         .and_then(|key| key.split('#').next())
         .or(index)
+        .or(several)
         .unwrap_or("-")
         .to_owned();
     let kind = result.get("__type").and_then(Value::as_str);
     let refused = kind.is_some_and(|kind| kind.ends_with("ConditionalCheckFailedException"));
     let units = |path: &str| {
-        result
-            .pointer(path)
-            .and_then(Value::as_f64)
-            .unwrap_or_default()
+        let consumed = result.get("ConsumedCapacity");
+        // A batch's answer has a list, of one table.
+        let consumed = consumed.and_then(|one| if one.is_array() { one.get(0) } else { Some(one) });
+        let units = consumed.and_then(|one| one.pointer(path)?.as_f64());
+        units.unwrap_or_default()
     };
     let table_units = if refused {
         // The answer does not say: by the documentation, the size of the row that is there, one unit at least.
@@ -114,14 +118,14 @@ fn call(operation: String, asked: &Value, result: &Value) -> Call {
                 .unwrap_or_default(),
         )
     } else {
-        units("/ConsumedCapacity/Table/CapacityUnits")
+        units("/Table/CapacityUnits")
     };
     Call {
         operation,
         row,
         refused,
         table_units,
-        index_units: units("/ConsumedCapacity/GlobalSecondaryIndexes/sweep/CapacityUnits"),
+        index_units: units("/GlobalSecondaryIndexes/sweep/CapacityUnits"),
     }
 }
 
@@ -162,7 +166,7 @@ fn value_bytes(value: &Value) -> usize {
 }
 
 /// Secrets, and a table that has every answer ready: what a function takes with it is the function's own.
-/// Reads are answered as the real table answered them first, writes with success.
+/// Rows are answered as the real table answered them first, queries with nothing, writes with success.
 pub struct Ready {
     table: String,
     secrets: String,
@@ -199,7 +203,9 @@ impl Ready {
     fn answer_to(&self, request: &Message) -> io::Result<Message> {
         match operation(request).as_str() {
             "GetSecretValue" => return Ok(Message::json(200, self.secrets.clone())),
-            "GetItem" | "Query" => {}
+            // What it has ready would have to be work.
+            "Query" => return Ok(Message::json(200, r#"{"Items":[],"Count":0,"ScannedCount":0}"#)),
+            "GetItem" | "BatchGetItem" => {}
             _ => return Ok(Message::json(200, "{}")),
         }
         if let Some(known) = lock(&self.known).get(&request.body) {
@@ -253,6 +259,15 @@ mod tests {
             ("event", 2.0, 1.0)
         );
         assert!(call.is_write() && !call.refused);
+    }
+
+    #[test]
+    fn a_batch_says_what_it_cost_in_a_list() {
+        let asked = json!({"RequestItems": {"t": {"Keys": [{"pk": {"S": "paused"}}]}}});
+        let result = json!({"ConsumedCapacity": [{"Table": {"CapacityUnits": 7.0}}]});
+        let call = call("BatchGetItem".to_owned(), &asked, &result);
+        assert!(!call.is_write());
+        assert_eq!((call.row.as_str(), call.table_units), ("several", 7.0));
     }
 
     #[test]
