@@ -187,7 +187,11 @@ fn event(number: usize, at: Timestamp) -> Event {
         });
     }
     for phone in &mut event.customer.phones {
-        phone.number = Some(format!("(11) 9{:04}-{:04}", 8_000 + number / 10_000, number % 10_000));
+        phone.number = Some(format!(
+            "(11) 9{:04}-{:04}",
+            8_000 + number / 10_000,
+            number % 10_000
+        ));
     }
     event
 }
@@ -199,7 +203,10 @@ fn counted(world: &World, jobs: usize, rate: u32) -> Backlog {
     let mut at_ms: Vec<i64> = Vec::new();
     for message in &messages {
         at_ms.push(message.at.as_millisecond());
-        let job = message.body.pointer("/metadata/job").and_then(Value::as_str);
+        let job = message
+            .body
+            .pointer("/metadata/job")
+            .and_then(Value::as_str);
         *by_job.entry(job.unwrap_or_default()).or_default() += 1;
     }
     at_ms.sort_unstable();
@@ -207,9 +214,15 @@ fn counted(world: &World, jobs: usize, rate: u32) -> Backlog {
     for at in &at_ms {
         *seconds.entry(at.div_euclid(1000)).or_default() += 1;
     }
-    let inner = seconds.values().skip(1).take(seconds.len().saturating_sub(2));
+    let inner = seconds
+        .values()
+        .skip(1)
+        .take(seconds.len().saturating_sub(2));
     let full = |count: &&usize| u32::try_from(**count).is_ok_and(|count| count >= rate);
-    let sending_ms = at_ms.last().zip(at_ms.first()).map(|(last, first)| last - first);
+    let sending_ms = at_ms
+        .last()
+        .zip(at_ms.first())
+        .map(|(last, first)| last - first);
     let sending_ms = u64::try_from(sending_ms.unwrap_or_default()).unwrap_or_default();
     Backlog {
         jobs,

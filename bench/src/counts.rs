@@ -136,7 +136,12 @@ impl<'w> Bench<'w> {
         let pix = self.world.sample("04-shopify-orders-create-pix.json")?;
         let order = self.world.new_order(&created)?;
         let number = order.order;
-        self.webhook("created", "an order that no automation wants", &order.event, 0)?;
+        self.webhook(
+            "created",
+            "an order that no automation wants",
+            &order.event,
+            0,
+        )?;
         let event = paid.of(number)?.event;
         self.webhook("paid", "it is paid: one message", &event, 1)?;
         self.webhook("duplicate", "the same webhook once more", &event, 0)?;
@@ -145,7 +150,12 @@ impl<'w> Bench<'w> {
         let event = shipped.of(number)?.event;
         self.webhook("shipped", "it is shipped: one message", &event, 1)?;
         let event = self.world.new_order(&pix)?.event;
-        self.webhook("reminder", "an order whose reminder waits for its time", &event, 0)?;
+        self.webhook(
+            "reminder",
+            "an order whose reminder waits for its time",
+            &event,
+            0,
+        )?;
         let forged = event.replace("x-shopify-hmac-sha256", "x-none");
         self.webhook("forged", "a webhook that nobody signed", &forged, 0)
     }
@@ -203,7 +213,8 @@ impl<'w> Bench<'w> {
 
     fn idle_minute(&mut self) -> Result<(), BenchError> {
         let idle = self.minute()?;
-        self.counted.case("idle", "a minute without work", vec![idle]);
+        self.counted
+            .case("idle", "a minute without work", vec![idle]);
         Ok(())
     }
 
@@ -239,7 +250,10 @@ impl<'w> Bench<'w> {
             ..JobFilter::default()
         };
         let store = &self.world.store;
-        let (jobs, _) = self.world.runtime.block_on(store.list_jobs(&filter, None))?;
+        let (jobs, _) = self
+            .world
+            .runtime
+            .block_on(store.list_jobs(&filter, None))?;
         let Some(job) = jobs.into_iter().find(|job| job.attempts > 0) else {
             return Ok(false);
         };
@@ -307,14 +321,21 @@ fn metrics_of(line: &[u8]) -> Vec<String> {
     let directives = line.pointer("/_aws/CloudWatchMetrics");
     let directives = directives.and_then(Value::as_array).into_iter().flatten();
     let metrics = directives.filter_map(|one| one.get("Metrics")?.as_array());
-    let names = metrics.flatten().filter_map(|metric| metric.get("Name")?.as_str());
+    let names = metrics
+        .flatten()
+        .filter_map(|metric| metric.get("Name")?.as_str());
     names.map(str::to_owned).collect()
 }
 
 fn sums(calls: &[Call]) -> Vec<Requests> {
     let mut sums: BTreeMap<(bool, &str, &str, bool), Requests> = BTreeMap::new();
     for call in calls {
-        let key = (call.is_write(), call.operation.as_str(), call.row.as_str(), call.refused);
+        let key = (
+            call.is_write(),
+            call.operation.as_str(),
+            call.row.as_str(),
+            call.refused,
+        );
         let sum = sums.entry(key).or_insert_with(|| Requests {
             operation: call.operation.clone(),
             row: call.row.clone(),
@@ -348,12 +369,27 @@ mod tests {
             table_units: units,
             index_units: 1.0,
         };
-        let sums = sums(&[call("PutItem", 1.0), call("PutItem", 2.0), call("GetItem", 1.0)]);
+        let sums = sums(&[
+            call("PutItem", 1.0),
+            call("PutItem", 2.0),
+            call("GetItem", 1.0),
+        ]);
         let lines: Vec<_> = sums
             .iter()
-            .map(|sum| (sum.operation.as_str(), sum.times, sum.write_units, sum.index_units, sum.read_units))
+            .map(|sum| {
+                (
+                    sum.operation.as_str(),
+                    sum.times,
+                    sum.write_units,
+                    sum.index_units,
+                    sum.read_units,
+                )
+            })
             .collect();
-        assert_eq!(lines, [("GetItem", 1, 0.0, 0.0, 2.0), ("PutItem", 2, 3.0, 2.0, 0.0)]);
+        assert_eq!(
+            lines,
+            [("GetItem", 1, 0.0, 0.0, 2.0), ("PutItem", 2, 3.0, 2.0, 0.0)]
+        );
     }
 
     #[test]

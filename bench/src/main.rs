@@ -1,6 +1,9 @@
 //! `make bench`: the functions' release binaries, driven through the Lambda runtime API on this machine and
 //! measured beside two handlers with nothing of ours in them. See docs/bench.md.
-#![expect(clippy::print_stdout, reason = "the report is what this program is for")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the report is what this program is for"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +60,10 @@ impl Args {
 
     fn rounds(&self) -> Rounds {
         if self.quick {
-            return Rounds { starts: 3, blocks: 2 };
+            return Rounds {
+                starts: 3,
+                blocks: 2,
+            };
         }
         Rounds {
             starts: 41,

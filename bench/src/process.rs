@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -32,9 +32,15 @@ pub struct Process {
     child: Child,
     api: RuntimeApi,
     limit: SignedDuration,
-    output: Option<(Arc<Mutex<Vec<u8>>>, JoinHandle<()>)>,
+    output: Option<Output>,
     /// From before the process exists to its first question for an event.
     pub start: Duration,
+}
+
+/// What a process prints, and the thread that reads it.
+struct Output {
+    kept: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 impl Program {
@@ -103,22 +109,30 @@ impl Program {
             output: None,
             start: Duration::ZERO,
         };
-        process.output = process.child.stdout.take().map(|mut stdout| {
-            let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
-            let into = Arc::clone(&kept);
-            let reader = thread::spawn(move || {
-                let mut chunk = vec![0; 16 * 1024];
-                while let Ok(length @ 1..) = stdout.read(&mut chunk) {
-                    let read = chunk.get(..length).unwrap_or_default();
-                    into.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .extend(read);
-                }
-            });
-            (kept, reader)
-        });
+        process.output = process.child.stdout.take().map(Output::of);
         process.start = process.api.ready()?.duration_since(spawned);
         Ok(process)
+    }
+}
+
+impl Output {
+    fn of(mut stdout: ChildStdout) -> Output {
+        let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let into = Arc::clone(&kept);
+        let reader = thread::spawn(move || {
+            let mut chunk = vec![0; 16 * 1024];
+            while let Ok(length @ 1..) = stdout.read(&mut chunk) {
+                let read = chunk.get(..length).unwrap_or_default();
+                into.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(read);
+            }
+        });
+        Output { kept, reader }
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -159,10 +173,7 @@ impl Process {
 
     /// What it printed since this was called last.
     pub fn take_output(&self) -> Vec<u8> {
-        let take = |(kept, _): &(Arc<Mutex<Vec<u8>>>, _)| {
-            std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner))
-        };
-        self.output.as_ref().map(take).unwrap_or_default()
+        self.output.as_ref().map(Output::take).unwrap_or_default()
     }
 }
 
@@ -170,8 +181,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some((_, reader)) = self.output.take() {
-            let _ = reader.join();
+        if let Some(output) = self.output.take() {
+            let _ = output.reader.join();
         }
     }
 }

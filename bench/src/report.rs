@@ -89,8 +89,15 @@ impl Report {
                 parts.map(ms).join("; "),
             );
             let parts = [measured.own_us, measured.own_cpu_us].map(ms).join("; ");
-            let event = if name == "deliver" { "idle minute" } else { "warm event" };
-            self.tell(format!("{name}: {event}, table answers at once; processor"), parts);
+            let event = if name == "deliver" {
+                "idle minute"
+            } else {
+                "warm event"
+            };
+            self.tell(
+                format!("{name}: {event}, table answers at once; processor"),
+                parts,
+            );
             self.tell(format!("{name}: peak memory"), kib(measured.peak_kib));
         }
     }
@@ -105,7 +112,10 @@ impl Report {
                 START_RATIO_MAX,
             );
             let cpu = ratio(function.start_cpu_us, hello.start_cpu_us);
-            self.share(format!("{name}: processor time of the start, in bare-hello's"), cpu);
+            self.share(
+                format!("{name}: processor time of the start, in bare-hello's"),
+                cpu,
+            );
         }
         let peak = ratio(as_f64(function.peak_kib), as_f64(put.peak_kib));
         if name == "deliver" {
@@ -126,10 +136,17 @@ impl Report {
             ("table answers at once", function.own_us, put.own_us),
             ("the same, processor", function.own_cpu_us, put.own_cpu_us),
         ] {
-            self.share(format!("{name}: warm event, {what}, in bare-put's"), ratio(a, b));
+            self.share(
+                format!("{name}: warm event, {what}, in bare-put's"),
+                ratio(a, b),
+            );
         }
         if name != TWO {
-            self.at_most(format!("{name}: peak memory, in bare-put's"), peak, PEAK_RATIO_MAX);
+            self.at_most(
+                format!("{name}: peak memory, in bare-put's"),
+                peak,
+                PEAK_RATIO_MAX,
+            );
             self.hold(
                 format!("{name}: zip"),
                 megabytes(function.zip_bytes),
@@ -148,7 +165,12 @@ impl Report {
 
     fn at_most(&mut self, figure: String, value: f64, most: f64) {
         if value > 0.0 {
-            self.hold(figure, times(value), format!("at most {most:.1}×"), value <= most);
+            self.hold(
+                figure,
+                times(value),
+                format!("at most {most:.1}×"),
+                value <= most,
+            );
         }
     }
 
@@ -165,7 +187,10 @@ impl Report {
             format!("backlog at {} sends a second", backlog.rate),
             format!(
                 "{seconds:.0} s, {:.1} a second; {full} of {all} seconds full",
-                ratio(as_f64(u64::try_from(backlog.messages).unwrap_or_default()), seconds)
+                ratio(
+                    as_f64(u64::try_from(backlog.messages).unwrap_or_default()),
+                    seconds
+                )
             ),
         );
         self.hold(
@@ -219,7 +244,10 @@ pub fn counted(counted: &Counted) -> String {
     for case in &counted.cases {
         for part in &case.parts {
             let sum = |of: fn(&crate::counts::Requests) -> f64| -> f64 {
-                part.requests.iter().map(of).fold(0.0, |sum, units| sum + units)
+                part.requests
+                    .iter()
+                    .map(of)
+                    .fold(0.0, |sum, units| sum + units)
             };
             let _ = writeln!(
                 text,
@@ -247,7 +275,10 @@ pub fn zip_bytes(binary: &Path) -> Result<u64, BenchError> {
         b = io.BytesIO()\n\
         with zipfile.ZipFile(b, 'w', zipfile.ZIP_DEFLATED) as z: z.write(sys.argv[1], 'bootstrap')\n\
         print(len(b.getvalue()))";
-    let output = Command::new("python3").args(["-c", script]).arg(binary).output()?;
+    let output = Command::new("python3")
+        .args(["-c", script])
+        .arg(binary)
+        .output()?;
     let printed = String::from_utf8_lossy(&output.stdout);
     let bytes = printed.trim().parse();
     bytes.map_err(|_| BenchError::Unexpected("python3 made no zip".to_owned()))

@@ -241,11 +241,7 @@ struct Warm {
 }
 
 impl Warm {
-    fn start(
-        world: &World,
-        subject: Subject,
-        table: Table<'static>,
-    ) -> Result<Warm, BenchError> {
+    fn start(world: &World, subject: Subject, table: Table<'static>) -> Result<Warm, BenchError> {
         Ok(Warm {
             subject,
             table,
@@ -314,6 +310,8 @@ impl Warm {
 
 /// Whether a record is an event that becomes a message.
 fn is_of_a_payment(record: &Value) -> bool {
-    let key = record.pointer("/dynamodb/Keys/pk/S").and_then(Value::as_str);
+    let key = record
+        .pointer("/dynamodb/Keys/pk/S")
+        .and_then(Value::as_str);
     key.is_some_and(|key| key.starts_with("event#shopify/") && key.ends_with("/paid"))
 }

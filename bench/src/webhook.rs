@@ -37,7 +37,10 @@ impl Webhook {
     pub fn read(path: &Path) -> Result<Webhook, BenchError> {
         let envelope: Value = serde_json::from_str(&std::fs::read_to_string(path)?)?;
         let wrong = || BenchError::Unexpected(format!("{} is no sample", path.display()));
-        let body = envelope.get("body").and_then(Value::as_str).ok_or_else(wrong)?;
+        let body = envelope
+            .get("body")
+            .and_then(Value::as_str)
+            .ok_or_else(wrong)?;
         let fields: Value = serde_json::from_str(body)?;
         let at = envelope.pointer("/requestContext/timeEpoch");
         let at = at.and_then(Value::as_i64).ok_or_else(wrong)?;

@@ -105,18 +105,19 @@ fn call(operation: String, asked: &Value, result: &Value) -> Call {
     let units = |path: &str| {
         let consumed = result.get("ConsumedCapacity");
         // A batch's answer has a list, of one table.
-        let consumed = consumed.and_then(|one| if one.is_array() { one.get(0) } else { Some(one) });
+        let consumed = consumed.and_then(|one| {
+            if one.is_array() {
+                one.get(0)
+            } else {
+                Some(one)
+            }
+        });
         let units = consumed.and_then(|one| one.pointer(path)?.as_f64());
         units.unwrap_or_default()
     };
     let table_units = if refused {
         // The answer does not say: by the documentation, the size of the row that is there, one unit at least.
-        write_units(
-            result
-                .get("Item")
-                .map(row_bytes)
-                .unwrap_or_default(),
-        )
+        write_units(result.get("Item").map(row_bytes).unwrap_or_default())
     } else {
         units("/Table/CapacityUnits")
     };
@@ -131,10 +132,7 @@ fn call(operation: String, asked: &Value, result: &Value) -> Call {
 
 /// Write units of a row: one a started KiB.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html>
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a row has at most 400 KiB"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a row has at most 400 KiB")]
 fn write_units(bytes: usize) -> f64 {
     bytes.div_ceil(1024).max(1) as f64
 }
@@ -159,7 +157,12 @@ fn value_bytes(value: &Value) -> usize {
         ("L", Value::Array(list)) => list.iter().map(|one| value_bytes(one) + 1).sum::<usize>() + 3,
         (_, Value::Array(set)) => set.iter().filter_map(Value::as_str).map(str::len).sum(),
         ("M", map) => {
-            row_bytes(map) + map.as_object().map(serde_json::Map::len).unwrap_or_default() + 3
+            row_bytes(map)
+                + map
+                    .as_object()
+                    .map(serde_json::Map::len)
+                    .unwrap_or_default()
+                + 3
         }
         _ => 1,
     }
@@ -204,7 +207,12 @@ impl Ready {
         match operation(request).as_str() {
             "GetSecretValue" => return Ok(Message::json(200, self.secrets.clone())),
             // What it has ready would have to be work.
-            "Query" => return Ok(Message::json(200, r#"{"Items":[],"Count":0,"ScannedCount":0}"#)),
+            "Query" => {
+                return Ok(Message::json(
+                    200,
+                    r#"{"Items":[],"Count":0,"ScannedCount":0}"#,
+                ));
+            }
             "GetItem" | "BatchGetItem" => {}
             _ => return Ok(Message::json(200, "{}")),
         }

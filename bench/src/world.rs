@@ -249,7 +249,9 @@ pub fn minute() -> String {
 async fn serve(stand_in: &StandIn) -> Result<String, BenchError> {
     let listener = Loopback::bind(0).await?;
     let url = format!("http://127.0.0.1:{}", listener.port()?);
-    let app = stand_in.router().into_make_service_with_connect_info::<Cut>();
+    let app = stand_in
+        .router()
+        .into_make_service_with_connect_info::<Cut>();
     tokio::spawn(async { axum::serve(listener, app).await });
     Ok(url)
 }
