@@ -61,7 +61,9 @@ install: ## the command callbell, into cargo's own folder
 	@cargo install --locked --quiet --debug --force --path cli --root "$${CARGO_HOME:-$$HOME/.cargo}"
 	@callbell --version | sed 's/$$/ installed/'
 
-$(SAM):
+$(SAM): .venv/bin/cargo-lambda
+
+.venv/bin/cargo-lambda:
 	@scripts/require.sh test
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check aws-sam-cli==$(SAM_VERSION) cargo-lambda==$(CARGO_LAMBDA_VERSION)

@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "helpers of tests stop the test"
 )]
 
@@ -14,6 +15,7 @@ use std::process::Command;
 
 use clap::CommandFactory;
 use serde_yaml_ng::Value;
+use shared::secrets::SecretsProvider;
 use shared::telemetry;
 
 /// What the doors may ask of the table; the workers may read its index too.
@@ -150,6 +152,70 @@ fn roles_grant_no_more_than_is_used() {
             }
         }
     }
+}
+
+/// The operations on the table that a function's role permits, `putitem`, those on its stream left out.
+fn permitted(function: &str) -> BTreeSet<String> {
+    let of_stream = [
+        "describestream",
+        "getrecords",
+        "getsharditerator",
+        "liststreams",
+    ];
+    let template = template();
+    let function = &template["Resources"][function];
+    statements(&template, function)
+        .iter()
+        .flat_map(|statement| texts(&statement["Action"]))
+        .filter_map(|action| action.strip_prefix("dynamodb:").map(str::to_lowercase))
+        .filter(|action| !of_stream.contains(&action.as_str()))
+        .collect()
+}
+
+/// A local stack lets every role do everything: a permission that is missing would first be missed on AWS.
+#[tokio::test]
+async fn a_door_asks_for_what_its_role_permits_and_for_all_of_it() {
+    let proxy = testkit::Proxy::start(testkit::Engine::shared().endpoint()).await;
+    let clock = shared::clock::Clock::manual(testkit::start());
+    let store = testkit::store_at(proxy.endpoint(), clock).await;
+    proxy.take_operations();
+    let secrets = SecretsProvider::Fixed(shared::sources::demo::secrets());
+    let app = orders::App::start(store, secrets).await;
+    for entry in fs::read_dir(root().join("events/orders")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "json") {
+            let sample = fs::read_to_string(path).unwrap();
+            let request = lambda_http::request::from_str(&sample).unwrap();
+            assert_eq!(app.handle(request).await.status(), 200);
+        }
+    }
+    let asked: BTreeSet<String> = proxy.take_operations().into_iter().collect();
+    assert_eq!(asked, permitted("Orders"));
+}
+
+#[test]
+fn the_worker_may_do_what_the_store_can_and_no_more() {
+    let operations = [
+        "get_item",
+        "put_item",
+        "update_item",
+        "delete_item",
+        "batch_get_item",
+        "batch_write_item",
+        "transact_get_items",
+        "transact_write_items",
+        "query",
+        "scan",
+    ];
+    let code: String = sources(&root().join("shared/src/store"))
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let used = operations
+        .iter()
+        .filter(|operation| code.contains(&format!(".{operation}()")))
+        .map(|operation| operation.replace('_', ""));
+    assert_eq!(used.collect::<BTreeSet<_>>(), permitted("Deliver"));
 }
 
 #[test]
@@ -387,6 +453,16 @@ fn the_runbook_s_commands_can_be_typed() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_restore_leaves_no_parameter_to_its_default() {
+    let page = read("docs/runbook/restore.md");
+    let template = template();
+    for name in template["Parameters"].as_mapping().unwrap().keys() {
+        let name = name.as_str().unwrap();
+        assert!(page.contains(&format!("ParameterKey={name},")), "{name}");
+    }
 }
 
 /// Words of a query that name a field of our own lines: those with a dot.

@@ -112,6 +112,7 @@ async fn scenarios(world: &World) -> Outcome {
         scenarios::a_lost_record(world),
     )
     .await?;
+    step("metrics", scenarios::metrics(world)).await?;
     step("nothing was sent twice", async {
         scenarios::nothing_twice(world)
     })

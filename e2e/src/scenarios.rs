@@ -6,11 +6,13 @@ use std::time::Duration;
 use cli::standin::faults::{Fault, Kind};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use shared::telemetry::{DIMENSION, NAMESPACE};
 
 use crate::failure::{During as _, Outcome, ensure};
 use crate::logs;
 use crate::process::functions_of;
 use crate::shop::Webhook;
+use crate::stack::STACK;
 use crate::wait::{until, until_slowly};
 use crate::world::{NEW_SECRET, OLD_SECRET, World, write_secrets};
 
@@ -40,6 +42,10 @@ pub(crate) async fn a_message(world: &World) -> Outcome {
         format!("the job names the message {}", job["message_uuid"])
     })?;
     order.expect(world, 200, "duplicate").await?;
+    let stored = world.events(2001).await?;
+    ensure(stored.len() == 2, || {
+        format!("{stored:?} is stored, not that the order was created and paid")
+    })?;
     world.is_delivered_once(2001).await
 }
 
@@ -187,7 +193,8 @@ pub(crate) async fn a_rotated_secret(world: &World) -> Outcome {
 /// sends the webhook again, and one message goes out.
 pub(crate) async fn a_killed_door(world: &World) -> Outcome {
     let group = world.cloud.ministack.id();
-    world.cloud.wire.when_stored(move || {
+    let paid = "shopify/order/6171000002009/paid";
+    world.cloud.wire.when_stored(paid, move || {
         let all = functions_of(group).into_iter();
         all.filter(|function| function.name.contains("Orders"))
             .for_each(|function| function.kill());
@@ -203,7 +210,11 @@ pub(crate) async fn a_killed_door(world: &World) -> Outcome {
             answer.status, answer.body
         )
     })?;
-    order.expect(world, 200, "duplicate").await?;
+    let stored = world.events(2009).await?;
+    ensure(stored.iter().any(|key| key == paid), || {
+        format!("only {stored:?} was stored")
+    })?;
+    order.expect(world, 200, "").await?;
     world.is_delivered_once(2009).await
 }
 
@@ -244,6 +255,38 @@ async fn stream(world: &World, on: bool) -> Outcome {
             .await?;
         let state = state["State"].as_str().unwrap_or_default().to_owned();
         Ok(if state == wanted { Ok(()) } else { Err(state) })
+    })
+    .await
+}
+
+/// The worker's log has its figures as CloudWatch reads them: every message that Callbell accepted is
+/// counted once, and the minute tells how old the oldest due work is, also where there is none.
+pub(crate) async fn metrics(world: &World) -> Outcome {
+    let sent = world.stand_in.messages().len() as u64;
+    until("every message in the metrics", AT_ONCE, async || {
+        let lines = logs::lines(world, "deliver").await?;
+        let lines: Vec<Value> = lines
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|line: &Value| {
+                let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+                metrics["Namespace"] == NAMESPACE && metrics["Dimensions"] == json!([[DIMENSION]])
+            })
+            .collect();
+        ensure(lines.iter().all(|line| line[DIMENSION] == STACK), || {
+            "a metric is another stack's".to_owned()
+        })?;
+        let counted: u64 = lines
+            .iter()
+            .filter_map(|line| line["JobsSent"].as_u64())
+            .sum();
+        let ages = lines.iter().filter(|line| line["OldestDueAge"].is_u64());
+        Ok(match (counted == sent, ages.count()) {
+            (true, 1..) => Ok(()),
+            (_, ages) => Err(format!(
+                "{counted} of {sent} messages are counted, {ages} lines have an age"
+            )),
+        })
     })
     .await
 }

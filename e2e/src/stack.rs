@@ -90,8 +90,6 @@ impl Cloud {
 pub(crate) struct Stack {
     /// `Host` of requests to the API.
     pub(crate) api_host: String,
-    /// The table's name.
-    pub(crate) table: String,
 }
 
 /// Deploys what `sam build` made of template.yaml, with Callbell at `callbell`.
@@ -122,11 +120,9 @@ pub(crate) async fn deploy(
         .split('.')
         .next()
         .unwrap_or_default();
-    let table = output("TableName").during("the stack has no output TableName")?;
     routes(&cloud.aws, api).await?;
     Ok(Stack {
         api_host: format!("{api}.execute-api.localhost"),
-        table: table.to_owned(),
     })
 }
 

@@ -14,7 +14,11 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use crate::failure::{During as _, Outcome};
 
 /// What is done once, when an event was stored and its function has not heard of it yet.
-type Deed = Box<dyn FnOnce() + Send>;
+struct Deed {
+    /// The event's key.
+    event: String,
+    act: Box<dyn FnOnce() + Send>,
+}
 
 /// The wire. Clones share their state.
 #[derive(Clone)]
@@ -40,9 +44,13 @@ impl Wire {
         Ok((wire, address))
     }
 
-    /// The next event that is stored is answered by `deed` and a cut connection.
-    pub(crate) fn when_stored(&self, deed: impl FnOnce() + Send + 'static) {
-        *self.deed() = Some(Box::new(deed));
+    /// Once the event with this key is stored, `act` happens, and the connection is cut instead of an
+    /// answer.
+    pub(crate) fn when_stored(&self, event: &str, act: impl FnOnce() + Send + 'static) {
+        *self.deed() = Some(Deed {
+            event: event.to_owned(),
+            act: Box::new(act),
+        });
     }
 
     /// Whether it has not happened yet.
@@ -74,13 +82,13 @@ impl Wire {
     }
 }
 
-/// Whether a request stores an event, which doors alone do.
-fn stores_event(headers: &HeaderMap, body: &[u8]) -> bool {
+/// Whether a request stores the event with this key, which doors alone do.
+fn stores(event: &str, headers: &HeaderMap, body: &[u8]) -> bool {
     let target = headers
         .get("x-amz-target")
         .and_then(|value| value.to_str().ok());
     let is_put = target.is_some_and(|target| target.ends_with(".PutItem"));
-    is_put && String::from_utf8_lossy(body).contains("\"event#")
+    is_put && String::from_utf8_lossy(body).contains(&format!("\"event#{event}\""))
 }
 
 async fn pass(
@@ -91,16 +99,16 @@ async fn pass(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let is_event = stores_event(&headers, &body);
+    let is_meant = |deed: &mut Deed| stores(&deed.event, &headers, &body);
+    let deed = wire.deed().take_if(is_meant);
     let Ok((status, headers, body)) = wire.forward(method, &uri, headers, body).await else {
         return StatusCode::BAD_GATEWAY.into_response();
     };
-    if is_event && status.is_success() {
-        let deed = wire.deed().take();
-        if let Some(deed) = deed {
-            deed();
-            cut.now();
-        }
+    if let Some(deed) = deed
+        && status.is_success()
+    {
+        (deed.act)();
+        cut.now();
     }
     (status, headers, Body::from(body)).into_response()
 }

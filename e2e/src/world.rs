@@ -15,7 +15,7 @@ use serde_json::Value;
 use shared::clock::Clock;
 
 use crate::failure::{During as _, Failure, Outcome, ensure};
-use crate::stack::{self, Cloud, Stack};
+use crate::stack::{self, Cloud, STACK, Stack};
 use crate::tools::Tools;
 use crate::wait::until;
 
@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) stack: Stack,
     /// Callbell.
     pub(crate) stand_in: StandIn,
+    /// Where it answers.
+    callbell_url: String,
     /// The secrets that are in use at first.
     pub(crate) secrets: PathBuf,
     /// The automations that are in use at first.
@@ -61,95 +63,67 @@ impl World {
         let automations = automations(&tools)?;
         let secrets = tools.scratch.join("secrets.toml");
         write_secrets(&secrets, &[OLD_SECRET])?;
-        let (stand_in, callbell) = callbell(&automations, &secrets).await?;
+        let (stand_in, callbell_url) = callbell(&automations, &secrets).await?;
         let cloud = Cloud::start(&tools, &http).await?;
-        let stack = stack::deploy(&tools, &cloud, architecture(), &callbell).await?;
+        let stack = stack::deploy(&tools, &cloud, architecture(), &callbell_url).await?;
         Ok(World {
             tools,
             http,
             cloud,
             stack,
             stand_in,
+            callbell_url,
             secrets,
             automations,
         })
     }
 
+    /// Puts secrets into use, as a user does.
     pub(crate) async fn push_secrets(&self, file: &Path) -> Outcome {
-        let text = std::fs::read_to_string(file).during("x")?;
-        let value: toml::Value = toml::from_str(&text).during("x")?;
-        for (name, key) in [("e2e/webhooks", "webhooks"), ("e2e/apis", "apis")] {
-            let json = serde_json::to_string(&value[key]).during("x")?;
-            let made = self
-                .cloud
-                .aws
-                .ask(
-                    "secretsmanager",
-                    "create_secret",
-                    serde_json::json!({"Name": name, "SecretString": json}),
-                )
-                .await;
-            if made.is_err() {
-                self.cloud
-                    .aws
-                    .ask(
-                        "secretsmanager",
-                        "put_secret_value",
-                        serde_json::json!({"SecretId": name, "SecretString": json}),
-                    )
-                    .await?;
-            }
-        }
-        Ok(())
+        let words = [
+            Path::new("secrets"),
+            Path::new("push"),
+            Path::new("--stack"),
+            Path::new(STACK),
+            Path::new("--yes"),
+            Path::new("--file"),
+            file,
+        ];
+        self.callbell(&words).await.map(drop)
     }
 
-    fn store(&self) -> Outcome<shared::store::Store> {
-        use shared::store::client::{ClientSettings, dynamodb, http_client};
-        let mut settings = ClientSettings::local(&self.cloud.endpoint);
-        settings.region = "us-east-1".to_owned();
-        Ok(shared::store::Store::new(
-            dynamodb(&settings, http_client().during("x")?),
-            &self.stack.table,
-            Clock::system(),
-        ))
-    }
-
+    /// Puts automations into use, as a user does.
     pub(crate) async fn push(&self, file: &Path) -> Outcome {
-        let files = project::Files::read(file).during(EXAMPLE)?;
-        let report = files.check(Timestamp::now());
-        let automations = report.automations.during("wrong")?;
-        self.store()?
-            .push_config(
-                &files.text,
-                files.templates_json(),
-                &project::connections(&automations),
-            )
-            .await
-            .during("push")
-            .map(drop)
+        let words = [
+            Path::new("push"),
+            file,
+            Path::new("--yes"),
+            Path::new("--stack"),
+            Path::new(STACK),
+        ];
+        self.callbell(&words).await.map(drop)
     }
 
+    /// The jobs of an order, as `callbell jobs --json` lists them.
     pub(crate) async fn jobs(&self, number: u32) -> Outcome<Vec<Value>> {
-        let jobs = cli::dev::life::all_jobs(&self.store()?, &shared::store::JobFilter::default())
-            .await
-            .during("jobs")?;
-        let listed: Vec<Value> = jobs.iter().map(cli::commands::jobs::as_json).collect();
+        let words = ["jobs", "--json", "--stack", STACK].map(Path::new);
+        let listed = self.callbell(&words).await?;
+        let listed: Vec<Value> = serde_json::from_str(&listed).during("callbell jobs --json")?;
         let id = format!("/617100000{number}/");
         let of_order = |job: &Value| job["event"].as_str().is_some_and(|key| key.contains(&id));
         Ok(listed.into_iter().filter(of_order).collect())
     }
 
+    /// The keys of an order's events, as `callbell events --all --json` lists them.
     pub(crate) async fn events(&self, number: u32) -> Outcome<Vec<String>> {
-        let store = self.store()?;
-        let (rows, _) = store
-            .list_events(&shared::store::EventFilter::default(), None)
-            .await
-            .during("events")?;
+        let words = ["events", "--all", "--json", "--stack", STACK].map(Path::new);
+        let listed = self.callbell(&words).await?;
+        let listed: Vec<Value> = serde_json::from_str(&listed).during("callbell events --json")?;
         let id = format!("/617100000{number}/");
-        Ok(rows
-            .into_iter()
-            .map(|row| row.key)
+        let keys = listed.iter().filter_map(|event| event["id"].as_str());
+        Ok(keys
             .filter(|key| key.contains(&id))
+            .map(str::to_owned)
             .collect())
     }
 
@@ -157,7 +131,10 @@ impl World {
     pub(crate) async fn callbell(&self, words: &[&Path]) -> Outcome<String> {
         let mut command = Command::new(self.tools.callbell());
         self.tools.environment(&mut command, &self.cloud.endpoint);
-        command.args(words).stdin(Stdio::null());
+        command
+            .env("CALLBELL_API_URL", &self.callbell_url)
+            .args(words)
+            .stdin(Stdio::null());
         let mut command = tokio::process::Command::from(command);
         let running = command.kill_on_drop(true).output();
         let shown: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
