@@ -146,6 +146,9 @@ pub struct CheckArgs {
     /// Do not ask Callbell, although secrets.toml beside the file has a token
     #[arg(long, conflicts_with = "local")]
     pub offline: bool,
+    /// Also say what differs from what the stack on AWS uses; without a name samconfig.toml's
+    #[arg(long, value_name = "NAME", num_args = 0..=1, conflicts_with = "local")]
+    pub stack: Option<Option<String>>,
     /// Show the line of each mistake with a mark under it, as on a terminal
     #[arg(long)]
     pub lines: bool,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use shared::store::StoreError;
+
 /// An error for the person at the terminal.
 #[derive(Debug)]
 pub struct CliError {
@@ -52,9 +54,25 @@ macro_rules! from {
 from!(
     crate::dev::DevError,
     crate::dev::secrets::SecretsError,
-    shared::store::StoreError,
     engine::callbell::CallError,
     std::io::Error,
     serde_json::Error,
     reqwest::Error,
 );
+
+impl From<StoreError> for CliError {
+    /// On AWS the table is reached under the user's own role, which may lack what a role of the functions has.
+    fn from(error: StoreError) -> CliError {
+        let hint = match &error {
+            StoreError::Refused(code) if code == "AccessDeniedException" => {
+                "your AWS role needs dynamodb:GetItem, PutItem, UpdateItem, DeleteItem, Query and Scan on the table"
+            }
+            StoreError::Refused(code) if code == "ResourceNotFoundException" => {
+                "the table is not there: was it deleted, or restored under another name?"
+            }
+            StoreError::Unavailable(_) => "is there a network? Trying again does no harm",
+            _ => return CliError::new(error.to_string()),
+        };
+        CliError::new(error.to_string()).hint(hint)
+    }
+}

@@ -56,14 +56,18 @@ async fn a_changed_word_is_pushed_without_a_deploy_and_rolled_back() {
     http.idle().await;
     let ran = cloud.callbell(folder.path(), &["push"]).await;
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
-    assert_eq!(
-        ran.out,
-        "version 1 (was 1): nothing changed; live within a minute\n"
-    );
+    assert_eq!(ran.out, "version 1 (was 1): nothing changed\n");
     edit(
         folder.path(),
         "default('cliente') }}\", \"{{ order.number }}\", \"{{ order.payment_url",
         "default('você') }}\", \"{{ order.number }}\", \"{{ order.payment_url",
+    );
+    let ran = cloud.callbell(folder.path(), &["check", "--stack"]).await;
+    assert!(
+        ran.out.ends_with("version 1 is in use; not pushed yet: message.pix-reminder changed; 1 waiting job uses it\n"),
+        "{}{}",
+        ran.out,
+        ran.err
     );
     // The stack may also be named, and the file as well.
     let ran = cloud
@@ -78,6 +82,11 @@ async fn a_changed_word_is_pushed_without_a_deploy_and_rolled_back() {
         "{}",
         ran.err
     );
+    let ran = cloud
+        .callbell(folder.path(), &["check", "--stack", "shop", "--json"])
+        .await;
+    let checked: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(checked["pushed"], "in use as version 2", "{}", ran.err);
     let ran = cloud.callbell(folder.path(), &["push", "--rollback"]).await;
     assert!(
         ran.out
@@ -443,6 +452,9 @@ async fn a_deploy_builds_deploys_pushes_and_says_what_comes_next() {
         "{log}"
     );
     assert!(cloud.secret("shop/webhooks").is_some());
+    // The project's secrets have no token.
+    let ran = cloud.callbell(folder.path(), &["deploy"]).await;
+    assert!(ran.err.contains("no Callbell token"), "{}", ran.err);
     let config = dev.store().config().await.unwrap().unwrap();
     assert!(config.file.contains("only_to"));
 }

@@ -11,6 +11,7 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use jiff::Timestamp;
+use shared::store::client::AwsCredentials;
 
 use super::{Service, Session};
 use crate::error::CliError;
@@ -104,8 +105,14 @@ async fn ask(session: &Session, name: &str) -> Result<Answer, CliError> {
     };
     let url = reqwest::Url::parse(&address).map_err(|_| unreachable("this is no address"))?;
     let body = format!("Action=DescribeStacks&Version={API_VERSION}&StackName={name}");
-    let signed = signature(session, url.as_str(), &body, SystemTime::now())
-        .ok_or_else(|| CliError::new("the question to CloudFormation cannot be signed"))?;
+    let signed = signature(
+        session.credentials(),
+        region,
+        url.as_str(),
+        &body,
+        SystemTime::now(),
+    )
+    .ok_or_else(|| CliError::new("the question to CloudFormation cannot be signed"))?;
     let http = reqwest::Client::builder()
         .timeout(Duration::from_secs(ANSWER_SECONDS_MAX))
         .build()?;
@@ -147,15 +154,16 @@ fn suffix(region: &str) -> &'static str {
 
 /// The headers that sign a request; `None`: the address is no address.
 fn signature(
-    session: &Session,
+    credentials: &AwsCredentials,
+    region: &str,
     url: &str,
     body: &str,
     now: SystemTime,
 ) -> Option<SigningInstructions> {
-    let identity: Identity = session.credentials().provider().into();
+    let identity: Identity = credentials.provider().into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
-        .region(&session.region)
+        .region(region)
         .name("cloudformation")
         .time(now)
         .settings(SigningSettings::default())
@@ -277,5 +285,47 @@ mod tests {
             Some("2026-11-22T10:00:00Z".parse().unwrap())
         );
         assert_eq!(suffix("cn-north-1"), "amazonaws.com.cn");
+    }
+
+    #[test]
+    fn a_question_is_signed_as_aws_s_own_tools_sign_it() {
+        // Both signatures are those of botocore 1.43 for this request at this instant.
+        let cases = [
+            (
+                None,
+                "content-type;host;x-amz-date, Signature=6a434320bed5ba1f03f5b7b1b4753202f81587d018a2386a3f536b9059e5c12e",
+            ),
+            (
+                Some("session-token"),
+                "content-type;host;x-amz-date;x-amz-security-token, Signature=be31f164b127f73738fe4bec06b226a1df09b3764ac52936ed86f71efb7fc07b",
+            ),
+        ];
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        for (token, wanted) in cases {
+            let credentials = AwsCredentials {
+                access_key_id: "AKIDEXAMPLE".to_owned(),
+                secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
+                session_token: token.map(str::to_owned),
+            };
+            let signed = signature(
+                &credentials,
+                "sa-east-1",
+                "https://cloudformation.sa-east-1.amazonaws.com/",
+                "Action=DescribeStacks&Version=2010-05-15&StackName=shop",
+                now.into(),
+            )
+            .unwrap();
+            let header = |name: &str| {
+                let found = signed.headers().find(|(other, _)| *other == name);
+                found.map(|(_, value)| value.to_owned())
+            };
+            assert_eq!(
+                header("authorization").unwrap(),
+                format!(
+                    "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/sa-east-1/cloudformation/aws4_request, SignedHeaders={wanted}"
+                )
+            );
+            assert_eq!(header("x-amz-security-token").as_deref(), token);
+        }
     }
 }

@@ -178,7 +178,8 @@ fn no_credentials() -> CliError {
 fn explain(why: &str, profile: Option<&str>) -> CliError {
     let flag = profile.map_or(String::new(), |name| format!(" --profile {name}"));
     let low = why.to_lowercase();
-    if low.contains("sso") || low.contains("unauthorizedexception") {
+    let mut words = low.split(|one: char| !one.is_alphanumeric());
+    if words.any(|word| word == "sso") || low.contains("unauthorizedexception") {
         return CliError::new("the AWS sign-in has expired, or never took place")
             .hint(format!("aws sso login{flag}"));
     }
@@ -236,5 +237,41 @@ fn refused(session: &Session, code: &str, message: &str, action: &str) -> Option
             .hint("AWS console, Account, Regions; or another one: AWS_REGION=…"),
         ),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_credentials_is_told_apart() {
+        let cases = [
+            (
+                "an error occurred: the SSO token has expired and cannot be refreshed",
+                Some("work"),
+                "aws sso login --profile work",
+            ),
+            (
+                "the credential provider was not enabled: no providers in chain provided credentials",
+                None,
+                "aws configure sso",
+            ),
+            (
+                "could not find profile `work`: profile `work` was not defined",
+                Some("work"),
+                "aws configure list-profiles",
+            ),
+            (
+                "the role is not associated with this account",
+                None,
+                "aws sts get-caller-identity",
+            ),
+        ];
+        for (why, profile, hint) in cases {
+            let error = explain(why, profile);
+            let todo = error.todo().unwrap_or_default();
+            assert!(todo.contains(hint), "{why}: {error}, {todo}");
+        }
     }
 }

@@ -8,11 +8,11 @@ use owo_colors::OwoColorize as _;
 use serde_json::json;
 use shared::clock::Clock;
 
-use super::Outcome;
-use crate::args::{AccountArgs, CheckArgs};
+use super::{Outcome, push};
+use crate::args::{AccountArgs, CheckArgs, Target};
 use crate::dev::secrets::{self, CALLBELL};
 use crate::error::CliError;
-use crate::installation::local;
+use crate::installation::{Installation, local};
 use crate::output::{self, say};
 use crate::project::{Files, SECRETS};
 
@@ -20,7 +20,7 @@ use crate::project::{Files, SECRETS};
 /// asked what the account has; without an answer the file is checked as it is without a token.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The file cannot be read, or the stack that was named does not answer.
 pub async fn run(args: &CheckArgs) -> Outcome {
     let files = Files::read(&args.file)?;
     let asked = Asked {
@@ -29,16 +29,43 @@ pub async fn run(args: &CheckArgs) -> Outcome {
     };
     let (report, asked) = report(&files, &asked).await;
     let failed = u8::from(report.errors() > 0);
+    let pushed = match &args.stack {
+        Some(stack) => Some(pushed(&files, stack.as_deref()).await?),
+        None => None,
+    };
     if args.json {
         output::json(&json!({
             "errors": report.errors(), "counts": report.counts, "diagnostics": report.diagnostics,
             "asked_callbell": asked,
+            "pushed": pushed,
         }))?;
         return Ok(failed);
     }
     let lines = args.lines || std::io::stdout().is_terminal();
     list(&args.file.display().to_string(), &report, lines);
+    if let Some(pushed) = pushed {
+        say(pushed);
+    }
     Ok(failed)
+}
+
+/// What a push to a stack would change.
+async fn pushed(files: &Files, stack: Option<&str>) -> Result<String, CliError> {
+    let target = Target {
+        local: None,
+        stack: stack.map(str::to_owned),
+    };
+    let on = Installation::of(&target).await?;
+    Ok(match on.store.config().await? {
+        None => "nothing was pushed yet".to_owned(),
+        Some(row) if push::is_same(&row, files) => format!("in use as version {}", row.version),
+        Some(row) => {
+            let changes = push::changed(&row, &files.text, files.templates_json());
+            let waiting = push::waiting(&on.store).await?;
+            let what = push::describe(Some(&changes), &waiting);
+            format!("version {} is in use; not pushed yet: {what}", row.version)
+        }
+    })
 }
 
 /// Which Callbell is asked what the account has.

@@ -16,7 +16,7 @@ use super::{Outcome, push};
 use crate::args::{DeployArgs, PushArgs, Target};
 use crate::aws::samconfig::{self, GLOBAL, SamConfig};
 use crate::aws::{self, Session, cloudformation};
-use crate::dev::secrets::Files as Secret;
+use crate::dev::secrets::{CALLBELL, Files as Keys};
 use crate::error::CliError;
 use crate::installation::stack::{self, Stack};
 use crate::output::{self, Cell, say};
@@ -80,7 +80,7 @@ pub async fn run(args: &DeployArgs) -> Outcome {
     tool("sam", &build).await?;
     tool("sam", &deploy_arguments(&session, name, &parameters)).await?;
     let stack = Stack::open(Some(name)).await?;
-    let webhooks = secrets.webhooks.clone();
+    let known = secrets.clone();
     if cloud::put(secrets, &stack, args.yes).await? != 0 {
         return Ok(1);
     }
@@ -101,7 +101,7 @@ pub async fn run(args: &DeployArgs) -> Outcome {
     tell(
         &stack,
         &project::connections(automations),
-        &webhooks,
+        &known,
         limited,
         &sam,
     )?;
@@ -109,7 +109,7 @@ pub async fn run(args: &DeployArgs) -> Outcome {
 }
 
 /// The user's files, in the folder that has the template.
-fn prerequisites() -> Result<(Files, Secret), CliError> {
+fn prerequisites() -> Result<(Files, Keys), CliError> {
     if !Path::new("template.yaml").exists() {
         return Err(CliError::new("there is no template.yaml here")
             .hint("make deploy, in the folder of callbell-serverless"));
@@ -123,7 +123,7 @@ fn prerequisites() -> Result<(Files, Secret), CliError> {
     }
     Ok((
         Files::read(Path::new(AUTOMATIONS))?,
-        Secret::read(Path::new(SECRETS))?,
+        Keys::read(Path::new(SECRETS))?,
     ))
 }
 
@@ -136,6 +136,10 @@ fn settings(path: &Path) -> Result<SamConfig, CliError> {
         super::init::SAMCONFIG.to_owned()
     };
     let before = text.clone();
+    if !text.lines().any(|line| line.starts_with("version")) {
+        // SAM reads no file without it.
+        text.insert_str(0, "version = 0.1\n");
+    }
     let mut keep = |name: &str, value: &str| {
         text = edit::set(&text, GLOBAL, name, &toml::Value::String(value.to_owned()));
     };
@@ -354,20 +358,17 @@ fn push_arguments(stack: &str, yes: bool) -> PushArgs {
 fn tell(
     stack: &Stack,
     connections: &Connections,
-    secrets: &Secrets,
+    secrets: &Keys,
     limited: bool,
     sam: &SamConfig,
 ) -> Result<(), CliError> {
+    let (tokens, secrets) = (&secrets.apis, &secrets.webhooks);
     let urls = urls(&stack.described.outputs, connections, secrets);
     say("\nWebhooks:");
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for (name, url) in &urls {
         let missing = secrets.get(name).is_empty();
-        let note = if missing {
-            "no secret yet: callbell secrets set, then push"
-        } else {
-            ""
-        };
+        let note = if missing { "no secret yet" } else { "" };
         rows.push(vec![name.as_str().into(), url.as_str().into(), note.into()]);
     }
     if rows.is_empty() {
@@ -386,12 +387,18 @@ fn tell(
             "until you delete the line only_to and callbell push, messages reach the numbers in it alone",
         );
     }
+    if tokens.get(CALLBELL).is_empty() {
+        output::warn(
+            "there is no Callbell token: messages wait until there is one",
+            Some("callbell secrets set callbell --api, then callbell secrets push"),
+        );
+    }
     match sam.parameter(ALARM_EMAIL) {
         Some("") | None => output::warn(
             "alarms reach nobody",
             Some("AlarmEmail=\"you@example.com\" in samconfig.toml, then make deploy"),
         ),
-        Some(_) => say("AWS has sent a mail about alarms: confirm it, else they reach nobody"),
+        Some(_) => say("alarms go to AlarmEmail once the mail that AWS sent there is confirmed"),
     }
     Ok(())
 }
@@ -481,13 +488,12 @@ mod tests {
         assert!(!path.exists());
         let text = "[default.global.parameters]\nstack_name = \"shop\"\nregion = \"sa-east-1\"\n";
         std::fs::write(&path, text).unwrap();
-        let sam = settings(&path).unwrap();
-        assert_eq!(sam.stack.as_deref(), Some("shop"));
-        assert_eq!(
-            std::fs::read_to_string(&path).unwrap(),
-            text,
-            "nothing to keep"
-        );
+        for _ in 0..2 {
+            let sam = settings(&path).unwrap();
+            assert_eq!(sam.stack.as_deref(), Some("shop"));
+            let kept = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(kept, format!("version = 0.1\n{text}"));
+        }
     }
 
     #[test]

@@ -56,8 +56,7 @@ pub async fn run(args: &PushArgs) -> Outcome {
     }
     let connections = project::connections(automations);
     // What is in use already need not become another version.
-    let same = |row: &&ConfigRow| row.file == files.text && row.templates == files.templates_json();
-    let version = match before.as_ref().filter(same) {
+    let version = match before.as_ref().filter(|row| is_same(row, &files)) {
         Some(row) => row.version,
         None => {
             on.store
@@ -80,9 +79,13 @@ pub async fn run(args: &PushArgs) -> Outcome {
         .as_ref()
         .map(|before| format!(" (was {})", before.version));
     let what = describe(changes.as_deref(), &waiting);
-    let live = on.live();
+    // What was in use already need not become live.
+    let live = match &before {
+        Some(before) if before.version == version => String::new(),
+        _ => format!("; {}", on.live()),
+    };
     say(format!(
-        "version {version}{}: {what}; {live}",
+        "version {version}{}: {what}{live}",
         was.unwrap_or_default()
     ));
     if args.replan {
@@ -123,7 +126,11 @@ async fn report(args: &PushArgs, files: &Files) -> Report {
     super::check::report(files, &asked).await.0
 }
 
-async fn waiting(store: &Store) -> Result<Vec<JobRow>, CliError> {
+/// Jobs that wait for their time.
+///
+/// # Errors
+/// What the table reports.
+pub(super) async fn waiting(store: &Store) -> Result<Vec<JobRow>, CliError> {
     let filter = JobFilter {
         status: Some(Status::Due),
         ..JobFilter::default()
@@ -206,8 +213,17 @@ async fn replan(store: &Store, waiting: &[JobRow]) -> Result<(), CliError> {
     Ok(())
 }
 
+/// Whether this version is what the files say.
+pub(super) fn is_same(row: &ConfigRow, files: &Files) -> bool {
+    row.file == files.text && row.templates == files.templates_json()
+}
+
 /// What differs from the version that was in use.
-fn changed(before: &ConfigRow, file: &str, templates: &str) -> Vec<(String, &'static str)> {
+pub(super) fn changed(
+    before: &ConfigRow,
+    file: &str,
+    templates: &str,
+) -> Vec<(String, &'static str)> {
     let mut changes = changes(&before.file, file);
     if before.templates != templates {
         changes.push((project::TEMPLATES.to_owned(), "changed"));
@@ -257,7 +273,7 @@ fn changes(before: &str, after: &str) -> Vec<(String, &'static str)> {
 }
 
 /// `message.cart-1 changed; 12 waiting jobs use it`.
-fn describe(changes: Option<&[(String, &'static str)]>, waiting: &[JobRow]) -> String {
+pub(super) fn describe(changes: Option<&[(String, &'static str)]>, waiting: &[JobRow]) -> String {
     let Some(changes) = changes else {
         return "the first".to_owned();
     };

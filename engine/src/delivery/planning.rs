@@ -73,12 +73,9 @@ impl Worker {
         row: &EventRow,
         configured: &Configured,
     ) -> Result<Option<EntityRow>, StoreError> {
-        let mut own = None;
-        for change in plan::changes(known, row.received_at, &configured.automations) {
-            let after = self.store.record_entity(&change).await?;
-            own.get_or_insert(after);
-        }
-        Ok(own)
+        let changes = plan::changes(known, row.received_at, &configured.automations);
+        let rows = self.store.record_entities(&changes).await?;
+        Ok(rows.into_iter().next())
     }
 
     async fn apply(

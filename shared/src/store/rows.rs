@@ -1,15 +1,15 @@
 //! How values stand in a row: texts, numbers, times in milliseconds, compressed JSON. Every row begins with
 //! its key and the schema's version; a row of a newer version is refused, not guessed at.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use flate2::Compression;
 use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use jiff::Timestamp;
 
 use super::StoreError;
@@ -20,6 +20,8 @@ use super::table::KEY;
 pub(super) const SCHEMA_VERSION: u64 = 1;
 /// Most bytes that a compressed attribute may unfold to: four times what the largest configuration has.
 const UNPACKED_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// By how much the place for a compressed attribute grows, in bytes.
+const PACKED_STEP_BYTES: usize = 1024;
 /// Milliseconds of a day.
 pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -73,12 +75,31 @@ pub(super) fn row(pk: &str) -> Item {
     ])
 }
 
+thread_local! {
+    /// A compressor's tables are 300 KB: made anew for every event, the memory would go back to the system
+    /// and come again each time.
+    static COMPRESSOR: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), true));
+}
+
 /// Compresses.
 pub(super) fn pack(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    // Writing into a vector cannot fail.
-    let _ = encoder.write_all(plain);
-    encoder.finish().unwrap_or_default()
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        compressor.reset();
+        let mut packed = Vec::with_capacity(plain.len() / 2 + PACKED_STEP_BYTES);
+        let mut rest = plain;
+        loop {
+            let before = compressor.total_in();
+            let status = compressor.compress_vec(rest, &mut packed, FlushCompress::Finish);
+            let taken = usize::try_from(compressor.total_in() - before).unwrap_or(usize::MAX);
+            rest = rest.get(taken..).unwrap_or_default();
+            match status {
+                Ok(Status::StreamEnd) => return packed,
+                Ok(_) => packed.reserve(PACKED_STEP_BYTES),
+                // Compressing into memory cannot fail.
+                Err(_) => return Vec::new(),
+            }
+        }
+    })
 }
 
 /// Decompresses; `None` where it is damaged or unfolds beyond its limit.
@@ -193,5 +214,24 @@ impl<'a> Reader<'a> {
         self.item.iter().filter_map(move |(name, value)| {
             name.strip_prefix(prefix.as_str()).map(|rest| (rest, value))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_unfolds_whatever_was_packed_before() {
+        let noise: Vec<u8> = (0..100_000_u32)
+            .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+            .collect();
+        let text = b"{\"id\": 1, \"name\": \"Maria\"}".repeat(500);
+        for plain in [&noise[..], &text, b"", &noise, b"a", &text] {
+            let packed = pack(plain);
+            assert_eq!(unpack(&packed).as_deref(), Some(plain));
+        }
+        assert!(pack(&text).len() < 200);
+        assert_eq!(unpack(b"nonsense"), None);
     }
 }

@@ -1,7 +1,8 @@
 //! What things cost in requests: DynamoDB is paid by the request, and a door has to answer in milliseconds.
 
+use jiff::SignedDuration;
 use shared::clock::Clock;
-use shared::event::Name;
+use shared::event::{Fact, Name};
 use shared::store::{
     ClaimRequest, Digests, End, EntityChange, LEASE_MS, Mark, Owner, PersonId, PersonMark, Planned,
 };
@@ -30,9 +31,18 @@ async fn a_message_costs_what_is_written_here() {
 
     let change = EntityChange::all(&event, clock.now(), clock.now(), &Digests::new()).remove(0);
     store.record_entity(&change).await.unwrap();
-    assert_eq!(proxy.take_operations(), ["updateitem"], "news");
+    let news = ["batchgetitem", "updateitem"];
+    assert_eq!(proxy.take_operations(), news, "news");
     store.record_entity(&change).await.unwrap();
-    assert_eq!(proxy.take_operations(), ["updateitem"], "nothing new");
+    assert_eq!(proxy.take_operations(), ["batchgetitem"], "nothing new");
+    let later = EntityChange {
+        as_of: change.as_of + SignedDuration::from_secs(60),
+        facts: vec![Fact::Cancelled],
+        seen_at: change.seen_at + SignedDuration::from_secs(60),
+        ..change
+    };
+    store.record_entity(&later).await.unwrap();
+    assert_eq!(proxy.take_operations(), news, "something new");
 
     let stop = Mark {
         at: clock.now(),

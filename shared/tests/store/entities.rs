@@ -50,7 +50,7 @@ async fn an_orders_event_says_all_it_knows() {
         row.seen,
         BTreeMap::from([(Fact::Paid, clock.now()), (Fact::Unfulfilled, clock.now())])
     );
-    assert_eq!(row.expires_at, Some(clock.now() + days(30) + seconds(1)));
+    assert_eq!(row.expires_at, Some(end_of_day(clock.now() + days(30))));
     let ended = store
         .entity("shopify/checkout/checkout-of-1001")
         .await
@@ -143,7 +143,7 @@ async fn what_was_seen_first_stays_and_expiry_only_rises() {
             (Fact::Unfulfilled, at(99))
         ])
     );
-    assert_eq!(row.expires_at, Some(clock.now() + days(80) + seconds(1)));
+    assert_eq!(row.expires_at, Some(end_of_day(clock.now() + days(80))));
 }
 
 #[tokio::test]
@@ -196,6 +196,12 @@ async fn as_many_parts_as_an_event_may_name_fit_into_one_write() {
     let row = store.record_entity(&many).await.unwrap();
     assert_eq!(row.parts.len(), PARTS_MAX, "the rest is left out");
     assert_eq!(store.record_entity(&many).await.unwrap(), row);
+}
+
+/// Rows go at the end of a day.
+fn end_of_day(at: jiff::Timestamp) -> jiff::Timestamp {
+    let day = 24 * 60 * 60;
+    jiff::Timestamp::from_second((at.as_second() / day + 1) * day).unwrap()
 }
 
 /// Plain data of a change, so that proptest can make and shrink it.
