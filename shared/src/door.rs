@@ -29,7 +29,9 @@ pub const EVENTS_MAX: usize = 100;
 pub const COPY_AGE_S: i64 = 60;
 /// The same for connections where a name is unknown, in seconds: it may have been pushed just now.
 pub const UNKNOWN_COPY_AGE_S: i64 = 5;
-/// Most writes of one request at a time. Each needs a connection of its own.
+/// Most writes of one request at a time. Each would like a connection of its own, and one is open after the
+/// start: the others take whichever is ready first, a new one or that one. So a start that opens one is
+/// enough: no write waits longer than if they went one after the other.
 const WRITES_AT_ONCE: usize = 4;
 /// Hex digits of the digest that names a body that could not be read.
 const DIGEST_DIGITS: usize = 32;
