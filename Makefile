@@ -1,6 +1,6 @@
 # What a developer of a shop types, and what a developer of this repository types. See README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test e2e build deploy install
+.PHONY: help demo dev test e2e bench build deploy install
 
 # AWS SAM CLI and cargo-lambda, which it builds with, stay in a virtual environment of their own. So does
 # MiniStack, the stand-in for AWS: its version of the AWS SDK excludes theirs.
@@ -39,6 +39,12 @@ e2e: $(SAM) $(MINISTACK) ## template.yaml and the binaries, deployed to a stand-
 	  $(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE)
 	cargo build --locked --quiet --package cli --package e2e
 	cargo run --locked --quiet --package e2e
+
+bench: $(SAM) ## start, warm events, memory, requests and a backlog of the release binaries, measured here
+	@scripts/require.sh test
+	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --package orders --package deliver --package bare
+	cargo run --locked --quiet --package bench -- --counted bench/counted.json
+	python3 scripts/cost.py > docs/cost.md
 
 build: ## the Lambda functions' binaries, without packaging them
 	@scripts/require.sh build

@@ -409,7 +409,7 @@ fn deployable(sam_exit: u8) -> tempfile::TempDir {
         "x86_64"
     };
     let text = format!(
-        "[default.global.parameters]\nstack_name = \"shop\"\nregion = \"us-east-1\"\n\
+        "[default.global.parameters]\nstack_name = \"shop\"\nregion = \"sa-east-1\"\n\
          parameter_overrides = 'Architecture={own} AlarmEmail=\"\"'\n"
     );
     write("samconfig.toml", &text);
@@ -471,6 +471,10 @@ async fn a_deploy_stops_in_a_line_before_it_builds() {
     };
     let broken = deployable(0);
     edit(broken.path(), "order.number", "order.numbr");
+    let elsewhere = deployable(0);
+    let sam = elsewhere.path().join("samconfig.toml");
+    let text = std::fs::read_to_string(&sam).unwrap();
+    std::fs::write(&sam, text.replace("sa-east-1", "us-east-1")).unwrap();
     let other = deployable(0);
     let sam = std::fs::read_to_string(other.path().join("samconfig.toml")).unwrap();
     let sam = sam.replace("arm64", "riscv").replace("x86_64", "riscv");
@@ -488,6 +492,7 @@ async fn a_deploy_stops_in_a_line_before_it_builds() {
         ),
         (broken, "nothing was deployed"),
         (other, "write arm64 or x86_64"),
+        (elsewhere, "which region? samconfig.toml says us-east-1"),
     ];
     for (folder, wanted) in cases {
         let ran = deploy(folder.path()).await;

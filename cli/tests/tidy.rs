@@ -422,3 +422,22 @@ fn documents_name_files_that_exist() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn the_cost_is_what_the_script_prints() {
+    let output = Command::new("python3")
+        .arg("scripts/cost.py")
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        printed == read("docs/cost.md"),
+        "python3 scripts/cost.py > docs/cost.md"
+    );
+}

@@ -72,6 +72,7 @@ impl Session {
     pub async fn open(sam: &SamConfig) -> Result<Session, CliError> {
         let http = http_client()?;
         let asked = variable("AWS_PROFILE").or_else(|| sam.profile.clone());
+        one_account(asked.as_deref(), variable("AWS_ACCESS_KEY_ID").is_some())?;
         let mut own_region = ProfileFileRegionProvider::builder();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone());
         if let Some(profile) = &asked {
@@ -166,6 +167,18 @@ async fn credentials(
         secret_access_key: found.secret_access_key().to_owned(),
         session_token: found.session_token().map(str::to_owned),
     })
+}
+
+/// Keys in the environment go before a profile here, and after it in SAM: with both, a deploy and its push could
+/// reach two accounts.
+fn one_account(profile: Option<&str>, has_keys: bool) -> Result<(), CliError> {
+    match profile {
+        Some(profile) if has_keys => Err(CliError::new(format!(
+            "which AWS account? AWS_ACCESS_KEY_ID is set, and the profile {profile} is asked for"
+        ))
+        .hint("unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN, or AWS_PROFILE and profile in samconfig.toml")),
+        _ => Ok(()),
+    }
 }
 
 fn no_credentials() -> CliError {

@@ -11,6 +11,25 @@ pub const FILE: &str = "samconfig.toml";
 /// The table that all of SAM's commands read.
 pub const GLOBAL: &str = "default.global.parameters";
 
+/// The table that `sam deploy` reads before it, which `sam deploy --guided` writes.
+const DEPLOY: &str = "default.deploy.parameters";
+
+/// Where a setting stands, or is to be written: what the file says for `deploy` hides what it says for all.
+pub fn table_of(text: &str, name: &str) -> &'static str {
+    let file: toml::Table = text.parse().unwrap_or_default();
+    let of = |command: &str| {
+        file.get("default")?
+            .get(command)?
+            .get("parameters")?
+            .get(name)
+    };
+    if of("deploy").is_some() {
+        DEPLOY
+    } else {
+        GLOBAL
+    }
+}
+
 /// What it says about the stack. SAM's environment `default` alone is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SamConfig {
@@ -114,6 +133,9 @@ mod tests {
         assert_eq!(sam.parameter("Architecture"), Some("arm64"));
         assert_eq!(sam.parameter("AlarmEmail"), Some(""));
         assert_eq!(sam.parameter("Other"), None);
+        assert_eq!(table_of(text, "parameter_overrides"), DEPLOY);
+        assert_eq!(table_of(text, "region"), GLOBAL);
+        assert_eq!(table_of("", "region"), GLOBAL);
         let list = text.replace(
             r#""Architecture=arm64 AlarmEmail=\"\"""#,
             r#"["Architecture=x86_64", "AlarmEmail=me@example.com"]"#,

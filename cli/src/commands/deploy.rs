@@ -64,8 +64,12 @@ pub async fn run(args: &DeployArgs) -> Outcome {
     let architecture = sam.parameter(ARCHITECTURE).unwrap_or("arm64");
     target_is_there(architecture).await?;
     let session = Session::open(&sam).await?;
-    if let Some(found) = cloudformation::find(&session, name).await? {
-        stack::refuse_unfinished(&found)?;
+    same_region(&sam, &session)?;
+    match cloudformation::find(&session, name).await? {
+        // A first deploy that never began: SAM begins it again.
+        Some(found) if found.status == "REVIEW_IN_PROGRESS" => {}
+        Some(found) => stack::refuse_unfinished(&found)?,
+        None => {}
     }
     let parameters: Vec<String> = sam
         .parameters
@@ -108,6 +112,18 @@ pub async fn run(args: &DeployArgs) -> Outcome {
     Ok(0)
 }
 
+/// A deploy to another region than the one before would make a second stack, with an empty table.
+fn same_region(sam: &SamConfig, session: &Session) -> Result<(), CliError> {
+    match &sam.region {
+        Some(kept) if *kept != session.region => Err(CliError::new(format!(
+            "which region? samconfig.toml says {kept}, the environment {}",
+            session.region
+        ))
+        .hint("unset AWS_REGION AWS_DEFAULT_REGION, or change region in samconfig.toml")),
+        _ => Ok(()),
+    }
+}
+
 /// The user's files, in the folder that has the template.
 fn prerequisites() -> Result<(Files, Keys), CliError> {
     if !Path::new("template.yaml").exists() {
@@ -141,7 +157,8 @@ fn settings(path: &Path) -> Result<SamConfig, CliError> {
         text.insert_str(0, "version = 0.1\n");
     }
     let mut keep = |name: &str, value: &str| {
-        text = edit::set(&text, GLOBAL, name, &toml::Value::String(value.to_owned()));
+        let table = samconfig::table_of(&text, name);
+        text = edit::set(&text, table, name, &toml::Value::String(value.to_owned()));
     };
     if sam.stack.is_none() {
         keep(

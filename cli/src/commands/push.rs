@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use engine::automations::Report;
-use jiff::Timestamp;
 use shared::store::{Changed, ConfigRow, Digests, Ended, JobFilter, JobRow, NewJob, Status, Store};
 
 use super::Outcome;
@@ -15,6 +14,11 @@ use crate::lists;
 use crate::output::{count, say};
 use crate::project::{self, Files};
 use crate::{ask, output};
+
+/// How often the jobs of an old name are looked for.
+const RENAME_ROUNDS_MAX: usize = 3;
+/// How often a job is tried that workers look at meanwhile.
+const RENAME_TRIES_MAX: usize = 5;
 
 /// Pushes, rolls back, renames or replans.
 ///
@@ -65,7 +69,7 @@ pub async fn run(args: &PushArgs) -> Outcome {
         }
     };
     for (old, new) in &args.rename {
-        let moved = rename(&on.store, &waiting, old, new, on.now()).await?;
+        let moved = rename(&on.store, old, new).await?;
         say(format!(
             "{old} is now {new}: {} kept",
             count(moved, "waiting job")
@@ -131,11 +135,7 @@ async fn report(args: &PushArgs, files: &Files) -> Report {
 /// # Errors
 /// What the table reports.
 pub(super) async fn waiting(store: &Store) -> Result<Vec<JobRow>, CliError> {
-    let filter = JobFilter {
-        status: Some(Status::Due),
-        ..JobFilter::default()
-    };
-    lists::jobs(store, &filter).await
+    Ok(store.waiting_jobs().await?)
 }
 
 /// Shows the jobs whose automation is gone, and asks.
@@ -160,36 +160,77 @@ fn keep_going(args: &PushArgs, lost: &[&JobRow]) -> Result<bool, CliError> {
     Ok(args.yes || ask::confirm("push all the same?")?)
 }
 
-/// Jobs of an automation's old name, as jobs of its new name.
-async fn rename(
-    store: &Store,
-    waiting: &[JobRow],
-    old: &str,
-    new: &str,
-    now: Timestamp,
-) -> Result<usize, CliError> {
+/// Jobs of an automation's old name become jobs of its new name, while workers are at it: whoever is the first
+/// to take a job from `due` has it, so none goes out under both names. A push that was interrupted between a
+/// job's two writes has left the reason, by which the next one makes up for it.
+async fn rename(store: &Store, old: &str, new: &str) -> Result<usize, CliError> {
+    let reason = format!("renamed to {new}");
+    let left = JobFilter {
+        status: Some(Status::Cancelled),
+        automation: Some(old.to_owned()),
+        ..JobFilter::default()
+    };
+    for job in lists::jobs(store, &left).await? {
+        if job.reason.as_deref() == Some(reason.as_str()) {
+            put_renamed(store, &job, new).await?;
+        }
+    }
     let mut moved = 0;
-    for job in waiting.iter().filter(|job| job.automation == old) {
-        let next = NewJob {
-            automation: new.to_owned(),
-            action: job.action.clone(),
-            event: job.event.clone(),
-            event_at: job.event_at,
-            due_at: job.due_at.max(now),
-            digests: Digests::new().and(&job.digests),
-            ended: None,
-        };
-        // The new one first: interrupted in between, pushing again ends the old one.
-        store.put_job(&next).await?;
-        let end = Ended::Cancelled(format!("renamed to {new}"));
-        if let Changed::Done(_) = store
-            .end(&job.id, job.version, &[Status::Due], &end)
-            .await?
-        {
-            moved += 1;
+    // Workers that have not read the new version yet may still make jobs of the old name.
+    for _ in 0..RENAME_ROUNDS_MAX {
+        let waiting = store.waiting_jobs().await?;
+        let ours: Vec<JobRow> = waiting
+            .into_iter()
+            .filter(|job| job.automation == old)
+            .collect();
+        if ours.is_empty() {
+            break;
+        }
+        for job in ours {
+            moved += usize::from(rename_job(store, job, new, &reason).await?);
         }
     }
     Ok(moved)
+}
+
+/// Whether the job was still ours to rename.
+async fn rename_job(
+    store: &Store,
+    mut job: JobRow,
+    new: &str,
+    reason: &str,
+) -> Result<bool, CliError> {
+    let end = Ended::Cancelled(reason.to_owned());
+    for _ in 0..RENAME_TRIES_MAX {
+        let ended = store
+            .end(&job.id, job.version, &[Status::Due], &end)
+            .await?;
+        match ended {
+            Changed::Done(_) => {
+                put_renamed(store, &job, new).await?;
+                return Ok(true);
+            }
+            // A worker looked at it and left it waiting.
+            Changed::Lost(Some(row)) if row.status == Status::Due => job = row,
+            Changed::Lost(_) => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+/// Its twin under the new name; one that is there already stays as it is.
+async fn put_renamed(store: &Store, job: &JobRow, new: &str) -> Result<(), CliError> {
+    let twin = NewJob {
+        automation: new.to_owned(),
+        action: job.action.clone(),
+        event: job.event.clone(),
+        event_at: job.event_at,
+        due_at: job.due_at.max(store.clock().now()),
+        digests: Digests::new().and(&job.digests),
+        ended: None,
+    };
+    store.put_job(&twin).await?;
+    Ok(())
 }
 
 /// Lets every waiting job be looked at now: what finds itself early goes back to its time, as the
@@ -307,6 +348,66 @@ pub(super) fn describe(changes: Option<&[(String, &'static str)]>, waiting: &[Jo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn job(automation: &str, event: &str) -> NewJob {
+        NewJob {
+            automation: automation.to_owned(),
+            action: "message.a".to_owned(),
+            event: format!("shopify/order/{event}/created"),
+            event_at: testkit::start(),
+            due_at: testkit::start(),
+            digests: Digests::new(),
+            ended: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renamed_job_goes_out_under_one_name() {
+        let (store, _) = testkit::store().await;
+        for event in ["1", "2", "3"] {
+            store.put_job(&job("old", event)).await.unwrap();
+        }
+        let seen = |id| store.job(id);
+        let (taken, moved) = (job("old", "1").id(), job("old", "2").id());
+        let stale = seen(&taken).await.unwrap().unwrap();
+        let skipped = Ended::Skipped("no consent".to_owned());
+        store
+            .end(&taken, stale.version, &[Status::Due], &skipped)
+            .await
+            .unwrap();
+        // A worker was first, or looked at the job and left it.
+        assert!(
+            !rename_job(&store, stale, "new", "renamed to new")
+                .await
+                .unwrap()
+        );
+        let stale = seen(&moved).await.unwrap().unwrap();
+        let later = testkit::start() + jiff::SignedDuration::from_mins(5);
+        store
+            .move_due(&moved, stale.version, later, None, "waits")
+            .await
+            .unwrap();
+        assert!(
+            rename_job(&store, stale, "new", "renamed to new")
+                .await
+                .unwrap()
+        );
+        // Interrupted after the first of its two writes.
+        let third = seen(&job("old", "3").id()).await.unwrap().unwrap();
+        let half = Ended::Cancelled("renamed to new".to_owned());
+        store
+            .end(&third.id, third.version, &[Status::Due], &half)
+            .await
+            .unwrap();
+        assert_eq!(rename(&store, "old", "new").await.unwrap(), 0);
+        let mut due = Vec::new();
+        for job in store.waiting_jobs().await.unwrap() {
+            due.push((job.automation, job.event));
+        }
+        due.sort();
+        let expected = ["2", "3"].map(|event| ("new".to_owned(), job("new", event).event));
+        assert_eq!(due, expected);
+    }
 
     #[test]
     fn changes_are_told_by_table() {

@@ -65,7 +65,7 @@ pub fn run(args: &SignArgs) -> Outcome {
 
 /// The body with every time in it moved: an old order that comes now would be too late for every message.
 /// What is no JSON stays as it is.
-fn moved(body: &[u8], by: SignedDuration) -> Vec<u8> {
+pub fn moved(body: &[u8], by: SignedDuration) -> Vec<u8> {
     let by = SignedDuration::from_secs(by.as_secs());
     match serde_json::from_slice::<Value>(body) {
         Ok(mut value) if !by.is_zero() => {

@@ -114,9 +114,14 @@ pub fn refuse_unfinished(stack: &Described) -> Result<(), CliError> {
         .hint(format!(
             "why: aws cloudformation describe-stack-events --stack-name {name}; then: aws cloudformation delete-stack --stack-name {name}, and make deploy again"
         ))),
-        "CREATE_IN_PROGRESS" | "REVIEW_IN_PROGRESS" | "ROLLBACK_IN_PROGRESS" => {
+        "REVIEW_IN_PROGRESS" => Err(what("was never made: its first deploy did not begin")
+            .hint("make deploy begins it again")),
+        "CREATE_IN_PROGRESS" | "ROLLBACK_IN_PROGRESS" => {
             Err(what("is not there yet").hint("wait for its deploy to end"))
         }
+        "DELETE_FAILED" => Err(what("could not be deleted").hint(format!(
+            "aws cloudformation delete-stack --stack-name {name}, then make deploy makes it again"
+        ))),
         _ if status.starts_with("DELETE_") => {
             Err(what("is being deleted").hint("make deploy makes it again"))
         }
@@ -137,7 +142,9 @@ mod tests {
             ("UPDATE_ROLLBACK_FAILED", None),
             ("ROLLBACK_COMPLETE", Some("never made")),
             ("CREATE_IN_PROGRESS", Some("not there yet")),
+            ("REVIEW_IN_PROGRESS", Some("never made")),
             ("DELETE_IN_PROGRESS", Some("being deleted")),
+            ("DELETE_FAILED", Some("could not be deleted")),
         ];
         for (status, wanted) in cases {
             let stack = Described {

@@ -16,6 +16,8 @@ use shared::telemetry::{Figures, Found};
 
 /// The API secret that holds Callbell's token.
 const TOKEN: &str = "callbell";
+/// What the line at the start says where nobody could be asked.
+const NO_TOKEN: &str = "not asked: no token";
 /// A refused token is looked up again at most so often.
 const REREAD_EVERY: SignedDuration = SignedDuration::from_mins(1);
 /// Longest that the start waits for Callbell's answer. The reads of AWS have the limits of their clients.
@@ -57,7 +59,7 @@ impl Settings {
 
 /// The token in use, and when it was read.
 struct Token {
-    /// `None`: the secret could not be read yet.
+    /// `None`: the secret could not be read yet, or has none that can be used.
     value: Option<Secret>,
     read_at: Timestamp,
 }
@@ -74,16 +76,16 @@ impl App {
         settings: Settings,
     ) -> Result<App, SetupError> {
         let url = settings.callbell_url.as_deref().unwrap_or(BASE_URL);
-        // Without a token Callbell refuses every request: then everything waits.
         let callbell = Callbell::new(url, &Secret::new(""))?;
         let worker = Worker::new(store.clone(), callbell.clone(), Random::system())
             .sending_nothing_before(settings.send_nothing_before);
         let read_and_warm = async {
             let loaded = load(&secrets).await;
-            let token = loaded.as_ref().map(|loaded| choose(loaded, None));
+            let token = loaded.as_ref().and_then(|loaded| choose(loaded, None));
             let answer = match &token {
                 Some(token) if settings.ask_callbell => warm(&callbell, token).await,
-                _ => "not asked".to_owned(),
+                Some(_) => "not asked".to_owned(),
+                None => NO_TOKEN.to_owned(),
             };
             (loaded, token, answer)
         };
@@ -97,7 +99,7 @@ impl App {
             },
             worker,
             token: Mutex::new(Token {
-                value: value.clone(),
+                value: None,
                 read_at: store.clock().now(),
             }),
             store,
@@ -163,15 +165,15 @@ impl App {
         let Some(loaded) = load(&self.secrets).await else {
             return old.is_some();
         };
-        let new = choose(&loaded, old.as_ref());
-        if Some(&new) != old.as_ref() {
-            self.use_token(&new);
+        match choose(&loaded, old.as_ref()) {
+            Some(new) if Some(&new) == old.as_ref() => true,
+            Some(new) => self.use_token(&new),
+            None => old.is_some(),
         }
-        true
     }
 
-    /// Goes on with this token.
-    fn use_token(&self, new: &Secret) {
+    /// Goes on with this token, if it can be one.
+    fn use_token(&self, new: &Secret) -> bool {
         match self.callbell.with_token(new) {
             Ok(callbell) => {
                 tracing::info!(
@@ -180,10 +182,14 @@ impl App {
                 );
                 self.worker.use_callbell(callbell);
             }
-            Err(error) => tracing::error!(outcome = "token unusable", reason = %error),
+            Err(error) => {
+                tracing::error!(outcome = "token unusable", reason = %error);
+                return false;
+            }
         }
         let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
         token.value = Some(new.clone());
+        true
     }
 }
 
@@ -209,28 +215,24 @@ pub fn figures(report: &Report) -> Figures {
     }
 }
 
-/// The token to use: the one behind `after` where the secret has several, else the first. Without any,
-/// an empty one, which Callbell refuses: then everything waits.
-fn choose(secrets: &Secrets, after: Option<&Secret>) -> Secret {
+/// The token to use: the one behind `after` where the secret has several, else the first.
+fn choose(secrets: &Secrets, after: Option<&Secret>) -> Option<Secret> {
     let values = secrets.get(TOKEN);
     let next = after
         .and_then(|after| values.iter().position(|value| value == after))
         .and_then(|position| values.get(position.saturating_add(1)));
-    match next.or(values.first()) {
-        Some(token) => token.clone(),
-        None => {
-            tracing::error!(outcome = "no token", secret.name = TOKEN);
-            Secret::new("")
-        }
+    let token = next.or(values.first()).cloned();
+    if token.is_none() {
+        tracing::error!(outcome = "no token", secret.name = TOKEN);
     }
+    token
 }
 
 /// One harmless question to Callbell, so that the first send finds names, certificates and a TLS session
 /// ready. What it answered, for the line at the start.
 async fn warm(callbell: &Callbell, token: &Secret) -> String {
-    let callbell = match callbell.with_token(token) {
-        Ok(callbell) if !token.expose().is_empty() => callbell,
-        _ => return "not asked: no token".to_owned(),
+    let Ok(callbell) = callbell.with_token(token) else {
+        return NO_TOKEN.to_owned();
     };
     match tokio::time::timeout(WARM_CALLBELL, callbell.me()).await {
         Ok(Ok(_)) => "token accepted".to_owned(),
@@ -294,9 +296,9 @@ mod tests {
         ];
         for (after, expected) in rows {
             let after = after.map(Secret::new);
-            assert_eq!(choose(&two, after.as_ref()), Secret::new(expected));
+            assert_eq!(choose(&two, after.as_ref()), Some(Secret::new(expected)));
         }
-        assert_eq!(choose(&secrets("{}"), None), Secret::new(""));
+        assert_eq!(choose(&secrets("{}"), None), None);
     }
 
     /// A Secrets Manager that says nothing to its first so many connections.
@@ -364,6 +366,10 @@ mod tests {
                 .unwrap();
             let (host, answer) = app.found().callbell.clone().unwrap();
             assert_eq!((host.as_str(), answer.as_str()), ("127.0.0.1", expected));
+            // Without a token nothing is begun: a send would hold every channel.
+            let deadline = store.clock().now() + SignedDuration::from_secs(60);
+            let begun = app.on_minute(deadline).await.oldest_due_age_ms.is_some();
+            assert_eq!(begun, expected != NO_TOKEN);
         }
     }
 }

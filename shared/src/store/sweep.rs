@@ -1,12 +1,14 @@
 //! The sweep's index: rows with work left, by the time when somebody has to look at them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use super::list::Page;
 use super::request::{Item, aliases};
 use super::rows::{text, time};
 use super::table::{INDEX, INDEX_RANGE, KEY};
-use super::{JobId, Store, StoreError, failed, keys};
+use super::{JobId, JobRow, Status, Store, StoreError, failed, job, keys};
 
 /// How many shards the index has, so that no single partition takes all writes.
 pub const SHARDS: u8 = 16;
@@ -90,6 +92,38 @@ impl Store {
             .filter_map(waiting)
             .collect();
         Ok((rows, answer.last_evaluated_key.map(Page)))
+    }
+
+    /// Every job that waits for its time, however far: found by the index, read strongly. A job that workers
+    /// move meanwhile may be missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where one cannot be read; what DynamoDB reports.
+    pub async fn waiting_jobs(&self) -> Result<Vec<JobRow>, StoreError> {
+        let mut jobs = BTreeMap::new();
+        for shard in 0..SHARDS {
+            let mut page = None;
+            loop {
+                let (rows, next) = self.sweep(shard, Timestamp::MAX, page).await?;
+                let pks = rows.into_iter().filter_map(|waiting| match waiting.row {
+                    RowKey::Job(id) => Some(keys::job(id.as_str())),
+                    RowKey::Event(_) => None,
+                });
+                let pks: BTreeSet<String> = pks.collect();
+                if !pks.is_empty() {
+                    for item in self.get_many(&pks).await?.values() {
+                        let job = job::decode(item)?;
+                        jobs.insert(job.key.clone(), job);
+                    }
+                }
+                page = next;
+                if page.is_none() {
+                    break;
+                }
+            }
+        }
+        jobs.retain(|_, job| job.status == Status::Due);
+        Ok(jobs.into_values().collect())
     }
 
     /// The earliest time after `after` at which some row wants to be looked at, for a server that moves its

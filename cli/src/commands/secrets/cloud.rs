@@ -82,7 +82,8 @@ pub async fn put(files: Files, stack: &Stack, yes: bool) -> Outcome {
     for pair in &pairs {
         let what = match &pair.there {
             Some(there) if same(there, &pair.here) => "unchanged",
-            None if pair.here.names().next().is_none() => "nothing to push",
+            // Made even where it is empty: the functions cannot tell a secret that is not there from one
+            // that they may not read.
             there => {
                 vault.put(&pair.name, &pair.here, there.is_some()).await?;
                 if there.is_some() { "changed" } else { "made" }
