@@ -22,8 +22,11 @@ const WORKERS: usize = 2;
 pub const PEAK_KIB_MAX: u64 = 64 * 1024;
 /// Writers that fill the table.
 const LOADERS: usize = 8;
-/// How long the jobs have been due when it begins, in minutes: the sweep leaves younger ones to the stream.
-const DUE_FOR_MIN: i64 = 5;
+/// How old the events are, in minutes.
+const EVENT_AGE_MIN: i64 = 5;
+/// When a job is due once it is stored, in seconds: one that was due at once would be left to the stream for a
+/// while.
+const DUE_IN_S: i64 = 1;
 /// What the workers get beyond the time that the rate needs, in seconds.
 const SLACK_S: u64 = 90;
 /// How often it is looked whether all is sent, in milliseconds.
@@ -48,8 +51,6 @@ pub struct Backlog {
     pub fullest_second: usize,
     /// Messages in the fullest span of a second's length, wherever it begins.
     pub fullest_span: usize,
-    /// Seconds with as many messages as the rate allows, of all but the first and the last.
-    pub full_seconds: (usize, usize),
     /// The most memory of the hungriest worker, in KiB.
     pub peak_kib: u64,
 }
@@ -72,9 +73,12 @@ impl Backlog {
 /// # Errors
 /// A worker fails, or the table.
 pub fn work_off(world: &World, jobs: usize, rate: u32) -> Result<Backlog, BenchError> {
+    // The workers are woken by the schedule alone.
+    world.end_stream()?;
     let begun = Instant::now();
     world.runtime.block_on(load(&world.store, jobs))?;
     let loading = begun.elapsed();
+    thread::sleep(Duration::from_secs(DUE_IN_S.unsigned_abs()));
     let program = world.worker(Table::Engine)?;
     let needed = u64::try_from(jobs).unwrap_or(u64::MAX) / u64::from(rate.max(1));
     let until = Instant::now() + Duration::from_secs(needed * 3 / 2 + SLACK_S);
@@ -149,7 +153,9 @@ async fn load(store: &Store, jobs: usize) -> Result<(), StoreError> {
 }
 
 async fn put(store: &Store, number: usize) -> Result<(), StoreError> {
-    let at = Timestamp::now() - SignedDuration::from_mins(DUE_FOR_MIN);
+    let now = Timestamp::now();
+    let at = now - SignedDuration::from_mins(EVENT_AGE_MIN);
+    let due_at = now + SignedDuration::from_secs(DUE_IN_S);
     let event = event(number, at);
     let key = event.event.id.clone();
     store.put_event(event).await?;
@@ -158,13 +164,13 @@ async fn put(store: &Store, number: usize) -> Result<(), StoreError> {
         action: "message.order-confirmed".to_owned(),
         event: key.clone(),
         event_at: at,
-        due_at: at,
+        due_at,
         digests: Digests::new(),
         ended: None,
     };
     store.put_job(&job).await?;
     let planned = Planned {
-        last_job_at: Some(at),
+        last_job_at: Some(due_at),
         ..Planned::default()
     };
     store.finish_planning(&key, &planned).await
@@ -218,7 +224,6 @@ fn counted(world: &World, jobs: usize, rate: u32) -> Backlog {
         .values()
         .skip(1)
         .take(seconds.len().saturating_sub(2));
-    let full = |count: &&usize| u32::try_from(**count).is_ok_and(|count| count >= rate);
     let sending_ms = at_ms
         .last()
         .zip(at_ms.first())
@@ -233,7 +238,6 @@ fn counted(world: &World, jobs: usize, rate: u32) -> Backlog {
         jobs_with_one: by_job.values().filter(|count| **count == 1).count(),
         fullest_second: seconds.values().copied().max().unwrap_or_default(),
         fullest_span: fullest_span(&at_ms),
-        full_seconds: (inner.clone().filter(full).count(), inner.count()),
         peak_kib: 0,
     }
 }

@@ -34,7 +34,7 @@ struct Args {
     #[arg(long)]
     jobs: Option<usize>,
     /// Sends a second of the backlog.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 100)]
     rate: u32,
     /// Writes what was counted, for scripts/cost.py.
     #[arg(long)]

@@ -182,11 +182,10 @@ impl Report {
             format!("{:.0} s", backlog.loading.as_secs_f64()),
         );
         let seconds = backlog.sending.as_secs_f64();
-        let (full, all) = backlog.full_seconds;
         self.tell(
             format!("backlog at {} sends a second", backlog.rate),
             format!(
-                "{seconds:.0} s, {:.1} a second; {full} of {all} seconds full",
+                "{seconds:.0} s, {:.1} a second",
                 ratio(
                     as_f64(u64::try_from(backlog.messages).unwrap_or_default()),
                     seconds

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::types::StreamSpecification;
 use cli::dev::secrets::DEMO_TOKEN;
 use cli::dev::table::{self, TABLE, is_in_lane};
 use cli::net::{Cut, Loopback};
@@ -35,6 +36,7 @@ pub struct World {
     root: PathBuf,
     lambda: PathBuf,
     engine: table::Engine,
+    client: aws_sdk_dynamodb::Client,
     /// What the stand-in and the store run on; functions are processes of their own.
     pub runtime: Runtime,
     /// The table.
@@ -74,7 +76,8 @@ impl World {
         let engine = table::Engine::start(None).map_err(|error| other(error.to_string()))?;
         let client = http_client().map_err(|error| other(error.to_string()))?;
         let settings = ClientSettings::local(engine.endpoint());
-        let store = Store::new(dynamodb(&settings, client), TABLE, Clock::system());
+        let client = dynamodb(&settings, client);
+        let store = Store::new(client.clone(), TABLE, Clock::system());
         let stand_in = StandIn::new(Clock::system(), engine::phone::identity, None)?;
         stand_in.set_account(AccountData {
             tokens: vec![DEMO_TOKEN.to_owned()],
@@ -92,6 +95,7 @@ impl World {
             lambda: lambda.to_owned(),
             ready_server: Server::start(Arc::clone(&ready))?,
             engine,
+            client,
             runtime,
             store,
             stand_in,
@@ -119,6 +123,24 @@ impl World {
         let connections = project::connections(&automations);
         let push = self.store.push_config(&file, &templates, &connections);
         self.runtime.block_on(push)?;
+        Ok(())
+    }
+
+    /// Ends the table's stream, for what reads none: the engine looks through all of a stream's records at each
+    /// write, and tens of thousands of them would be what is measured.
+    ///
+    /// # Errors
+    /// The engine reports something.
+    pub fn end_stream(&self) -> Result<(), BenchError> {
+        let ended = StreamSpecification::builder().stream_enabled(false).build();
+        let ended = ended.map_err(|error| BenchError::Unexpected(error.to_string()))?;
+        let request = self
+            .client
+            .update_table()
+            .table_name(TABLE)
+            .stream_specification(ended);
+        let answer = self.runtime.block_on(request.send());
+        answer.map_err(|error| BenchError::Unexpected(error.to_string()))?;
         Ok(())
     }
 
