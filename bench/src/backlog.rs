@@ -220,10 +220,6 @@ fn counted(world: &World, jobs: usize, rate: u32) -> Backlog {
     for at in &at_ms {
         *seconds.entry(at.div_euclid(1000)).or_default() += 1;
     }
-    let inner = seconds
-        .values()
-        .skip(1)
-        .take(seconds.len().saturating_sub(2));
     let sending_ms = at_ms
         .last()
         .zip(at_ms.first())
