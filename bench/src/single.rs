@@ -26,7 +26,7 @@ const IDLE_BLOCK: usize = 2;
 pub struct Rounds {
     /// Starts of each program.
     pub starts: usize,
-    /// Blocks of [`BLOCK`] warm events of each program.
+    /// Blocks of `BLOCK` warm events of each program.
     pub blocks: usize,
 }
 
