@@ -2,8 +2,10 @@
 //! client. No door depends on this crate.
 
 pub mod actions;
+pub mod apis;
 pub mod automations;
 pub mod callbell;
 pub mod delivery;
+pub mod http;
 pub mod phone;
 pub mod plan;

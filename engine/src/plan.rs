@@ -278,6 +278,7 @@ fn is_news(
     let young = within(event.subject.created_at);
     match (&event.subject.fresh, entity) {
         (Fresh::Dated, _) => true,
+        (Fresh::Known, _) => false,
         (_, _) if young => true,
         (_, None) => false,
         (Fresh::Transition { before, now }, Some(entity)) => {

@@ -62,6 +62,24 @@ names! {
     OrderRefunded = "order.refunded", Order;
     /// A checkout with a phone number that has not become an order.
     CheckoutAbandoned = "checkout.abandoned", Checkout;
+    /// A booking that waits for the host's yes.
+    AppointmentRequested = "appointment.requested", Appointment;
+    /// An appointment was made.
+    AppointmentBooked = "appointment.booked", Appointment;
+    /// It has another time now. One event a move, whatever the provider makes of it.
+    AppointmentRescheduled = "appointment.rescheduled", Appointment;
+    /// It does not take place.
+    AppointmentCancelled = "appointment.cancelled", Appointment;
+    /// The invitee did not come.
+    AppointmentNoShow = "appointment.no_show", Appointment;
+    /// The provider gave the booking another id and says its new time in another webhook. No automation
+    /// sees it.
+    AppointmentReleased = "appointment.released", Appointment;
+    /// Something else than its time changed, or it is no no-show after all. No automation sees it.
+    AppointmentUpdated = "appointment.updated", Appointment;
+    /// A system says that something changed there and not what, or not all of it: the worker asks. No
+    /// automation sees it.
+    SourceChanged = "source.changed", Source;
     /// A person asked the shop which data it holds: a line for the file, no automation sees it.
     PrivacyDataRequest = "privacy.data_request", Privacy;
     /// Everything about one customer has to be erased. No automation sees it.
@@ -81,7 +99,15 @@ impl Name {
 
     /// Events that only this program acts upon.
     pub fn is_internal(self) -> bool {
-        self.subject() == SubjectKind::Privacy
+        matches!(
+            self,
+            Name::AppointmentReleased
+                | Name::AppointmentUpdated
+                | Name::SourceChanged
+                | Name::PrivacyDataRequest
+                | Name::PrivacyRedactCustomer
+                | Name::PrivacyRedactAccount
+        )
     }
 }
 
@@ -101,6 +127,10 @@ pub enum SubjectKind {
     Shipment,
     /// A basket with an address.
     Checkout,
+    /// Somebody's time with somebody.
+    Appointment,
+    /// A connected system itself.
+    Source,
     /// A request under data protection law.
     Privacy,
 }
@@ -112,6 +142,8 @@ impl SubjectKind {
             SubjectKind::Order => "order",
             SubjectKind::Shipment => "shipment",
             SubjectKind::Checkout => "checkout",
+            SubjectKind::Appointment => "appointment",
+            SubjectKind::Source => "source",
             SubjectKind::Privacy => "privacy",
         }
     }
@@ -188,6 +220,27 @@ pub struct Subject {
     /// Other subjects that this one ends: an order marks its checkout's and its cart's token as ordered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<Link>,
+    /// When an appointment begins; `None` where this event does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Timestamp>,
+    /// When it ends; also the subject's last instant, until which its rows are needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
+    /// The id at the provider before a reschedule, where that made a new one. `id` becomes another name
+    /// of it: see [`released`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_id: Option<String>,
+    /// One of many that came into being at once (an instance of a series, but for its first): its
+    /// messages with a time of their own go out, those that answer the booking itself do not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub only_timed: bool,
+}
+
+/// The part of a subject that says that the provider's id `id` stands for nothing any more: the booking
+/// goes on under another id, at another time. Set once and never taken back, so that it does not matter
+/// which of a provider's two webhooks comes first.
+pub fn released(id: &str) -> String {
+    format!("released/{id}")
 }
 
 /// A subject of the same connection, by kind and id.
@@ -204,6 +257,8 @@ pub struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
+    /// An appointment that waits for the host's yes.
+    Requested,
     /// Nothing ended it.
     Open,
     /// A checkout without items: its messages end, and it may fill again.
@@ -212,19 +267,24 @@ pub enum State {
     Ordered,
     /// Refunded in full. Final.
     Refunded,
-    /// Cancelled. Final.
+    /// Cancelled. Final, but for appointments: something newer may open them again.
     Cancelled,
+    /// An appointment that the invitee did not come to.
+    NoShow,
 }
 
 impl State {
-    /// No newer version brings the subject back.
-    pub fn is_final(self) -> bool {
-        matches!(self, State::Ordered | State::Refunded | State::Cancelled)
+    /// No newer version brings a subject of this kind back.
+    pub fn is_final(self, kind: SubjectKind) -> bool {
+        kind != SubjectKind::Appointment
+            && matches!(self, State::Ordered | State::Refunded | State::Cancelled)
     }
 
     /// The word that rows and reasons use.
     pub fn as_str(self) -> &'static str {
         match self {
+            State::Requested => "requested",
+            State::NoShow => "no_show",
             State::Open => "open",
             State::Emptied => "emptied",
             State::Ordered => "ordered",
@@ -295,6 +355,9 @@ pub enum Fresh {
         /// One of the subject's `parts`.
         part: String,
     },
+    /// It was there before we looked: when a calendar was connected, or read anew after its provider
+    /// forgot where we were. Remembered, and never news.
+    Known,
 }
 
 /// `customer.*`.
@@ -373,6 +436,22 @@ pub enum Body {
         /// The checkout as the source shows it now.
         checkout: Box<Checkout>,
     },
+    /// `appointment.*`.
+    Appointment {
+        /// The appointment as the source shows it now.
+        appointment: Box<Appointment>,
+    },
+    /// `appointment.*` where the source does not show the appointment: the worker takes it, and whose it
+    /// is, from the newest event that did.
+    AppointmentChange {
+        /// What is known of the change.
+        appointment_change: AppointmentChange,
+    },
+    /// `source.changed`.
+    Changed {
+        /// What the worker needs to ask.
+        changed: Changed,
+    },
     /// What has to be erased or listed.
     Privacy {
         /// Whose data.
@@ -389,6 +468,126 @@ pub struct Privacy {
     pub request_id: Option<String>,
     /// Orders whose rows go too.
     pub order_ids: Vec<String>,
+}
+
+/// What a system has to be asked. Only that system's own file in `sources` and `fetch` reads it.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Changed {
+    /// The provider's words: a resource, a channel, the part of a webhook that came.
+    pub about: FreeMap,
+}
+
+/// `appointment.*`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Appointment {
+    /// The id at the source, the same through all reschedules: the worker puts the first one here.
+    pub id: String,
+    /// The series that it is one of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub series: Option<String>,
+    /// `Igiene dentale`.
+    pub title: String,
+    /// The event type's slug or id, to filter by.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<String>,
+    /// When it begins. All day: midnight of its first day, in its zone.
+    pub start: Timestamp,
+    /// When it ends. All day: midnight after its last day.
+    pub end: Timestamp,
+    /// How long it takes.
+    pub minutes: i64,
+    /// IANA name: the place's zone for a visit in person, the invitee's for a call or video. `None`
+    /// where the source cannot tell the place's: then it is the connection's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timezone: Option<String>,
+    /// A visit, not a call or a video.
+    pub in_person: bool,
+    /// A day without hours.
+    #[serde(default)]
+    pub all_day: bool,
+    /// An address, or the number that is called.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub location: Option<String>,
+    /// Where the video is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub join_url: Option<String>,
+    /// With whom.
+    #[serde(default)]
+    pub host: Host,
+    /// Holds a key: a secret in logs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cancel_url: Option<String>,
+    /// Holds a key: a secret in logs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reschedule_url: Option<String>,
+    /// By question or slug.
+    #[serde(default)]
+    pub answers: FreeMap,
+    /// Before the move that this event is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous_start: Option<Timestamp>,
+    /// Before the move that this event is about.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous_end: Option<Timestamp>,
+    /// Who called it off.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cancelled_by: Option<CancelledBy>,
+    /// Why it was cancelled, moved or declined.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// The host asked for another time.
+    #[serde(default)]
+    pub wants_reschedule: bool,
+    /// Whether it is paid, where it costs something.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paid: Option<bool>,
+    /// What it costs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub price: Option<Money>,
+    /// ISO 4217.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub currency: Option<String>,
+    /// E-mail addresses of others who were asked to come.
+    #[serde(default)]
+    pub guests: Vec<String>,
+    /// `source`, `medium`, `campaign`, `term`, `content` of the link that led to the booking.
+    #[serde(default)]
+    pub utm: FreeMap,
+}
+
+/// `appointment.host`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Host {
+    /// The whole name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
+
+/// `appointment.cancelled_by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelledBy {
+    /// The business.
+    Host,
+    /// The invitee.
+    Customer,
+}
+
+/// What is known of a change to an appointment that the source does not show.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppointmentChange {
+    /// Who called it off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<CancelledBy>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// `order.*`.
@@ -788,7 +987,15 @@ impl Event {
     pub fn order(&self) -> Option<&Order> {
         match &self.body {
             Body::Order { order, .. } => Some(order),
-            Body::Checkout { .. } | Body::Privacy { .. } => None,
+            _ => None,
+        }
+    }
+
+    /// The appointment, where the event has one.
+    pub fn appointment(&self) -> Option<&Appointment> {
+        match &self.body {
+            Body::Appointment { appointment } => Some(appointment),
+            _ => None,
         }
     }
 
@@ -799,7 +1006,14 @@ impl Event {
             Body::Checkout { checkout } => {
                 [("checkout.attributes", &mut checkout.attributes)].into()
             }
-            Body::Privacy { .. } => BTreeMap::new(),
+            Body::Appointment { appointment } => [
+                ("appointment.answers", &mut appointment.answers),
+                ("appointment.utm", &mut appointment.utm),
+            ]
+            .into(),
+            Body::AppointmentChange { .. } | Body::Changed { .. } | Body::Privacy { .. } => {
+                BTreeMap::new()
+            }
         };
         for (path, map) in attributes {
             if !map.is_empty() {

@@ -26,6 +26,10 @@ pub fn order_paid(id: &str, at: Timestamp) -> Event {
                 kind: SubjectKind::Checkout,
                 id: format!("checkout-of-{id}"),
             }],
+            start: None,
+            end: None,
+            previous_id: None,
+            only_timed: false,
         },
         body: Body::Order {
             order: Box::new(order(id, created_at, at)),
@@ -54,6 +58,10 @@ pub fn checkout(id: &str, at: Timestamp) -> Event {
             fresh: Fresh::Dated,
             aliases: Vec::new(),
             ends: Vec::new(),
+            start: None,
+            end: None,
+            previous_id: None,
+            only_timed: false,
         },
         body: Body::Checkout {
             checkout: Box::new(Checkout {

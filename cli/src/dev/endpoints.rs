@@ -19,7 +19,7 @@ use shared::store::{Delivery, EventFilter, EventRow, JobFilter, JobRow, PersonId
 
 use super::envelope::{self, Parts};
 use super::table::TABLE;
-use super::{CALLBELL_PATH, World, life};
+use super::{APIS_PATH, CALLBELL_PATH, World, life};
 use crate::span;
 use crate::standin::faults;
 
@@ -48,6 +48,7 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .route("/_dev/reload", post(reload))
         .with_state(world.clone())
         .nest(CALLBELL_PATH, world.stand_in.router())
+        .nest(APIS_PATH, world.apis.router())
         .layer(middleware::from_fn(only_this_machine));
     let doors = Router::new().fallback(door).with_state(world.clone());
     own.fallback_service(doors)

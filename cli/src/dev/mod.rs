@@ -29,12 +29,15 @@ use self::secrets::Files;
 use self::table::Engine;
 use crate::net::{Cut, Loopback};
 use crate::project;
+use crate::standin::apis::Apis;
 use crate::standin::{AccountData, StandIn};
 
 /// The port where nothing else is asked for.
 pub const PORT: u16 = 8787;
 /// Below which path the stand-in Callbell answers.
 pub const CALLBELL_PATH: &str = "/_callbell/v1";
+/// Below which path the stand-ins for all other APIs answer, as `/{host}/…`.
+pub const APIS_PATH: &str = "/_apis";
 
 /// How to start.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +100,7 @@ struct World {
     offset: Mutex<SignedDuration>,
     secrets: RwLock<Files>,
     stand_in: StandIn,
+    apis: Apis,
     routes: Vec<Route>,
     functions: RwLock<Arc<Functions>>,
     engine: Engine,
@@ -300,6 +304,7 @@ impl World {
             clock,
             offset: Mutex::new(offset),
             secrets: RwLock::new(secrets),
+            apis: Apis::new(Vec::new(), stand_in.clone()),
             stand_in,
             routes,
             functions: RwLock::new(Arc::new(functions)),

@@ -2,6 +2,7 @@
 //! Callbell's public documentation (<https://docs.callbell.eu>) where that is known to be exact, keeps what
 //! it accepted in order, and fails in the ways it is told to.
 
+pub mod apis;
 pub mod faults;
 pub mod journal;
 pub mod rules;
@@ -168,16 +169,39 @@ impl StandIn {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, request: &Request, status: u16) {
+    /// The instant of the development clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Remembers a request to another system's API.
+    pub(crate) fn remember_other(&self, request: &apis::Request, status: u16) {
+        let query: BTreeMap<&str, &str> = request
+            .query
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        self.push_request(json!({
+            "at": self.0.clock.now(), "to": request.host, "method": request.method.as_str(),
+            "path": format!("/{}", request.path.join("/")), "query": query, "body": request.body,
+            "status": status,
+        }));
+    }
+
+    fn push_request(&self, seen: Value) {
         let mut held = self.held();
         if held.requests.len() >= REQUESTS_MAX {
             held.requests.pop_front();
         }
+        held.requests.push_back(seen);
+    }
+
+    fn remember(&self, request: &Request, status: u16) {
         let seen = json!({
             "at": self.0.clock.now(), "to": "callbell", "method": request.method.as_str(),
             "path": request.path, "query": request.query, "body": request.body, "status": status,
         });
-        held.requests.push_back(seen);
+        self.push_request(seen);
     }
 
     /// Whether this request is over the limit of the current second, which is real time.

@@ -83,7 +83,10 @@ impl Scope {
                 currency = Some(one.currency.clone());
                 roots.insert("checkout", checkout(one));
             }
-            Body::Privacy { .. } => {}
+            Body::Appointment { .. }
+            | Body::AppointmentChange { .. }
+            | Body::Changed { .. }
+            | Body::Privacy { .. } => {}
         }
         let customers = event.customer.timezone.as_deref();
         let zone = customers.and_then(|name| TimeZone::get(name).ok());

@@ -580,7 +580,8 @@ pub fn has_root(event: Name, root: &str) -> bool {
             SubjectKind::Order => root == "order",
             SubjectKind::Shipment => root == "order" || root == "shipment",
             SubjectKind::Checkout => root == "checkout",
-            SubjectKind::Privacy => false,
+            SubjectKind::Appointment => root == "appointment",
+            SubjectKind::Source | SubjectKind::Privacy => false,
         }
 }
 

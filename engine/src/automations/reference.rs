@@ -24,7 +24,19 @@ fn meaning(event: Name) -> &'static str {
         Name::CheckoutAbandoned => {
             "A checkout with a phone number has not become an order. Needs an `at` of at least `15m`."
         }
-        Name::PrivacyDataRequest | Name::PrivacyRedactCustomer | Name::PrivacyRedactAccount => "",
+        Name::AppointmentRequested => "A booking waits for the host's yes.",
+        Name::AppointmentBooked => "An appointment was made.",
+        Name::AppointmentRescheduled => {
+            "It has another time. The steps with an `at` of automations that are `on = \"appointment.booked\"` follow by themselves."
+        }
+        Name::AppointmentCancelled => "It does not take place.",
+        Name::AppointmentNoShow => "The invitee did not come.",
+        Name::AppointmentReleased
+        | Name::AppointmentUpdated
+        | Name::SourceChanged
+        | Name::PrivacyDataRequest
+        | Name::PrivacyRedactCustomer
+        | Name::PrivacyRedactAccount => "",
     }
 }
 

@@ -48,7 +48,7 @@ pub fn sample<'p>(
     let clock = Times { now };
     let mut event = match name.subject() {
         SubjectKind::Checkout => checkout(name, &clock),
-        SubjectKind::Order | SubjectKind::Shipment | SubjectKind::Privacy => order(name, &clock),
+        _ => order(name, &clock),
     };
     match kind {
         Kind::Full => {}
@@ -144,9 +144,17 @@ fn fact(name: Name) -> &'static str {
         Name::OrderCancelled => "cancelled",
         Name::OrderRefunded => "refunded/9001",
         Name::CheckoutAbandoned => "abandoned",
-        Name::PrivacyDataRequest | Name::PrivacyRedactCustomer | Name::PrivacyRedactAccount => {
-            "request"
-        }
+        Name::AppointmentRequested => "requested",
+        Name::AppointmentBooked => "booked",
+        Name::AppointmentRescheduled => "rescheduled",
+        Name::AppointmentCancelled => "cancelled",
+        Name::AppointmentNoShow => "no_show",
+        Name::AppointmentReleased
+        | Name::AppointmentUpdated
+        | Name::SourceChanged
+        | Name::PrivacyDataRequest
+        | Name::PrivacyRedactCustomer
+        | Name::PrivacyRedactAccount => "request",
     }
 }
 
@@ -227,6 +235,10 @@ fn order(name: Name, clock: &Times) -> Event {
             fresh: Fresh::Dated,
             aliases: Vec::new(),
             ends: Vec::new(),
+            start: None,
+            end: None,
+            previous_id: None,
+            only_timed: false,
         },
         body: Body::Order {
             order: Box::new(one),
@@ -280,6 +292,10 @@ fn checkout(name: Name, clock: &Times) -> Event {
             fresh: Fresh::Dated,
             aliases: Vec::new(),
             ends: Vec::new(),
+            start: None,
+            end: None,
+            previous_id: None,
+            only_timed: false,
         },
         body: Body::Checkout {
             checkout: Box::new(one),
@@ -308,7 +324,7 @@ fn strip(event: &mut Event) {
             checkout.discount_codes.clear();
             checkout.attributes.clear();
         }
-        Body::Privacy { .. } => {}
+        _ => {}
     }
 }
 
@@ -348,7 +364,7 @@ fn fill<'p>(event: &mut Event, free: impl IntoIterator<Item = &'p str>, value: &
             Body::Checkout { checkout } => path
                 .strip_prefix("checkout.attributes")
                 .map(|rest| (&mut checkout.attributes, rest)),
-            Body::Privacy { .. } => None,
+            _ => None,
         };
         if let Some((map, rest)) = map
             && let Some(rest) = rest.strip_prefix('.')

@@ -10,19 +10,11 @@
 //! failure, and not one byte of the request has left. After that nothing is certain: the system
 //! accepts bytes for a peer that is already gone, and a peer that closes at once may have read all of
 //! it. So every other failure is unknown.
-//!
-//! **Roots.** Certificates are checked against Mozilla's list, compiled in as what is left of a
-//! certificate once it was read: reading the system's bundle would double the cold start of a Lambda
-//! function, and provided.al2023 has another path than other systems. Updating the crate `webpki-roots`
-//! updates the list.
 
 mod outcome;
 mod types;
 
 use std::fmt;
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
@@ -38,19 +30,16 @@ pub use types::{
 
 use outcome::{Answer, Lost};
 
+use crate::http::{ClientError, client, is_allowed, retry_after};
+
+pub use crate::http::{CONNECT_TIMEOUT, Limits, REQUEST_TIMEOUT};
+
 /// Where Callbell is.
 pub const BASE_URL: &str = "https://api.callbell.eu/v1";
-/// Longest that one request may take, connecting included.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest that finding the name, connecting and TLS may take together. Below [`REQUEST_TIMEOUT`], so
-/// that a timeout of the whole request means that the connection stood.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most pages of one list.
 const PAGES_MAX: u32 = 50;
-/// Longest `Retry-After` that is believed.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// Why no client can be made of the given settings.
 #[derive(Debug, thiserror::Error)]
@@ -64,24 +53,6 @@ pub enum SetupError {
     /// TLS could not be set up.
     #[error("the HTTP client cannot be made")]
     Client,
-}
-
-/// How long a request may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Name, TCP and TLS together. Has to be below `request`.
-    pub connect: Duration,
-    /// Everything.
-    pub request: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            connect: CONNECT_TIMEOUT,
-            request: REQUEST_TIMEOUT,
-        }
-    }
 }
 
 /// The client of one Callbell account. Cheap to clone; clones share the HTTP client.
@@ -113,21 +84,11 @@ impl Callbell {
         limits: Limits,
     ) -> Result<Callbell, SetupError> {
         let base = Url::parse(base_url).map_err(|_| SetupError::Address)?;
-        if base.scheme() != "https" && !(base.scheme() == "http" && is_loopback(&base)) {
+        if !is_allowed(&base) {
             return Err(SetupError::Address);
         }
         let authorization = authorization(token)?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls()?)
-            .connect_timeout(limits.connect.min(limits.request / 2))
-            .timeout(limits.request)
-            .pool_max_idle_per_host(0)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .user_agent(concat!("callbell-serverless/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|_| SetupError::Client)?;
+        let http = client(limits).map_err(|ClientError| SetupError::Client)?;
         Ok(Callbell {
             http,
             base,
@@ -337,21 +298,6 @@ fn authorization(token: &Secret) -> Result<reqwest::header::HeaderValue, SetupEr
     Ok(value)
 }
 
-/// TLS 1.2 and 1.3 by the one provider that the AWS clients have too, for HTTP/1.1.
-fn tls() -> Result<rustls::ClientConfig, SetupError> {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| SetupError::Client)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
 fn unreadable(what: &str) -> CallError {
     CallError::Unreadable(what.to_owned())
 }
@@ -375,23 +321,6 @@ fn lost(error: &reqwest::Error) -> Lost {
         "Callbell's answer was lost"
     };
     Lost::AfterConnect(reason.to_owned())
-}
-
-fn retry_after(headers: &reqwest::header::HeaderMap) -> Option<Duration> {
-    let text = headers.get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
-    let seconds = text.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let Some(host) = url.host_str() else {
-        return false;
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The client against raw TCP stand-ins: what a connection does decides between "surely not sent" and
 //! "unknown", so the tests speak TCP, not HTTP.
 
+use std::time::Duration;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -410,7 +412,7 @@ async fn another_token_goes_through_the_same_client() {
 
 #[test]
 fn tls_needs_no_certificate_read() {
-    let config = tls().unwrap();
+    let config = crate::http::tls().unwrap();
     assert_eq!(config.alpn_protocols, [b"http/1.1".to_vec()]);
     assert!(webpki_roots::TLS_SERVER_ROOTS.len() > 100);
 }

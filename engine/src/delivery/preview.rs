@@ -220,8 +220,9 @@ fn row(job: &NewJob, now: Timestamp) -> JobRow {
 }
 
 impl Worker {
-    /// What a job would do now if it were brought back to life: what happened since, lateness, opt-outs
-    /// and everything else is looked at; a pause or a hold is not, because it would only wait for that.
+    /// What a job would do if it were brought back to life, now or when its time comes: what happened
+    /// since, lateness, opt-outs and everything else is looked at; a pause or a hold is not, because it
+    /// would only wait for that.
     ///
     /// # Errors
     /// What the store reports.
@@ -230,7 +231,8 @@ impl Worker {
         let Some(configured) = self.configuration.get(&self.store).await? else {
             return Ok(Verdict::Waits("no automations were pushed yet".to_owned()));
         };
-        let now = self.store.clock().now();
+        // The clock of a command may be a second behind the table's.
+        let now = self.store.clock().now().max(job.due_at);
         let job = JobRow {
             status: Status::Due,
             attempts: 0,

@@ -19,7 +19,7 @@ use super::request::{Item, Update, Written};
 use super::rows::{DAY_MS, Reader, SCHEMA_VERSION, later, number, text, time};
 use super::table::TTL;
 use super::{Digests, Store, StoreError, keys};
-use crate::event::{Event, Fact, PARTS_MAX, State, entity_key};
+use crate::event::{Event, Fact, PARTS_MAX, State, SubjectKind, entity_key};
 
 /// Every fact, for reading rows back.
 const FACTS: [Fact; 8] = [
@@ -32,12 +32,15 @@ const FACTS: [Fact; 8] = [
     Fact::Unrefunded,
     Fact::Refunded,
 ];
-const STATES: [State; 5] = [
+/// Every state, for reading rows back.
+const STATES: [State; 7] = [
     State::Open,
     State::Emptied,
     State::Ordered,
     State::Refunded,
     State::Cancelled,
+    State::NoShow,
+    State::Requested,
 ];
 
 /// Before the name of a part: `part_refund/17`.
@@ -48,6 +51,8 @@ const PART: &str = "part_";
 pub struct EntityChange {
     /// `{connection}/{subject}/{id}`.
     pub key: String,
+    /// What it is.
+    pub kind: SubjectKind,
     /// Where it stands.
     pub state: State,
     /// The provider's version of it.
@@ -80,6 +85,7 @@ impl EntityChange {
         let subject = &event.subject;
         let own = EntityChange {
             key: event.entity_key(),
+            kind: subject.kind,
             state: subject.state,
             as_of: subject.as_of,
             event: Some(event.event.id.clone()),
@@ -92,6 +98,7 @@ impl EntityChange {
         };
         let ended = subject.ends.iter().map(|link| EntityChange {
             key: entity_key(&event.event.source, link.kind, &link.id),
+            kind: link.kind,
             state: State::Ordered,
             event: None,
             created_at: None,
@@ -105,13 +112,19 @@ impl EntityChange {
 
     /// Sorts states: the greater one holds.
     fn precedence(&self) -> String {
-        let rank = STATES
-            .iter()
-            .position(|state| *state == self.state)
-            .unwrap_or_default();
+        let rank = match self.state {
+            // Below every digit: what is only asked for gives way to whatever is as old.
+            State::Requested => '/',
+            State::Open => '0',
+            State::Emptied => '1',
+            State::Ordered => '2',
+            State::Refunded => '3',
+            State::Cancelled => '4',
+            State::NoShow => '5',
+        };
         format!(
             "{} {} {rank}",
-            u8::from(self.state.is_final()),
+            u8::from(self.state.is_final(self.kind)),
             sortable(self.as_of)
         )
     }

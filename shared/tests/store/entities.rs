@@ -14,6 +14,7 @@ use super::{days, seconds};
 fn change(key: &str, state: State, as_of_s: i64, event: Option<&str>) -> EntityChange {
     let as_of = testkit::start() + seconds(as_of_s);
     EntityChange {
+        kind: shared::event::SubjectKind::Order,
         key: key.to_owned(),
         state,
         as_of,
@@ -231,6 +232,7 @@ fn to_change(key: &str, plain: &Plain) -> EntityChange {
     let event = event.map(|event| format!("e{event}"));
     let all = [Fact::Unpaid, Fact::Paid, Fact::Unfulfilled, Fact::Fulfilled];
     EntityChange {
+        kind: shared::event::SubjectKind::Order,
         facts: facts.iter().map(|fact| all[*fact]).collect(),
         parts: facts.iter().map(|part| format!("refund/{part}")).collect(),
         keep_until: testkit::start() + days(*keep),

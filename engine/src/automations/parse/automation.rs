@@ -275,7 +275,8 @@ fn family(event: Name) -> String {
     match event.subject() {
         SubjectKind::Order => "order.*".to_owned(),
         SubjectKind::Checkout => "checkout.*".to_owned(),
-        SubjectKind::Shipment | SubjectKind::Privacy => event.to_string(),
+        SubjectKind::Appointment => "appointment.*".to_owned(),
+        SubjectKind::Shipment | SubjectKind::Source | SubjectKind::Privacy => event.to_string(),
     }
 }
 

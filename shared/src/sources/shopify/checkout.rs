@@ -104,6 +104,10 @@ pub(super) fn read(
         fresh: Fresh::Dated,
         aliases: cart.into_iter().collect(),
         ends: Vec::new(),
+        start: None,
+        end: None,
+        previous_id: None,
+        only_timed: false,
     };
     let head = Head {
         name: Name::CheckoutAbandoned,

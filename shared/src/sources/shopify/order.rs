@@ -748,5 +748,9 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
         fresh: Fresh::Dated,
         aliases: Vec::new(),
         ends: ends.collect(),
+        start: None,
+        end: None,
+        previous_id: None,
+        only_timed: false,
     }
 }

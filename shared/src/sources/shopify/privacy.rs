@@ -148,6 +148,10 @@ pub(super) fn read(
         fresh: Fresh::Dated,
         aliases: Vec::new(),
         ends: Vec::new(),
+        start: None,
+        end: None,
+        previous_id: None,
+        only_timed: false,
     };
     let event = Event {
         event: Head {

@@ -676,5 +676,9 @@ fn subject(payload: &Payload, order: &Order) -> Result<Subject, Unreadable> {
         fresh: Fresh::Dated,
         aliases: Vec::new(),
         ends: Vec::new(),
+        start: None,
+        end: None,
+        previous_id: None,
+        only_timed: false,
     })
 }
