@@ -702,11 +702,6 @@ pub const LATER_TABLES: &[&str] = &["opt_out"];
 
 /// Events of later versions.
 pub const LATER_EVENTS: &[&str] = &[
-    "appointment.requested",
-    "appointment.booked",
-    "appointment.rescheduled",
-    "appointment.cancelled",
-    "appointment.no_show",
     "form.submitted",
     "lead.created",
     "lead.updated",
@@ -748,7 +743,6 @@ pub const LATER_KINDS: &[&str] = &[
 
 /// First parts of fields of later versions.
 pub const LATER_FIELDS: &[&str] = &[
-    "appointment",
     "form",
     "lead",
     "deal",
