@@ -62,14 +62,9 @@ fn run(file: &Value) -> Vec<String> {
         parts.entry(part.clone()).or_insert(received_at);
     }
     let entity = EntityRow {
-        key: known.event.entity_key(),
-        state: State::Open,
-        as_of: at,
-        event: None,
-        created_at: None,
         seen,
         parts,
-        expires_at: None,
+        ..EntityRow::new(&known.event.entity_key(), State::Open, at)
     };
     let mut lines: Vec<String> = changes(&known, received_at, &automations)
         .into_iter()
