@@ -1,6 +1,7 @@
 //! From a stored event to its jobs: the rows around it, the pure plan, the writes.
 
 use jiff::{SignedDuration, Timestamp};
+use shared::event::Name;
 use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, StoreError};
 
 use super::config::Configured;
@@ -55,6 +56,9 @@ impl Worker {
         let Some(event) = row.event.clone() else {
             return Ok(Vec::new());
         };
+        if event.event.name == Name::SourceChanged {
+            return Box::pin(self.fetch(&row, &event, &configured, run)).await;
+        }
         let known = Known::new(event, &configured.automations);
         let entity = self.record_changes(&known, &row, &configured).await?;
         let effects = plan::plan(

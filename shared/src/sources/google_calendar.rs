@@ -20,7 +20,7 @@ use crate::event::{
 use crate::raw::{Raw, Verified};
 use crate::secrets::Secret;
 
-pub use item::{Look, Stored, arrange, is_over, item_id, read, vanished};
+pub use item::{Found, HORIZON, Look, Stored, arrange, is_over, item_id, read, vanished};
 
 /// The provider's name.
 pub const KIND: &str = "google-calendar";

@@ -4,11 +4,18 @@
 //! it saves names the owner. A sync token is saved after what it stands behind was stored, so a crash at any
 //! point repeats work and loses none.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
+use super::list::{Filter, Page};
 use super::request::{Item, Update, Written};
 use super::rows::{Reader, SCHEMA_VERSION, later, number, row, text, time};
-use super::{LEASE_MS, Owner, Store, StoreError, keys};
+use super::{EntityRow, LEASE_MS, Owner, Store, StoreError, entity, keys};
+use crate::event::{SubjectKind, entity_key};
+
+/// Rows of one batch that DynamoDB reads.
+const BATCH_ROWS: usize = 100;
 
 /// A channel through which a calendar's changes are pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,6 +259,54 @@ impl Store {
         }
     }
 
+    /// What is stored of appointments of a connection, by their ids; those that are not stored are absent.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where a row cannot be read; what DynamoDB reports.
+    pub async fn appointments(
+        &self,
+        connection: &str,
+        ids: &[&str],
+    ) -> Result<BTreeMap<String, EntityRow>, StoreError> {
+        let mut found = BTreeMap::new();
+        for batch in ids.chunks(BATCH_ROWS) {
+            let pk = |id: &&str| (keys::entity(&appointment(connection, id)), (*id).to_owned());
+            let ids: BTreeMap<String, String> = batch.iter().map(pk).collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let rows = self.get_many(&ids.keys().cloned().collect()).await?;
+            for (pk, item) in rows {
+                if let Some(id) = ids.get(&pk) {
+                    found.insert(id.clone(), entity::decode(&item)?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// One page of everything that is stored of a connection's appointments, by their ids, in no order: for
+    /// finding those that are no longer there. A page can be empty and not the last.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn list_appointments(
+        &self,
+        connection: &str,
+        page: Option<Page>,
+    ) -> Result<(Vec<(String, EntityRow)>, Option<Page>), StoreError> {
+        let prefix = keys::entity(&appointment(connection, ""));
+        let (items, next) = self.scan(Filter::prefix(&prefix), page).await?;
+        let mut rows = Vec::new();
+        for item in &items {
+            let row = entity::decode(item)?;
+            if let Some(id) = row.key.strip_prefix(&appointment(connection, "")) {
+                rows.push((id.to_owned(), row));
+            }
+        }
+        Ok((rows, next))
+    }
+
     /// Forgets a calendar. For the command line: its role alone may delete.
     ///
     /// # Errors
@@ -259,6 +314,10 @@ impl Store {
     pub async fn disconnect_calendar(&self, connection: &str) -> Result<(), StoreError> {
         self.delete_pk(&keys::cursor(connection)).await
     }
+}
+
+fn appointment(connection: &str, id: &str) -> String {
+    entity_key(connection, SubjectKind::Appointment, id)
 }
 
 pub(super) fn decode(item: &Item) -> Result<CursorRow, StoreError> {

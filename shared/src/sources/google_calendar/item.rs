@@ -26,7 +26,7 @@ const ID_CHARS_MAX: usize = 1_024;
 /// Most guests that are kept.
 const GUESTS_MAX: usize = 20;
 /// How far ahead instances of a series are known, in days. What comes later is found day by day.
-pub(super) const HORIZON: SignedDuration = SignedDuration::from_hours(60 * 24);
+pub const HORIZON: SignedDuration = SignedDuration::from_hours(60 * 24);
 
 /// What is stored of an appointment.
 #[derive(Clone, Debug, PartialEq, Eq)]
