@@ -2,6 +2,7 @@
 //!
 //! A source knows no automation and no database, does no I/O and reads no clock.
 
+pub mod calendly;
 pub mod demo;
 mod facts;
 mod parcel;
