@@ -17,7 +17,7 @@ use crate::args::ConnectArgs;
 use crate::connect::keys::{self, Keys, Table};
 use crate::connect::needs::{self, Need};
 use crate::connect::plan::{self, Plan, Wish};
-use crate::connect::{self, Failure, Hook, Kind, New, Options, Provider};
+use crate::connect::{self, Failure, Hook, New, Options, Provider};
 use crate::error::CliError;
 use crate::installation::Installation;
 use crate::output::{self, Cell, count};
@@ -171,7 +171,7 @@ impl Work<'_> {
         }
         let credential = match known.first() {
             Some(credential) => credential.clone(),
-            None => connect::credential(kind, &self.options())?,
+            None => connect::credential(kind, self.name)?,
         };
         if known.is_empty() {
             known.push(credential.clone());
@@ -567,9 +567,4 @@ fn shown(hook: &Hook) -> Value {
         "id": hook.id, "url": hook.url, "topics": hook.topics, "state": hook.state(),
         "scope": hook.scope,
     })
-}
-
-/// The kind of a connection, where it can be connected by a command.
-pub(super) fn kind_of(connections: &Connections, name: &str) -> Option<Kind> {
-    Kind::parse(&connections.get(name).kind)
 }

@@ -248,7 +248,7 @@ pub fn open(
 ///
 /// # Errors
 /// Nothing was given, or it is not of the form that the provider has.
-pub fn credential(kind: Kind, options: &Options) -> Result<Secret, CliError> {
+pub fn credential(kind: Kind, name: &str) -> Result<Secret, CliError> {
     let questions = kind.questions();
     let mut answers = Vec::new();
     if ask::is_terminal() {
@@ -256,7 +256,6 @@ pub fn credential(kind: Kind, options: &Options) -> Result<Secret, CliError> {
             answers.push(secrets::ask(question)?);
         }
     } else {
-        let name = kind.as_str();
         let text = secrets::ask("").map_err(|_| {
             CliError::new(format!("there is no credential of {}", kind.title())).hint(format!(
                 "callbell secrets set {name} --api, or type it in a terminal: {}",

@@ -197,7 +197,7 @@ mod tests {
             (
                 false,
                 false,
-                vec![good.clone(), foreign.clone()],
+                vec![good.clone(), foreign],
                 "keep 2; replace ; surplus ; elsewhere ; register ",
             ),
             (
@@ -209,13 +209,13 @@ mod tests {
             (
                 false,
                 false,
-                vec![off.clone(), good.clone(), old.clone()],
+                vec![off.clone(), good.clone(), old],
                 "keep 2; replace ; surplus 1 (a double); elsewhere 4; register ",
             ),
             (
                 false,
                 false,
-                vec![off.clone()],
+                vec![off],
                 "keep ; replace 1 to ab (disabled); surplus ; elsewhere ; register ",
             ),
             (
