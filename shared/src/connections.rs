@@ -32,6 +32,10 @@ pub struct Connection {
     /// Which places hold the phone number, in order; empty: the provider's own order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phone_from: Vec<String>,
+    /// Which question of a booking page or form asks for the phone number: a regular expression, read
+    /// without regard to case; `None`: the source's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_question: Option<String>,
 }
 
 impl Connection {

@@ -66,6 +66,7 @@ impl Fixture {
             kind: self.source.kind().to_owned(),
             country: self.case.country.clone(),
             phone_from: self.case.phone_from.clone(),
+            ..Connection::default()
         }
     }
 

@@ -487,3 +487,39 @@ fn json(value: &serde_json::Value) -> Value {
         serde_json::Value::Object(map) => free_map(map),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::event::Name;
+
+    use super::super::samples::{Kind, sample};
+    use super::super::testing::{at, automations};
+    use super::*;
+
+    /// Whose zone an appointment is told in; the customer's never stands in for the place's.
+    #[test]
+    fn the_zone_of_an_appointment() {
+        let file = automations();
+        let mut event = sample(
+            Name::AppointmentBooked,
+            Kind::Full,
+            at("2026-11-22T12:00:00Z"),
+            [],
+        );
+        event.customer.timezone = Some("Europe/London".into());
+        for (timezone, expected) in [
+            (Some("Europe/Rome"), "Europe/Rome"),
+            (None, "America/Sao_Paulo"),
+            (Some("Nowhere/At_All"), "America/Sao_Paulo"),
+        ] {
+            let Body::Appointment { appointment } = &mut event.body else {
+                panic!("no appointment")
+            };
+            appointment.timezone = timezone.map(str::to_owned);
+            let scope = Scope::new(&file, &Home::of(&file, &event, None), &event);
+            assert_eq!(scope.zone().iana_name(), Some(expected));
+            let field = scope.field("appointment.timezone");
+            assert_eq!(field.as_str(), Some(expected), "{timezone:?}");
+        }
+    }
+}

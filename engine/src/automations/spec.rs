@@ -49,6 +49,8 @@ pub enum Type {
     Phones,
     /// A list of paths in the provider's words.
     Paths,
+    /// A regular expression.
+    Regex,
     /// An event, or a list of events.
     Events,
     /// A connection or kind, or a list of them.
@@ -96,6 +98,7 @@ impl Type {
             Type::Email => "an e-mail address in quotes".into(),
             Type::Phones => "a list of phone numbers in quotes".into(),
             Type::Paths => "a list of paths in quotes".into(),
+            Type::Regex => "a regular expression in quotes".into(),
             Type::Events => "an event in quotes, or a list of events".into(),
             Type::Sources => "the name or kind of a source, or a list of them".into(),
             Type::SourceKind => {
@@ -379,17 +382,16 @@ pub const SOURCE: Table = Table {
             "Which places hold the phone number, in order: `[\"shipping.phone\", \"phone\"]` messages the receiver instead of the buyer.",
             "[\"shipping.phone\", \"phone\"]",
         ),
+        optional(
+            "phone_question",
+            Type::Regex,
+            "the word for phone in seven languages",
+            "Calendly, Cal.com: which question holds the phone number. Case does not matter.",
+            "\"telefono|cellulare|whatsapp\"",
+        ),
     ],
     later: &[
-        "phone_question",
-        "auth",
-        "hmac",
-        "key",
-        "phone",
-        "name",
-        "email",
-        "at",
-        "each",
+        "auth", "hmac", "key", "phone", "name", "email", "at", "each",
     ],
 };
 
