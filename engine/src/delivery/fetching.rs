@@ -14,7 +14,7 @@ use shared::store::{EventRow, JobId, Line, Planned, Put, StoreError};
 use super::config::Configured;
 use super::{Run, Worker, log};
 use crate::fetch::{self, FetchError, Fetching};
-use crate::plan::{self, Known};
+use crate::plan::Known;
 
 /// After so long a question is given up.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(24);
@@ -167,11 +167,9 @@ impl Worker {
             }
             put => put?,
         };
-        let automations = &question.configured.automations;
-        let known = Known::new(event.clone(), automations);
+        let known = Known::new(event.clone(), &question.configured.automations);
         let now = self.store.clock().now();
-        self.store
-            .record_entities(&plan::changes(&known, now, automations))
+        self.record_changes(&known, now, question.configured)
             .await?;
         Ok((put, event))
     }
