@@ -4,6 +4,7 @@
 
 pub mod calendly;
 mod deliver;
+pub mod google_calendar;
 
 use std::sync::Arc;
 
@@ -82,12 +83,14 @@ impl Reply {
 pub struct Connectable {
     /// Calendly.
     pub calendly: Arc<calendly::Calendly>,
+    /// Google Calendar.
+    pub google_calendar: Arc<google_calendar::GoogleCalendar>,
 }
 
 impl Connectable {
     /// Each of them.
     pub fn all(&self) -> Vec<Arc<dyn Api>> {
-        vec![self.calendly.clone()]
+        vec![self.calendly.clone(), self.google_calendar.clone()]
     }
 }
 
