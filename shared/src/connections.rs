@@ -32,6 +32,10 @@ pub struct Connection {
     /// Which places hold the phone number, in order; empty: the provider's own order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phone_from: Vec<String>,
+    /// A regular expression: which of the questions that an invitee answers asks for the phone number.
+    /// `None`: the source's own words for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_question: Option<String>,
 }
 
 impl Connection {
