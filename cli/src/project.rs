@@ -91,6 +91,7 @@ pub fn connections(automations: &Automations) -> Connections {
             kind: table.kind.clone(),
             country: table.place.country.clone(),
             phone_from: table.phone_from.clone(),
+            phone_question: table.phone_question.clone(),
         };
         (name.clone(), connection)
     };

@@ -32,8 +32,8 @@ pub struct Connection {
     /// Which places hold the phone number, in order; empty: the provider's own order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phone_from: Vec<String>,
-    /// A regular expression: which of the questions that an invitee answers asks for the phone number.
-    /// `None`: the source's own words for that.
+    /// Which question of a booking page or form asks for the phone number: a regular expression, read
+    /// without regard to case; `None`: the source's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_question: Option<String>,
 }

@@ -13,7 +13,8 @@ use jiff::tz::TimeZone;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind};
 use shared::event::{
-    Address, Body, Checkout, Customer, Event, FreeMap, Head, Item, Money, Order, Shipment,
+    Address, Appointment, Body, Checkout, Customer, Event, FreeMap, Head, Host, Item, Money, Order,
+    Shipment,
 };
 
 use super::locale::{Home, Locale};
@@ -21,7 +22,15 @@ use super::model::{Automations, Hours};
 
 /// First names of every path that the language knows. One that the event at hand lacks is absent, any
 /// other name is an error.
-pub const ROOTS: &[&str] = &["event", "customer", "order", "shipment", "checkout", "now"];
+pub const ROOTS: &[&str] = &[
+    "event",
+    "customer",
+    "order",
+    "shipment",
+    "checkout",
+    "appointment",
+    "now",
+];
 
 /// Under this name filters find the [`Scope`]; no file can write it.
 pub(super) const SCOPE: &str = "%scope";
@@ -83,18 +92,17 @@ impl Scope {
                 currency = Some(one.currency.clone());
                 roots.insert("checkout", checkout(one));
             }
-            Body::Appointment { .. }
-            | Body::AppointmentChange { .. }
-            | Body::Changed { .. }
-            | Body::Privacy { .. } => {}
+            Body::Appointment { appointment: one } => {
+                currency.clone_from(&one.currency);
+                roots.insert("appointment", appointment(one, home));
+            }
+            Body::AppointmentChange { .. } | Body::Changed { .. } | Body::Privacy { .. } => {}
         }
-        let customers = event.customer.timezone.as_deref();
-        let zone = customers.and_then(|name| TimeZone::get(name).ok());
         Scope(Arc::new(Inner {
             roots,
             now: None,
             event_at: event.event.at,
-            zone: zone.unwrap_or_else(|| home.zone().zone.clone()),
+            zone: own_zone(event).unwrap_or_else(|| home.zone().zone.clone()),
             business_zone: automations.defaults.timezone.zone.clone(),
             locale: Locale::read(&automations.defaults.locale),
             country: home.country().map(str::to_owned),
@@ -142,11 +150,24 @@ impl Scope {
             .or_else(text)
     }
 
-    /// The zone that `date` and `time` write in and `at HH:MM` means: the customer's, else the
-    /// business's.
+    /// The zone that `date` and `time` write in and `at HH:MM` means: the appointment's, else the
+    /// customer's, else the business's.
     pub fn zone(&self) -> &TimeZone {
         &self.0.zone
     }
+}
+
+/// The zone that an event brings along. An appointment whose source does not know the place's has
+/// none: the zone of an invitee who books from abroad would be the wrong one.
+fn own_zone(event: &Event) -> Option<TimeZone> {
+    match event.appointment() {
+        Some(appointment) => known_zone(appointment.timezone.as_deref()),
+        None => known_zone(event.customer.timezone.as_deref()),
+    }
+}
+
+fn known_zone(name: Option<&str>) -> Option<TimeZone> {
+    name.and_then(|name| TimeZone::get(name).ok())
 }
 
 impl Inner {
@@ -402,6 +423,46 @@ fn checkout(checkout: &Checkout) -> Value {
         .done()
 }
 
+fn appointment(appointment: &Appointment, home: &Home<'_>) -> Value {
+    let timezone = appointment.timezone.as_deref();
+    let known = timezone.filter(|name| known_zone(Some(name)).is_some());
+    Fields::default()
+        .text("id", &appointment.id)
+        .opt_text("series", appointment.series.as_ref())
+        .text("title", &appointment.title)
+        .opt_text("type", appointment.kind.as_ref())
+        .time("start", appointment.start)
+        .time("end", appointment.end)
+        .put("minutes", appointment.minutes)
+        .text("timezone", known.unwrap_or(&home.zone().name))
+        .put("in_person", appointment.in_person)
+        .put("all_day", appointment.all_day)
+        .opt_text("location", appointment.location.as_ref())
+        .opt_text("join_url", appointment.join_url.as_ref())
+        .put("host", host(&appointment.host))
+        .opt_text("cancel_url", appointment.cancel_url.as_ref())
+        .opt_text("reschedule_url", appointment.reschedule_url.as_ref())
+        .put("answers", free_map(&appointment.answers))
+        .opt("previous_start", appointment.previous_start.map(moment))
+        .opt("previous_end", appointment.previous_end.map(moment))
+        .opt("cancelled_by", appointment.cancelled_by.as_ref().map(word))
+        .opt_text("reason", appointment.reason.as_ref())
+        .put("wants_reschedule", appointment.wants_reschedule)
+        .opt("paid", appointment.paid)
+        .opt("price", appointment.price.map(Money::as_f64))
+        .opt_text("currency", appointment.currency.as_ref())
+        .texts("guests", &appointment.guests)
+        .put("utm", free_map(&appointment.utm))
+        .done()
+}
+
+fn host(host: &Host) -> Value {
+    Fields::default()
+        .opt_text("name", host.name.as_ref())
+        .opt_text("email", host.email.as_ref())
+        .done()
+}
+
 fn free_map(map: &FreeMap) -> Value {
     let known = map.iter().filter(|(_, value)| !value.is_null());
     Value::from(
@@ -424,5 +485,41 @@ fn json(value: &serde_json::Value) -> Value {
         serde_json::Value::String(text) => Value::from(text.as_str()),
         serde_json::Value::Array(list) => list.iter().map(json).collect(),
         serde_json::Value::Object(map) => free_map(map),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::event::Name;
+
+    use super::super::samples::{Kind, sample};
+    use super::super::testing::{at, automations};
+    use super::*;
+
+    /// Whose zone an appointment is told in; the customer's never stands in for the place's.
+    #[test]
+    fn the_zone_of_an_appointment() {
+        let file = automations();
+        let mut event = sample(
+            Name::AppointmentBooked,
+            Kind::Full,
+            at("2026-11-22T12:00:00Z"),
+            [],
+        );
+        event.customer.timezone = Some("Europe/London".into());
+        for (timezone, expected) in [
+            (Some("Europe/Rome"), "Europe/Rome"),
+            (None, "America/Sao_Paulo"),
+            (Some("Nowhere/At_All"), "America/Sao_Paulo"),
+        ] {
+            let Body::Appointment { appointment } = &mut event.body else {
+                panic!("no appointment")
+            };
+            appointment.timezone = timezone.map(str::to_owned);
+            let scope = Scope::new(&file, &Home::of(&file, &event, None), &event);
+            assert_eq!(scope.zone().iana_name(), Some(expected));
+            let field = scope.field("appointment.timezone");
+            assert_eq!(field.as_str(), Some(expected), "{timezone:?}");
+        }
     }
 }

@@ -558,6 +558,155 @@ pub const FIELDS: &[Field] = &[
         "Note attributes.",
     ),
     f(
+        "appointment",
+        Group,
+        "",
+        "The appointment as the source shows it now.",
+    ),
+    f(
+        "appointment.id",
+        Text,
+        "evt-8812",
+        "The first id that the source gave it: the same through all reschedules.",
+    ),
+    opt(
+        "appointment.series",
+        Text,
+        "igiene-2026",
+        "The series that it is one of.",
+    ),
+    f(
+        "appointment.title",
+        Text,
+        "Igiene dentale",
+        "What it is called.",
+    ),
+    opt(
+        "appointment.type",
+        Text,
+        "igiene-dentale",
+        "The event type's slug or id, to filter by.",
+    ),
+    f(
+        "appointment.start",
+        Time,
+        "2026-11-24T09:00:00Z",
+        "When it begins.",
+    ),
+    f(
+        "appointment.end",
+        Time,
+        "2026-11-24T09:45:00Z",
+        "When it ends.",
+    ),
+    f("appointment.minutes", Number, "45", "How long it takes."),
+    f(
+        "appointment.timezone",
+        Text,
+        "Europe/Rome",
+        "IANA name: the place's zone for a visit in person, the invitee's for a call or video. Where the source does not know the place's, the connection's.",
+    ),
+    f(
+        "appointment.in_person",
+        Bool,
+        "true",
+        "A visit, not a call or a video.",
+    ),
+    f("appointment.all_day", Bool, "false", "A day without hours."),
+    opt(
+        "appointment.location",
+        Text,
+        "Via Roma 1, Milano",
+        "An address, or the number that is called.",
+    ),
+    opt(
+        "appointment.join_url",
+        Url,
+        "https://meet.example.com/abc",
+        "Where the video is.",
+    ),
+    f("appointment.host", Group, "", "With whom."),
+    opt(
+        "appointment.host.name",
+        Text,
+        "Dott.ssa Bianchi",
+        "The whole name.",
+    ),
+    opt(
+        "appointment.host.email",
+        Text,
+        "bianchi@example.com",
+        "The e-mail address.",
+    ),
+    opt(
+        "appointment.cancel_url",
+        Url,
+        "https://booking.example.com/cancel/8812",
+        "Where the invitee cancels. Carries a key: treated as a secret in logs.",
+    ),
+    opt(
+        "appointment.reschedule_url",
+        Url,
+        "https://booking.example.com/reschedule/8812",
+        "Where the invitee picks another time. Carries a key: treated as a secret in logs.",
+    ),
+    f(
+        "appointment.answers",
+        FreeMap,
+        "appointment.answers['Prima visita?']",
+        "What the invitee answered, by question or slug.",
+    ),
+    opt(
+        "appointment.previous_start",
+        Time,
+        "2026-11-23T09:00:00Z",
+        "On rescheduled: when it would have begun.",
+    ),
+    opt(
+        "appointment.previous_end",
+        Time,
+        "2026-11-23T09:45:00Z",
+        "On rescheduled: when it would have ended.",
+    ),
+    opt(
+        "appointment.cancelled_by",
+        Word(&["host", "customer"]),
+        "customer",
+        "Who called it off.",
+    ),
+    opt(
+        "appointment.reason",
+        Text,
+        "Raffreddore",
+        "Why it was cancelled, moved or declined.",
+    ),
+    f(
+        "appointment.wants_reschedule",
+        Bool,
+        "false",
+        "The host asked for another time.",
+    ),
+    opt(
+        "appointment.paid",
+        Bool,
+        "true",
+        "Whether it is paid, where it costs something.",
+    ),
+    opt("appointment.price", Money, "80", "What it costs."),
+    opt("appointment.currency", Text, "EUR", "ISO 4217."),
+    f(
+        "appointment.guests",
+        List,
+        "marco@example.com",
+        "E-mail addresses of others who were asked to come.",
+    ),
+    f(
+        "appointment.utm",
+        FreeMap,
+        "appointment.utm.source",
+        "`source`, `medium`, `campaign`, `term`, `content` of the link that led to the booking.",
+    ),
+    f(
         "now",
         Time,
         "2026-11-22T10:00:00Z",
@@ -644,10 +793,17 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
     let found = lookup(path);
     if found != Lookup::Unknown {
         let lacking = events.iter().find(|event| !has_root(**event, first))?;
-        let roots: Vec<&str> = ["event", "customer", "order", "shipment", "checkout"]
-            .into_iter()
-            .filter(|root| has_root(*lacking, root))
-            .collect();
+        let roots: Vec<&str> = [
+            "event",
+            "customer",
+            "order",
+            "shipment",
+            "checkout",
+            "appointment",
+        ]
+        .into_iter()
+        .filter(|root| has_root(*lacking, root))
+        .collect();
         return Some(format!(
             "{lacking} has no {first}.*; it has {}",
             roots.join(", ")
@@ -881,6 +1037,7 @@ mod tests {
         reads::<shared::event::FulfillmentStatus>("order.fulfillment_status");
         reads::<shared::event::SalesChannel>("order.channel");
         reads::<shared::event::ShipmentStatus>("shipment.status");
+        reads::<shared::event::CancelledBy>("appointment.cancelled_by");
     }
 
     /// What the engine sees is the same again.

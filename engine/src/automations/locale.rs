@@ -237,6 +237,7 @@ mod tests {
             channel: channel.map(str::to_owned),
             place,
             phone_from: vec![],
+            phone_question: None,
         };
         let mut event = order();
         event.customer.locale = Some("fr".into());

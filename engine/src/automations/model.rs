@@ -134,6 +134,8 @@ pub struct SourceTable {
     pub place: Place,
     /// Paths that hold the phone, in order.
     pub phone_from: Vec<String>,
+    /// Which question asks for the phone: a regular expression.
+    pub phone_question: Option<String>,
 }
 
 /// `[hours.x]`.

@@ -112,7 +112,11 @@ fn times(out: &mut String) {
          | example | means |\n| --- | --- |\n\
          | `+1h` | one hour after the event; for a checkout: after its last change |\n\
          | `order.created_at + 30d at 10:00` | ten o'clock, thirty days after the order was placed |\n\
-         | `order.created_at` | that instant |\n",
+         | `order.created_at` | that instant |\n\
+         | `appointment.start - 24h` | exactly 24 hours before it begins |\n\
+         | `appointment.start - 1d` | the same time of day the day before |\n\
+         | `appointment.start - 1d at 18:00` | six in the evening of the day before, in the appointment's zone |\n\
+         | `appointment.end + 2h` | two hours after it ends |\n",
     );
 }
 

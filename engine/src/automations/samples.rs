@@ -4,9 +4,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::event::{
-    Address, Body, Checkout, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, Item,
-    Money, Name, Order, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, ShipmentStatus,
-    State, Subject, SubjectKind,
+    Address, Appointment, Body, CancelledBy, Checkout, Customer, Event, Fact, FreeMap, Fresh,
+    FulfillmentStatus, Head, Host, Item, Money, Name, Order, PaymentStatus, PhoneCandidate,
+    SalesChannel, Shipment, ShipmentStatus, State, Subject, SubjectKind,
 };
 
 /// Which of the four.
@@ -37,7 +37,13 @@ impl Kind {
     }
 }
 
-/// A sample of an event, with times shortly before `now`. `free` are paths into free maps
+/// How far ahead of `now` the sample's appointment is, in minutes: three days, so that what reminds of
+/// it is still to come.
+const AHEAD_MINUTES: i64 = 3 * 24 * 60;
+/// How long the sample's appointment takes.
+const APPOINTMENT_MINUTES: i64 = 45;
+
+/// A sample of an event, with times shortly before `now`; an appointment lies ahead of it. `free` are paths into free maps
 /// (`order.attributes.age`), which the samples of [`Kind::Texts`] and [`Kind::Numbers`] fill.
 pub fn sample<'p>(
     name: Name,
@@ -48,6 +54,7 @@ pub fn sample<'p>(
     let clock = Times { now };
     let mut event = match name.subject() {
         SubjectKind::Checkout => checkout(name, &clock),
+        SubjectKind::Appointment => appointment(name, &clock),
         _ => order(name, &clock),
     };
     match kind {
@@ -146,7 +153,7 @@ fn fact(name: Name) -> &'static str {
         Name::CheckoutAbandoned => "abandoned",
         Name::AppointmentRequested => "requested",
         Name::AppointmentBooked => "booked",
-        Name::AppointmentRescheduled => "rescheduled",
+        Name::AppointmentRescheduled => "rescheduled/1795510800",
         Name::AppointmentCancelled => "cancelled",
         Name::AppointmentNoShow => "no_show",
         Name::AppointmentReleased
@@ -159,12 +166,16 @@ fn fact(name: Name) -> &'static str {
 }
 
 fn head(name: Name, subject: &str, at: Timestamp) -> Head {
+    let (source, account) = match name.subject() {
+        SubjectKind::Appointment => ("cal-com", "studio-bianchi"),
+        _ => ("shopify", "minha-loja.myshopify.com"),
+    };
     Head {
         name,
-        source: "shopify".to_owned(),
-        kind: "shopify".to_owned(),
-        account: text("minha-loja.myshopify.com"),
-        id: format!("shopify/{subject}/{}", fact(name)),
+        source: source.to_owned(),
+        kind: source.to_owned(),
+        account: text(account),
+        id: format!("{source}/{subject}/{}", fact(name)),
         at,
         test: false,
         depth: 0,
@@ -303,6 +314,80 @@ fn checkout(name: Name, clock: &Times) -> Event {
     }
 }
 
+fn appointment(name: Name, clock: &Times) -> Event {
+    // Nobody fails to come to what is still ahead.
+    let start = clock.minutes_ago(match name {
+        Name::AppointmentNoShow => 60,
+        _ => -AHEAD_MINUTES,
+    });
+    let minutes_later = |at: Timestamp, minutes| {
+        at.checked_add(SignedDuration::from_mins(minutes))
+            .unwrap_or(at)
+    };
+    let end = minutes_later(start, APPOINTMENT_MINUTES);
+    let previous_start = minutes_later(start, -24 * 60);
+    let free = |key: &str, value: &str| FreeMap::from_iter([(key.to_owned(), Value::from(value))]);
+    let one = Appointment {
+        id: "evt-8812".to_owned(),
+        series: text("igiene-2026"),
+        title: "Igiene dentale".to_owned(),
+        kind: text("igiene-dentale"),
+        start,
+        end,
+        minutes: APPOINTMENT_MINUTES,
+        timezone: text("Europe/Rome"),
+        in_person: true,
+        all_day: false,
+        location: text("Via Roma 1, Milano"),
+        join_url: text("https://meet.example.com/abc"),
+        host: Host {
+            name: text("Dott.ssa Bianchi"),
+            email: text("bianchi@example.com"),
+        },
+        cancel_url: text("https://booking.example.com/cancel/8812"),
+        reschedule_url: text("https://booking.example.com/reschedule/8812"),
+        answers: free("Prima visita?", "sì"),
+        previous_start: Some(previous_start),
+        previous_end: Some(minutes_later(previous_start, APPOINTMENT_MINUTES)),
+        cancelled_by: Some(CancelledBy::Customer),
+        reason: text("Raffreddore"),
+        wants_reschedule: false,
+        paid: Some(true),
+        price: Some(money("80")),
+        currency: text("EUR"),
+        guests: vec!["marco@example.com".to_owned()],
+        utm: free("source", "newsletter"),
+    };
+    Event {
+        event: head(name, "appointment/evt-8812", clock.minutes_ago(1)),
+        customer: customer(),
+        subject: Subject {
+            kind: SubjectKind::Appointment,
+            id: one.id.clone(),
+            as_of: clock.minutes_ago(1),
+            created_at: clock.minutes_ago(60),
+            state: match name {
+                Name::AppointmentRequested => State::Requested,
+                Name::AppointmentCancelled => State::Cancelled,
+                Name::AppointmentNoShow => State::NoShow,
+                _ => State::Open,
+            },
+            facts: Vec::new(),
+            parts: Vec::new(),
+            fresh: Fresh::Dated,
+            aliases: Vec::new(),
+            ends: Vec::new(),
+            start: Some(start),
+            end: Some(end),
+            previous_id: None,
+            only_timed: false,
+        },
+        body: Body::Appointment {
+            appointment: Box::new(one),
+        },
+    }
+}
+
 /// Takes out what may be absent. Lists that are never absent stay, as empty as they can be: an order
 /// without a line does not exist.
 fn strip(event: &mut Event) {
@@ -324,8 +409,29 @@ fn strip(event: &mut Event) {
             checkout.discount_codes.clear();
             checkout.attributes.clear();
         }
+        Body::Appointment { appointment } => strip_appointment(appointment),
         _ => {}
     }
+}
+
+fn strip_appointment(appointment: &mut Appointment) {
+    appointment.series = None;
+    appointment.kind = None;
+    appointment.location = None;
+    appointment.join_url = None;
+    appointment.host = Host::default();
+    appointment.cancel_url = None;
+    appointment.reschedule_url = None;
+    appointment.answers.clear();
+    appointment.previous_start = None;
+    appointment.previous_end = None;
+    appointment.cancelled_by = None;
+    appointment.reason = None;
+    appointment.paid = None;
+    appointment.price = None;
+    appointment.currency = None;
+    appointment.guests.clear();
+    appointment.utm.clear();
 }
 
 fn strip_order(order: &mut Order) {
@@ -364,6 +470,12 @@ fn fill<'p>(event: &mut Event, free: impl IntoIterator<Item = &'p str>, value: &
             Body::Checkout { checkout } => path
                 .strip_prefix("checkout.attributes")
                 .map(|rest| (&mut checkout.attributes, rest)),
+            Body::Appointment { appointment } => match path.strip_prefix("appointment.answers") {
+                Some(rest) => Some((&mut appointment.answers, rest)),
+                None => path
+                    .strip_prefix("appointment.utm")
+                    .map(|rest| (&mut appointment.utm, rest)),
+            },
             _ => None,
         };
         if let Some((map, rest)) = map

@@ -156,7 +156,13 @@ fn value_schema(value: Type) -> Value {
         Type::ExprOrTrue => json!({ "anyOf": [text, { "const": true }] }),
         // Braces in an expression are the one mistake that a pattern finds.
         Type::Expr => json!({ "type": "string", "not": { "pattern": "\\{[{%]" } }),
-        Type::Plain | Type::Text | Type::Time | Type::Once | Type::Zone | Type::Email => text,
+        Type::Plain
+        | Type::Regex
+        | Type::Text
+        | Type::Time
+        | Type::Once
+        | Type::Zone
+        | Type::Email => text,
         Type::Locale => pattern(LOCALE_PATTERN),
         Type::LocaleByCountry => json!({
             "type": "object",

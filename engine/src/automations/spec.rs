@@ -49,6 +49,8 @@ pub enum Type {
     Phones,
     /// A list of paths in the provider's words.
     Paths,
+    /// A regular expression.
+    Regex,
     /// An event, or a list of events.
     Events,
     /// A connection or kind, or a list of them.
@@ -96,6 +98,7 @@ impl Type {
             Type::Email => "an e-mail address in quotes".into(),
             Type::Phones => "a list of phone numbers in quotes".into(),
             Type::Paths => "a list of paths in quotes".into(),
+            Type::Regex => "a regular expression in quotes".into(),
             Type::Events => "an event in quotes, or a list of events".into(),
             Type::Sources => "the name or kind of a source, or a list of them".into(),
             Type::SourceKind => {
@@ -379,17 +382,16 @@ pub const SOURCE: Table = Table {
             "Which places hold the phone number, in order: `[\"shipping.phone\", \"phone\"]` messages the receiver instead of the buyer.",
             "[\"shipping.phone\", \"phone\"]",
         ),
+        optional(
+            "phone_question",
+            Type::Regex,
+            "the word for phone in seven languages",
+            "Calendly, Cal.com: which question holds the phone number. Case does not matter.",
+            "\"telefono|cellulare|whatsapp\"",
+        ),
     ],
     later: &[
-        "phone_question",
-        "auth",
-        "hmac",
-        "key",
-        "phone",
-        "name",
-        "email",
-        "at",
-        "each",
+        "auth", "hmac", "key", "phone", "name", "email", "at", "each",
     ],
 };
 
@@ -702,11 +704,6 @@ pub const LATER_TABLES: &[&str] = &["opt_out"];
 
 /// Events of later versions.
 pub const LATER_EVENTS: &[&str] = &[
-    "appointment.requested",
-    "appointment.booked",
-    "appointment.rescheduled",
-    "appointment.cancelled",
-    "appointment.no_show",
     "form.submitted",
     "lead.created",
     "lead.updated",
@@ -730,8 +727,6 @@ pub const LATER_EVENTS: &[&str] = &[
 
 /// Kinds of sources of later versions.
 pub const LATER_KINDS: &[&str] = &[
-    "calendly",
-    "cal-com",
     "google-calendar",
     "hubspot",
     "pipedrive",
@@ -748,7 +743,6 @@ pub const LATER_KINDS: &[&str] = &[
 
 /// First parts of fields of later versions.
 pub const LATER_FIELDS: &[&str] = &[
-    "appointment",
     "form",
     "lead",
     "deal",

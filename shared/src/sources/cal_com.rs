@@ -55,10 +55,6 @@ impl Source for CalCom {
         &[booked::RESPONSES]
     }
 
-    fn has_questions(&self) -> bool {
-        true
-    }
-
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

@@ -70,10 +70,6 @@ impl Source for Calendly {
         &[invitee::ANSWERS]
     }
 
-    fn has_questions(&self) -> bool {
-        true
-    }
-
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

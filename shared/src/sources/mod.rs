@@ -51,12 +51,6 @@ pub trait Source: Sync {
     /// `meta.` for `meta._billing_cellphone`.
     fn phone_prefixes(&self) -> &'static [&'static str];
 
-    /// Whether its people answer questions that the business made up, one of which may ask for the phone
-    /// number: then a connection may have a `phone_question`.
-    fn has_questions(&self) -> bool {
-        false
-    }
-
     /// Answers what is no event and carries no signature: pings, validations by GET or HEAD. Asked
     /// before secrets and configuration are needed. `None`: go on.
     fn handshake(&self, raw: &Raw) -> Option<Answer>;

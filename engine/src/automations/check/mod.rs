@@ -4,6 +4,7 @@
 //! that its events do not have, and then tried over four samples of each of its events, in each locale.
 
 mod account;
+mod appointment;
 mod message;
 mod place;
 mod strings;
@@ -213,13 +214,14 @@ impl<'c> Checker<'c> {
 
     fn automation(&mut self, name: &str, one: &Automation) {
         let path = format!("automation.{name}");
+        let events = appointment::all_events_of(one);
         let many = one.steps.len() > 1 || self.sites.contains_key(&format!("{path}.steps[0]"));
         if let Some(when) = &one.when {
             self.condition(
                 &format!("{path}.when"),
                 &format!("when of {name}"),
                 when,
-                &one.on,
+                &events,
                 true,
             );
         }
@@ -228,19 +230,19 @@ impl<'c> Checker<'c> {
                 &format!("{path}.consent"),
                 &format!("consent of {name}"),
                 consent,
-                &one.on,
+                &events,
                 true,
             );
         }
         if let Some(to) = &one.to {
-            self.recipient(&format!("{path}.to"), &format!("to of {name}"), to, &one.on);
+            self.recipient(&format!("{path}.to"), &format!("to of {name}"), to, &events);
         }
         if let Some(locale) = &one.locale {
             self.short_text(
                 &format!("{path}.locale"),
                 &format!("locale of {name}"),
                 locale,
-                &one.on,
+                &events,
             );
         }
         for (index, step) in one.steps.iter().enumerate() {
@@ -251,12 +253,13 @@ impl<'c> Checker<'c> {
                 ),
                 false => (path.clone(), name.to_owned()),
             };
+            let events = appointment::events_of(one, step);
             if let Some(when) = &step.when {
                 self.condition(
                     &format!("{path}.when"),
                     &format!("when of {label}"),
                     when,
-                    &one.on,
+                    &events,
                     false,
                 );
             }
@@ -265,9 +268,10 @@ impl<'c> Checker<'c> {
                     &format!("{path}.to"),
                     &format!("to of {label}"),
                     to,
-                    &one.on,
+                    &events,
                 );
             }
+            self.appointment_step(&path, name, one, step);
             self.template_channel(&path, one, step);
         }
     }
@@ -330,7 +334,7 @@ impl<'c> Checker<'c> {
             for step in &one.steps {
                 let Action::Message(name) = &step.action;
                 let entry = uses.entry(name.as_str()).or_default();
-                entry.events.extend(&one.on);
+                entry.events.extend(appointment::events_of(one, step));
                 entry.to_others |= step.to.is_some() || one.to.is_some();
             }
         }

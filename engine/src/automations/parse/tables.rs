@@ -13,6 +13,8 @@ use super::super::spec::{self, GIVE_UP_HOURS_MAX};
 use super::reader::{Ctx, Entry, Node, Value};
 use super::{at, kinds, places};
 
+/// Kinds of sources whose customers answer questions.
+const QUESTIONS: [&str; 2] = ["calendly", "cal-com"];
 /// Messages a second, unless told.
 const RATE_DEFAULT: u32 = 20;
 
@@ -206,12 +208,33 @@ pub(super) fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> SourceTable 
     }
     let kind = kind.unwrap_or(name);
     let phone_from = phone_from(ctx, node, &kind);
+    let phone_question = ctx.parsed(node, "phone_question", |text| phone_question(&kind, text));
     let channel = ctx.name_of(node, "channel");
     SourceTable {
         kind,
         channel,
         place: place(ctx, node),
         phone_from,
+        phone_question,
+    }
+}
+
+/// A regular expression for the questions of a source that asks some.
+fn phone_question(kind: &str, text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("phone_question is empty: every question would hold the phone".to_owned());
+    }
+    if regex_lite::Regex::new(&format!("(?i){text}")).is_err() {
+        return Err(format!(
+            "phone_question = \"{text}\" is no regular expression: words with | between them are one"
+        ));
+    }
+    match QUESTIONS.contains(&kind) || shared::sources::by_kind(kind).is_none() {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{kind} asks no questions: phone_question is for {}",
+            QUESTIONS.join(", ")
+        )),
     }
 }
 
