@@ -17,7 +17,7 @@ use crate::args::ConnectArgs;
 use crate::connect::keys::{self, Keys, Table};
 use crate::connect::needs::{self, Need};
 use crate::connect::plan::{self, Plan, Wish};
-use crate::connect::{self, Failure, Hook, New, Options, Provider};
+use crate::connect::{self, Failure, Hook, New, Options, Provider, SecretOf};
 use crate::error::CliError;
 use crate::installation::Installation;
 use crate::output::{self, Cell, count};
@@ -173,8 +173,10 @@ impl Work<'_> {
             Some(credential) => credential.clone(),
             None => connect::credential(kind, self.name)?,
         };
-        if known.is_empty() {
-            known.push(credential.clone());
+        let credential = connect::complete(kind, &credential, &self.options())?;
+        match known.first_mut() {
+            Some(first) => first.clone_from(&credential),
+            None => known.push(credential.clone()),
         }
         let provider = connect::open(kind, &self.on.apis()?, &credential, &self.options())?;
         let hooks = provider
@@ -195,6 +197,8 @@ impl Work<'_> {
     fn options(&self) -> Options {
         Options {
             scope: self.args.scope.clone(),
+            shop: self.args.shop.clone(),
+            url: self.args.url.clone(),
         }
     }
 
@@ -265,10 +269,20 @@ impl Work<'_> {
                 values.push(value);
             }
         }
-        if let Some(own) = provider.own_secret() {
-            values.retain(|value| *value != own);
-            values.insert(0, own);
-            return Ok((values, false));
+        match provider.secret() {
+            SecretOf::Ours => {}
+            SecretOf::Theirs(own) => {
+                values.retain(|value| *value != own);
+                values.insert(0, own);
+                return Ok((values, false));
+            }
+            SecretOf::Known(where_from) if values.is_empty() => {
+                return Err(
+                    CliError::new(format!("there is no secret of {}", self.name))
+                        .hint(format!("{where_from} {}", self.name)),
+                );
+            }
+            SecretOf::Known(_) => return Ok((values, false)),
         }
         let renew = values.is_empty() || self.args.rotate;
         if renew {
