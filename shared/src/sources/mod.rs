@@ -5,6 +5,7 @@
 pub mod calendly;
 pub mod demo;
 mod facts;
+pub mod google_calendar;
 mod parcel;
 mod read;
 pub mod shopify;
