@@ -17,7 +17,7 @@ use crate::args::ConnectArgs;
 use crate::connect::keys::{self, Keys, Table};
 use crate::connect::needs::{self, Need};
 use crate::connect::plan::{self, Plan, Wish};
-use crate::connect::{self, Failure, Hook, New, Options, Provider, SecretOf};
+use crate::connect::{self, Asked, Failure, Hook, New, Options, Provider, SecretOf};
 use crate::error::CliError;
 use crate::installation::Installation;
 use crate::output::{self, Cell, count};
@@ -173,12 +173,18 @@ impl Work<'_> {
             Some(credential) => credential.clone(),
             None => connect::credential(kind, self.name)?,
         };
-        let credential = connect::complete(kind, &credential, &self.options())?;
+        let options = self.options().await?;
+        let credential = connect::complete(kind, &credential, &options)?;
         match known.first_mut() {
             Some(first) => first.clone_from(&credential),
             None => known.push(credential.clone()),
         }
-        let provider = connect::open(kind, &self.on.apis()?, &credential, &self.options())?;
+        let asked = Asked {
+            apis: &self.on.apis()?,
+            store: &self.on.store,
+            connection: self.name,
+        };
+        let provider = connect::open(kind, asked, &credential, &options)?;
         let hooks = provider
             .hooks()
             .await
@@ -194,12 +200,23 @@ impl Work<'_> {
         Ok((provider, hooks))
     }
 
-    fn options(&self) -> Options {
-        Options {
+    /// What the flags say; a calendar is known from the first time on.
+    async fn options(&self) -> Result<Options, CliError> {
+        let calendar = match &self.args.calendar {
+            Some(calendar) => Some(calendar.clone()),
+            None => self
+                .on
+                .store
+                .cursor(self.name)
+                .await?
+                .map(|row| row.calendar),
+        };
+        Ok(Options {
             scope: self.args.scope.clone(),
             shop: self.args.shop.clone(),
             url: self.args.url.clone(),
-        }
+            calendar,
+        })
     }
 
     /// The steps, in this order.
@@ -396,6 +413,9 @@ impl Work<'_> {
         let hooks = provider.hooks().await.map_err(told)?;
         let registered = serving(&hooks, &self.url);
         let unmet = needs::unmet(self.args.kind, &self.needs, &registered);
+        for line in provider.about().await.map_err(told)? {
+            self.say(line);
+        }
         if plan.is_done() {
             self.say(format!("{} is connected: nothing to do", self.name));
         }
@@ -454,7 +474,9 @@ impl Work<'_> {
         };
         while started.elapsed() < limit {
             let events = lists::events(&self.on.store, &filter).await?;
-            if let Some(first) = events.first() {
+            // What connecting a calendar leaves for the worker is our own.
+            let ours = format!("{}/source/connected/", self.name);
+            if let Some(first) = events.iter().find(|event| !event.key.starts_with(&ours)) {
                 let after = started.elapsed();
                 let what = match (&first.name, &first.problem) {
                     (Some(name), _) => name.to_string(),

@@ -3,6 +3,7 @@
 
 mod cal_com;
 mod calendly;
+mod google_calendar;
 pub mod keys;
 pub mod needs;
 pub mod plan;
@@ -16,6 +17,7 @@ use clap::ValueEnum;
 use engine::apis::{Apis, Call, Reply, Unanswered};
 use shared::event::Name;
 use shared::secrets::Secret;
+use shared::store::Store;
 
 use crate::ask;
 use crate::commands::secrets;
@@ -36,6 +38,8 @@ pub enum Kind {
     Calendly,
     /// Cal.com.
     CalCom,
+    /// A Google calendar.
+    GoogleCalendar,
 }
 
 impl Kind {
@@ -46,6 +50,7 @@ impl Kind {
             Kind::WooCommerce => "woocommerce",
             Kind::Calendly => "calendly",
             Kind::CalCom => "cal-com",
+            Kind::GoogleCalendar => "google-calendar",
         }
     }
 
@@ -56,6 +61,7 @@ impl Kind {
             Kind::WooCommerce => "WooCommerce",
             Kind::Calendly => "Calendly",
             Kind::CalCom => "Cal.com",
+            Kind::GoogleCalendar => "Google Calendar",
         }
     }
 
@@ -71,7 +77,7 @@ impl Kind {
     pub fn function(self) -> &'static str {
         match self {
             Kind::Shopify | Kind::WooCommerce => "orders",
-            Kind::Calendly | Kind::CalCom => "appointments",
+            Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar => "appointments",
         }
     }
 
@@ -82,6 +88,7 @@ impl Kind {
             Kind::WooCommerce => woocommerce::TOPICS,
             Kind::Calendly => calendly::TOPICS,
             Kind::CalCom => cal_com::TOPICS,
+            Kind::GoogleCalendar => google_calendar::TOPICS,
         }
     }
 
@@ -96,6 +103,9 @@ impl Kind {
                 "consumer key (WooCommerce: Settings, Advanced, REST API, read and write)",
                 "consumer secret",
             ],
+            Kind::GoogleCalendar => {
+                &["the JSON key of a service account, as standard input: < key.json"]
+            }
             Kind::CalCom => &["API key (Cal.com: Settings, Developer, API keys)"],
             Kind::Calendly => &[
                 "personal access token (Calendly: Integrations, API & webhooks, Personal access tokens)",
@@ -108,6 +118,7 @@ impl Kind {
         match self {
             Kind::Shopify | Kind::WooCommerce => "place an order",
             Kind::Calendly | Kind::CalCom => "book an appointment",
+            Kind::GoogleCalendar => "change an event of the calendar",
         }
     }
 }
@@ -161,6 +172,19 @@ pub struct Options {
     pub shop: Option<String>,
     /// `--url`.
     pub url: Option<String>,
+    /// `--calendar`, or the one that the connection has.
+    pub calendar: Option<String>,
+}
+
+/// Where a provider is asked, and for which connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Every provider's API.
+    pub apis: &'a Apis,
+    /// The installation's table.
+    pub store: &'a Store,
+    /// The connection's name.
+    pub connection: &'a str,
 }
 
 /// Who chooses what webhooks are signed with.
@@ -209,6 +233,11 @@ pub trait Provider: Send + Sync {
     /// What webhooks are signed with.
     fn secret(&self) -> SecretOf {
         SecretOf::Ours
+    }
+
+    /// What there is to know of the account besides.
+    fn about(&self) -> Answering<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     /// What the account keeps from us although the webhook is there.
@@ -278,11 +307,19 @@ impl Failure {
 /// The credential is not of the form that this provider has.
 pub fn open(
     kind: Kind,
-    apis: &Apis,
+    asked: Asked<'_>,
     credential: &Secret,
     options: &Options,
 ) -> Result<Box<dyn Provider>, CliError> {
+    let apis = asked.apis;
     Ok(match kind {
+        Kind::GoogleCalendar => Box::new(google_calendar::Calendar::new(
+            apis,
+            credential,
+            asked.store,
+            asked.connection,
+            options.calendar.as_deref(),
+        )?),
         Kind::Shopify => Box::new(shopify::Shopify::new(apis, credential)?),
         Kind::WooCommerce => Box::new(woocommerce::WooCommerce::new(apis, credential)?),
         Kind::Calendly => Box::new(calendly::Calendly::new(apis, credential, options)?),
@@ -297,12 +334,18 @@ pub fn open(
 pub fn credential(kind: Kind, name: &str) -> Result<Secret, CliError> {
     let questions = kind.questions();
     let mut answers = Vec::new();
-    if ask::is_terminal() {
+    // A key of many lines is nothing to type.
+    if ask::is_terminal() && kind != Kind::GoogleCalendar {
         for question in questions {
             answers.push(secrets::ask(question)?);
         }
     } else {
-        let text = secrets::ask("").map_err(|_| {
+        let text = if ask::is_terminal() {
+            Err(CliError::new(""))
+        } else {
+            secrets::ask("")
+        };
+        let text = text.map_err(|_| {
             CliError::new(format!("there is no credential of {}", kind.title())).hint(format!(
                 "callbell secrets set {name} --api, or type it in a terminal: {}",
                 questions.join(", ")
@@ -311,6 +354,7 @@ pub fn credential(kind: Kind, name: &str) -> Result<Secret, CliError> {
         answers.extend(text.lines().map(|line| line.trim().to_owned()));
     }
     Ok(match kind {
+        Kind::GoogleCalendar => google_calendar::credential(&answers.join("\n"))?,
         // What stands in secrets.toml may be given as it is.
         _ if answers.concat().starts_with('{') => Secret::new(answers.concat()),
         Kind::Shopify => shopify::credential(&answers),
@@ -327,7 +371,7 @@ pub fn complete(kind: Kind, credential: &Secret, options: &Options) -> Result<Se
     match kind {
         Kind::Shopify => shopify::complete(credential, options.shop.as_deref()),
         Kind::WooCommerce => woocommerce::complete(credential, options.url.as_deref()),
-        Kind::Calendly | Kind::CalCom => Ok(credential.clone()),
+        Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar => Ok(credential.clone()),
     }
 }
 
