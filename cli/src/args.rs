@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use jiff::SignedDuration;
 
+use crate::connect::Kind;
 use crate::span;
 
 /// Callbell, connected with the rest of the business.
@@ -43,6 +44,8 @@ pub enum Command {
     Deploy(DeployArgs),
     /// Webhook secrets and API tokens
     Secrets(SecretsArgs),
+    /// Register our webhooks at the system that sends them
+    Connect(ConnectArgs),
     /// What became of each action
     Jobs(JobsArgs),
     /// Events that matched nothing, and why
@@ -331,6 +334,50 @@ pub enum SecretsAction {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `callbell connect`.
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    /// Which system
+    #[arg(value_name = "SYSTEM")]
+    pub kind: Kind,
+    /// The connection, where [source.NAME] of the automations gives it a name of its own
+    #[arg(long, value_name = "CONNECTION")]
+    pub name: Option<String>,
+    /// What is registered there, ours or not
+    #[arg(long, conflicts_with_all = ["remove", "remove_all", "rotate"])]
+    pub list: bool,
+    /// Remove one webhook, by its id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["remove_all", "rotate"])]
+    pub remove: Option<String>,
+    /// Remove every webhook that goes to this installation's connection
+    #[arg(long, conflicts_with = "rotate")]
+    pub remove_all: bool,
+    /// A new webhook secret; the old one is accepted as well until it is taken out of secrets.toml
+    #[arg(long)]
+    pub rotate: bool,
+    /// Whose events, of calendly: organization (everybody's, the default) or user (your own)
+    #[arg(long)]
+    pub scope: Option<String>,
+    /// Longest wait for a first event, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub wait: u64,
+    /// Do not wait for a first event
+    #[arg(long)]
+    pub no_wait: bool,
+    /// The automations
+    #[arg(long, value_name = "FILE", default_value = "automations.toml")]
+    pub automations: PathBuf,
+    /// Do not ask before webhooks of ours are replaced or removed
+    #[arg(long)]
+    pub yes: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// `callbell jobs`.

@@ -5,6 +5,7 @@ pub mod args;
 pub mod ask;
 pub mod aws;
 pub mod commands;
+pub mod connect;
 pub mod dev;
 pub mod edit;
 pub mod error;

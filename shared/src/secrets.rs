@@ -76,6 +76,11 @@ impl Secrets {
         serde_json::from_str(json).map_err(|_| SecretsError::Malformed)
     }
 
+    /// Gives a name these values and no others.
+    pub fn set(&mut self, name: impl Into<String>, values: Vec<Secret>) {
+        self.0.insert(name.into(), values);
+    }
+
     /// Adds a value to a name.
     pub fn insert(&mut self, name: impl Into<String>, value: Secret) {
         self.0.entry(name.into()).or_default().push(value);

@@ -2,6 +2,7 @@
 
 pub mod channels;
 pub mod check;
+pub mod connect;
 pub mod demo;
 pub mod deploy;
 pub mod dev;
@@ -40,6 +41,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Push(args) => push::run(&args).await,
         Command::Deploy(args) => deploy::run(&args).await,
         Command::Secrets(args) => secrets::run(&args).await,
+        Command::Connect(args) => connect::run(&args).await,
         Command::Jobs(args) => jobs::run(&args).await,
         Command::Events(args) => events::run(&args).await,
         Command::Pause(target) => pause::pause(&target).await,

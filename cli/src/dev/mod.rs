@@ -29,7 +29,7 @@ use self::secrets::Files;
 use self::table::Engine;
 use crate::net::{Cut, Loopback};
 use crate::project;
-use crate::standin::apis::Apis;
+use crate::standin::apis::{Apis, Connectable};
 use crate::standin::{AccountData, StandIn};
 
 /// The port where nothing else is asked for.
@@ -100,6 +100,7 @@ struct World {
     offset: Mutex<SignedDuration>,
     secrets: RwLock<Files>,
     stand_in: StandIn,
+    connectable: Connectable,
     apis: Apis,
     routes: Vec<Route>,
     functions: RwLock<Arc<Functions>>,
@@ -212,6 +213,11 @@ impl Dev {
         &self.world.stand_in
     }
 
+    /// The stand-ins of systems that webhooks are registered at.
+    pub fn connectable(&self) -> &Connectable {
+        &self.world.connectable
+    }
+
     /// The clock that everything reads.
     pub fn clock(&self) -> &Clock {
         &self.world.clock
@@ -297,6 +303,7 @@ impl World {
         {
             return Err(DevError::Unhosted(route.function.clone()));
         }
+        let connectable = Connectable::default();
         Ok(World {
             port,
             settings: settings.clone(),
@@ -304,7 +311,8 @@ impl World {
             clock,
             offset: Mutex::new(offset),
             secrets: RwLock::new(secrets),
-            apis: Apis::new(Vec::new(), stand_in.clone()),
+            apis: Apis::new(connectable.all(), stand_in.clone()),
+            connectable,
             stand_in,
             routes,
             functions: RwLock::new(Arc::new(functions)),

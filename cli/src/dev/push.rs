@@ -95,8 +95,14 @@ impl World {
     }
 
     /// Takes over what was pushed last, whoever pushed it: new functions read it afresh, and the
-    /// stand-in's account has its channels, templates and teams.
+    /// stand-in's account has its channels, templates and teams. Secrets are read again as well: who
+    /// changed them asks for this and goes on at once.
     pub(super) async fn reload(&self) {
+        if let Some(path) = &self.settings.secrets
+            && let Ok(files) = secrets::Files::read(path)
+        {
+            *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = files;
+        }
         let secrets = self.secrets();
         let tokens = secrets.apis.get(secrets::CALLBELL);
         let tokens = tokens

@@ -9,6 +9,8 @@ use shared::sources::demo;
 
 /// The token of the stand-in Callbell where no secrets file is given.
 pub const DEMO_TOKEN: &str = "demo-callbell-token";
+/// Credentials of the stand-ins of other systems, by connection.
+const DEMO_APIS: [(&str, &str); 1] = [("calendly", "demo-calendly-token")];
 /// The name of Callbell's token among the APIs' secrets.
 pub const CALLBELL: &str = "callbell";
 
@@ -45,6 +47,9 @@ impl Files {
     pub fn demo() -> Files {
         let mut apis = Secrets::default();
         apis.insert(CALLBELL, Secret::new(DEMO_TOKEN));
+        for (name, value) in DEMO_APIS {
+            apis.insert(name, Secret::new(value));
+        }
         Files {
             webhooks: demo::secrets(),
             apis,

@@ -1,7 +1,7 @@
 //! A running `callbell dev`: where its table is, and a few questions over HTTP. Also the Callbell account that a
 //! command asks, its stand-in's or the real one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use engine::callbell::Callbell;
@@ -84,6 +84,21 @@ impl Local {
             dev::PORT => " --local".to_owned(),
             port => format!(" --local={port}"),
         }
+    }
+
+    /// Its secrets file; `None`: it has demo values.
+    pub fn secrets(&self) -> Option<&Path> {
+        self.info.secrets.as_deref()
+    }
+
+    /// Where a connection's webhooks go.
+    pub fn door(&self, function: &str, connection: &str) -> String {
+        format!("{}/{function}/{connection}", self.base)
+    }
+
+    /// Where its stand-ins of the providers' APIs are.
+    pub fn apis(&self) -> String {
+        format!("{}{}", self.base, dev::APIS_PATH)
     }
 
     /// Tells it that something was pushed.

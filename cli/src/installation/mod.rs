@@ -6,6 +6,7 @@ pub mod stack;
 
 use std::path::Path;
 
+use engine::apis::Apis;
 use engine::callbell::Callbell;
 use engine::delivery::{Random, Worker};
 use jiff::Timestamp;
@@ -14,9 +15,12 @@ use shared::store::Store;
 
 use self::local::Local;
 use self::stack::Stack;
-use crate::args::Target;
+use crate::args::{AccountArgs, Target};
 use crate::aws::samconfig::{self, SamConfig};
 use crate::error::CliError;
+
+/// An address under which all providers' APIs are asked instead of their own, as the functions have it.
+const PROVIDERS_API_URL: &str = "PROVIDERS_API_URL";
 
 /// An installation.
 pub struct Installation {
@@ -74,6 +78,69 @@ impl Installation {
         }
     }
 
+    /// The stack on AWS; `None`: the `callbell dev` of this machine.
+    pub fn stack(&self) -> Option<&Stack> {
+        match &self.place {
+            Place::Local(_) => None,
+            Place::Stack(stack) => Some(stack),
+        }
+    }
+
+    /// Of a `callbell dev`: its secrets file, `Some(None)` where it was given none.
+    pub fn dev_secrets(&self) -> Option<Option<&Path>> {
+        match &self.place {
+            Place::Local(local) => Some(local.secrets()),
+            Place::Stack(_) => None,
+        }
+    }
+
+    /// Where a connection's webhooks go.
+    ///
+    /// # Errors
+    /// The stack has no such door: it is older.
+    pub fn door(&self, function: &str, connection: &str) -> Result<String, CliError> {
+        match &self.place {
+            Place::Local(local) => Ok(local.door(function, connection)),
+            Place::Stack(stack) => {
+                let mut letters = function.chars();
+                let first = letters.next().map(|first| first.to_ascii_uppercase());
+                let output: String = first.into_iter().chain(letters).collect();
+                let url = stack.output(&format!("{output}Url"))?;
+                Ok(url.replace("{source}", connection))
+            }
+        }
+    }
+
+    /// The providers' APIs: their own, or the stand-ins of the `callbell dev`.
+    ///
+    /// # Errors
+    /// No client can be made.
+    pub fn apis(&self) -> Result<Apis, CliError> {
+        let stand_in = match &self.place {
+            Place::Local(local) => Some(local.apis()),
+            Place::Stack(_) => stand_in()?,
+        };
+        Apis::new(stand_in.as_deref()).map_err(|error| CliError::new(error.to_string()))
+    }
+
+    /// A client of the Callbell account; on a stack with the token of `secrets`.
+    ///
+    /// # Errors
+    /// No token.
+    pub async fn callbell(&self, secrets: &Path) -> Result<Callbell, CliError> {
+        match &self.place {
+            Place::Local(local) => local.callbell(),
+            Place::Stack(_) => {
+                local::account(&AccountArgs {
+                    local: None,
+                    secrets: secrets.to_owned(),
+                    json: false,
+                })
+                .await
+            }
+        }
+    }
+
     /// A worker that looks at jobs as the functions do. It asks nobody outside, so it needs no token.
     ///
     /// # Errors
@@ -90,6 +157,19 @@ impl Installation {
             Place::Local(local) => local.flag(),
             Place::Stack(stack) => stack.flag(),
         }
+    }
+}
+
+/// Where the providers' APIs are asked instead of at their own addresses: on this machine alone, because
+/// credentials go there.
+fn stand_in() -> Result<Option<String>, CliError> {
+    match std::env::var(PROVIDERS_API_URL) {
+        Ok(url) if url.starts_with("http://127.0.0.1:") => Ok(Some(url)),
+        Ok(url) if !url.is_empty() => Err(CliError::new(format!(
+            "{PROVIDERS_API_URL} is set to another machine"
+        ))
+        .hint(format!("unset {PROVIDERS_API_URL}"))),
+        _ => Ok(None),
     }
 }
 

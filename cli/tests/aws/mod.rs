@@ -2,6 +2,7 @@
 //! loopback interface, and as table that of a development server.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +14,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use cli::dev::Dev;
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -35,6 +36,8 @@ pub(crate) struct Ran {
 pub(crate) struct Cloud {
     pub(crate) url: String,
     dynamodb: String,
+    /// Where the providers' stand-ins are.
+    apis: String,
     state: Arc<Known>,
 }
 
@@ -49,6 +52,8 @@ struct Known {
     /// Every action that was asked for, in order.
     actions: Mutex<Vec<String>>,
     status: Mutex<String>,
+    /// How many functions the account may run at once; `None`: the role may not ask.
+    concurrency: Mutex<Option<u32>>,
 }
 
 impl Cloud {
@@ -60,16 +65,19 @@ impl Cloud {
             fault: Mutex::default(),
             actions: Mutex::default(),
             status: Mutex::new("CREATE_COMPLETE".to_owned()),
+            concurrency: Mutex::new(Some(1000)),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/", post(answer))
+            .route("/2016-08-19/account-settings", get(lambda_account))
             .with_state(state.clone());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Cloud {
             url,
             dynamodb: dev.dynamodb().to_owned(),
+            apis: format!("{}{}", dev.url(), cli::dev::APIS_PATH),
             state,
         }
     }
@@ -93,6 +101,11 @@ impl Cloud {
         status.clone_into(&mut self.state.status.lock().unwrap());
     }
 
+    /// How many functions the account may run at once; `None`: the role may not ask.
+    pub(crate) fn set_concurrency(&self, most: Option<u32>) {
+        *self.state.concurrency.lock().unwrap() = most;
+    }
+
     pub(crate) fn secret(&self, name: &str) -> Option<Value> {
         let secrets = self.state.secrets.lock().unwrap();
         let text = secrets.get(name)?;
@@ -109,6 +122,7 @@ impl Cloud {
             ("HOME", home.display().to_string()),
             ("AWS_ENDPOINT_URL", self.url.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.clone()),
+            ("PROVIDERS_API_URL", self.apis.clone()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
             ("AWS_ACCESS_KEY_ID", KEY_ID.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "none".to_owned()),
@@ -124,20 +138,37 @@ impl Cloud {
 
 /// Runs the real binary with this environment and no other. Refuses to where it could reach AWS.
 pub(crate) async fn run(folder: &Path, args: &[&str], environment: &[(&str, String)]) -> Ran {
+    run_with(folder, args, environment, "").await
+}
+
+/// [`run`] with a standard input.
+pub(crate) async fn run_with(
+    folder: &Path,
+    args: &[&str],
+    environment: &[(&str, String)],
+    input: &str,
+) -> Ran {
+    use tokio::io::AsyncWriteExt as _;
     for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"] {
         let here = |value: &str| value.starts_with("http://127.0.0.1:");
         let set = environment.iter().find(|(other, _)| *other == name);
         assert!(set.is_some_and(|(_, value)| here(value)), "{name}");
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_callbell"))
+    let mut child = Command::new(env!("CARGO_BIN_EXE_callbell"))
         .args(args)
         .current_dir(folder)
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .output()
-        .await
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A command that does not read is gone by now.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ran {
         code: output.status.code().unwrap(),
@@ -167,6 +198,25 @@ async fn answer(State(known): State<Arc<Known>>, headers: HeaderMap, body: Bytes
     response
 }
 
+async fn lambda_account(State(known): State<Arc<Known>>, headers: HeaderMap) -> Response {
+    let signed = headers.get("authorization").unwrap().to_str().unwrap();
+    assert!(signed.contains("/lambda/aws4_request"), "{signed}");
+    match *known.concurrency.lock().unwrap() {
+        Some(most) => axum::Json(json!({
+            "AccountLimit": { "ConcurrentExecutions": most, "UnreservedConcurrentExecutions": most },
+            "AccountUsage": { "FunctionCount": 3 },
+        }))
+        .into_response(),
+        None => {
+            let message = "User: arn:aws:iam::123456789012:user/x is not authorized to perform: lambda:GetAccountSettings";
+            let mut refused = (StatusCode::FORBIDDEN, axum::Json(json!({ "Message": message }))).into_response();
+            let code = "AccessDeniedException".parse().unwrap();
+            refused.headers_mut().insert("x-amzn-errortype", code);
+            refused
+        }
+    }
+}
+
 impl Known {
     fn stack(&self, form: &str) -> Response {
         self.actions
@@ -192,6 +242,10 @@ impl Known {
             member(
                 "OrdersUrl",
                 "https://a1.execute-api.sa-east-1.amazonaws.com/orders/{source}",
+            ),
+            member(
+                "AppointmentsUrl",
+                "https://a1.execute-api.sa-east-1.amazonaws.com/appointments/{source}",
             ),
         ];
         let status = self.status.lock().unwrap().clone();

@@ -53,17 +53,12 @@ fn set_value(name: &str, add: bool, api: bool, file: &Path) -> Outcome {
         let secrets = if api { &files.apis } else { &files.webhooks };
         secrets.get(name).to_vec()
     };
-    let mut values: Vec<String> = vec![ask(name)?];
+    let mut values: Vec<String> = vec![ask(&format!("value of {name}"))?];
     if add {
         values.extend(of(&known).iter().map(|value| value.expose().to_owned()));
     }
     values.dedup();
-    let text = if file.exists() {
-        std::fs::read_to_string(file)?
-    } else {
-        String::new()
-    };
-    write(file, &set(&text, table, name, &values))?;
+    put(file, table, name, &values)?;
     let values = of(&Files::read(file)?);
     say(format!(
         "[{table}] {name}: {} (fingerprint {}) in {}",
@@ -72,6 +67,19 @@ fn set_value(name: &str, add: bool, api: bool, file: &Path) -> Outcome {
         file.display()
     ));
     Ok(0)
+}
+
+/// Gives a name of the file's table these values; everything else in it stays.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn put(file: &Path, table: &str, name: &str, values: &[String]) -> Result<(), CliError> {
+    let text = if file.exists() {
+        std::fs::read_to_string(file)?
+    } else {
+        String::new()
+    };
+    write(file, &set(&text, table, name, values))
 }
 
 /// What the file has beside what the stack has.
@@ -154,12 +162,13 @@ fn list(file: &Path, json: bool) -> Outcome {
     Ok(0)
 }
 
-/// The value: typed without being shown, or read from standard input.
-fn ask(name: &str) -> Result<String, CliError> {
+/// A value: typed without being shown, or read from standard input.
+///
+/// # Errors
+/// Nothing was given.
+pub fn ask(question: &str) -> Result<String, CliError> {
     let value = if std::io::stdin().is_terminal() {
-        let asked = dialoguer::Password::new()
-            .with_prompt(format!("value of {name}"))
-            .interact();
+        let asked = dialoguer::Password::new().with_prompt(question).interact();
         asked.map_err(|error| CliError::new(error.to_string()))?
     } else {
         let mut text = String::new();

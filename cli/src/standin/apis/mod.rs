@@ -2,6 +2,9 @@
 //! connect` ask in the development server and in tests. Each file holds to its provider's public
 //! documentation.
 
+pub mod calendly;
+mod deliver;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -71,6 +74,20 @@ impl Reply {
     /// An answer of this status.
     pub fn new(status: u16, body: Value) -> Reply {
         Reply { status, body }
+    }
+}
+
+/// The stand-ins of systems that `callbell connect` registers webhooks at. Clones share their state.
+#[derive(Clone, Debug, Default)]
+pub struct Connectable {
+    /// Calendly.
+    pub calendly: Arc<calendly::Calendly>,
+}
+
+impl Connectable {
+    /// Each of them.
+    pub fn all(&self) -> Vec<Arc<dyn Api>> {
+        vec![self.calendly.clone()]
     }
 }
 

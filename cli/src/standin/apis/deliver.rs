@@ -1,0 +1,70 @@
+//! What a provider's stand-in posts: webhooks, signed as the provider signs, to this machine alone.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::Url;
+use serde_json::Value;
+use shared::secrets::Secret;
+use shared::sources;
+
+/// How long after its registration a webhook's first event comes, in milliseconds: the answer to the
+/// registration goes first.
+const FIRST_EVENT_MS: u64 = 200;
+/// Longest wait for the door's answer, in seconds.
+const ANSWER_SECONDS_MAX: u64 = 10;
+
+/// A webhook on its way.
+pub(super) struct Webhook {
+    /// Whose: `calendly`.
+    pub(super) kind: &'static str,
+    /// Where to.
+    pub(super) url: String,
+    /// What it is signed with.
+    pub(super) secret: Secret,
+    /// Headers beside the signature.
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub(super) body: Value,
+}
+
+impl Webhook {
+    /// Posts it a moment later. What goes to another machine is not posted: nobody asked for that here.
+    pub(super) fn post(self, now: Timestamp) {
+        let Some(source) = sources::by_kind(self.kind) else {
+            return;
+        };
+        let Some(url) = here(&self.url) else {
+            return;
+        };
+        let body = self.body.to_string().into_bytes();
+        let signed = source.sign(&self.secret, &body, now);
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(FIRST_EVENT_MS)).await;
+            let client = reqwest::Client::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(ANSWER_SECONDS_MAX));
+            let Ok(client) = client.build() else {
+                return;
+            };
+            let mut request = client.post(url).header("content-type", "application/json");
+            for (name, value) in signed.into_iter().chain(self.headers) {
+                request = request.header(name, value);
+            }
+            // A door that does not answer has its own log line.
+            let _ = request.body(body).send().await;
+        });
+    }
+}
+
+/// An address on this machine.
+pub(super) fn here(url: &str) -> Option<Url> {
+    let url = Url::parse(url).ok()?;
+    let local = url.scheme() == "http" && url.host_str() == Some("127.0.0.1");
+    local.then_some(url)
+}
+
+/// Whether a provider takes this address: https, or this machine in place of it.
+pub(super) fn takes(url: &str) -> bool {
+    here(url).is_some() || Url::parse(url).is_ok_and(|url| url.scheme() == "https")
+}
