@@ -220,6 +220,13 @@ fn whereabouts(kind: &str) -> &'static str {
         "woocommerce" => {
             "WooCommerce: Settings, Advanced, Webhooks, the field Secret of the webhook, the same in each of them."
         }
+        "calendly" => {
+            "Calendly: no page shows it. Whoever makes the subscription chooses the signing key: callbell connect calendly\n\
+             # makes one; of subscriptions that an OAuth app makes: the key that Calendly showed with the app."
+        }
+        "cal-com" => {
+            "Cal.com: Settings, Developer, Webhooks, the field Secret of the webhook. Without one nothing is believed."
+        }
         _ => "The secret that its webhooks are signed with.",
     }
 }

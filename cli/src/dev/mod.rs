@@ -299,7 +299,7 @@ impl World {
         let routes = routes::read(routes::TEMPLATE)?;
         if let Some(route) = routes
             .iter()
-            .find(|route| !Functions::hosts(&route.function))
+            .find(|route| !functions.hosts(&route.function))
         {
             return Err(DevError::Unhosted(route.function.clone()));
         }
