@@ -4,20 +4,27 @@
 //! reads a clock or a table, every effect is one idempotent conditional write, and the event counts as
 //! planned only after all of them: [`Effect::Planned`] is always the last.
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{DEPTH_MAX, Event, Fresh, Name, SubjectKind};
+use shared::event::{Body, DEPTH_MAX, Event, Fresh, Name, SubjectKind};
 use shared::store::{
-    Digests, EntityChange, EntityRow, Erasure, JobId, Line, Mark, NewJob, PersonId, PersonMark,
-    Planned,
+    Digests, EntityChange, EntityRow, Erasure, Line, Mark, NewJob, PersonId, PersonMark, Planned,
 };
 
 use crate::actions;
-use crate::automations::context::Scope;
+use crate::automations::context::{self, Scope};
 use crate::automations::expr::{self, Truth};
+use crate::automations::hours::{self, NoHourLeft};
 use crate::automations::locale::Home;
-use crate::automations::model::{Action, Automation, Automations, Expr, Span, Step};
+use crate::automations::model::{
+    Action, Automation, Automations, Expr, Hours, Purpose, SendHours, Span, Step,
+};
 use crate::automations::times;
 use crate::phone::{self, NoPhone, Phone};
+
+pub mod appointments;
+
+use appointments::Part;
 
 /// Behind a checkout's entity key: what its jobs are keyed by, whichever of its events made them.
 const ABANDONED: &str = "/abandoned";
@@ -105,13 +112,16 @@ pub fn changes(
     automations: &Automations,
 ) -> Vec<EntityChange> {
     let event = &known.event;
-    if event.subject.kind == SubjectKind::Privacy {
+    if matches!(
+        event.subject.kind,
+        SubjectKind::Privacy | SubjectKind::Source
+    ) {
         return Vec::new();
     }
     let about = automations
         .automations
         .values()
-        .filter(|automation| automation.on.contains(&event.event.name));
+        .filter(|automation| appointments::part(event, automation).is_some());
     let scope = Scope::new(automations, &Home::of(automations, event, None), event);
     let times = about
         .flat_map(|automation| &automation.steps)
@@ -134,13 +144,22 @@ pub fn plan(
     if event.subject.kind == SubjectKind::Privacy {
         return privacy(known);
     }
+    // An appointment is needed until it is over, with jobs or without: a later event may not show it.
+    let mut last_job_at = event.subject.end;
+    if event.event.name.is_internal() || matches!(event.body, Body::AppointmentChange { .. }) {
+        let lines = appointments::unknown(event).into_iter().collect();
+        return vec![Effect::Planned(Planned {
+            lines,
+            digests: known.digests(),
+            last_job_at,
+        })];
+    }
     let mut effects = stop_marks(known, automations);
     let mut lines = Vec::new();
-    let mut last_job_at = None;
     for (name, automation) in &automations.automations {
-        if !automation.on.contains(&event.event.name) {
+        let Some(part) = appointments::part(event, automation) else {
             continue;
-        }
+        };
         match why_not(known, received_at, entity, automations, automation) {
             Some(why) => lines.push(Line {
                 automation: name.clone(),
@@ -148,12 +167,12 @@ pub fn plan(
                 why,
             }),
             None => {
-                let jobs = jobs(known, automations, name, automation);
+                let jobs = jobs(known, received_at, automations, name, automation, part);
                 last_job_at = last_job_at.max(jobs.iter().map(|job| job.due_at).max());
                 lines.push(Line {
                     automation: name.clone(),
                     matched: true,
-                    why: count(jobs.len()),
+                    why: format!("{}{}", count(jobs.len()), part.words()),
                 });
                 effects.extend(jobs.into_iter().map(Effect::Job));
             }
@@ -167,18 +186,52 @@ pub fn plan(
     effects
 }
 
-/// The event key that a job is made for: the event's own, or for checkouts one that all events of the
-/// checkout share.
-pub fn job_event(event: &Event) -> String {
+/// The event key that a step's job is made for: the event's own; for checkouts one that all events of the
+/// checkout share; for steps with a time around an appointment one that all events share that know it
+/// by its first id and have it begin then.
+pub fn job_event(event: &Event, step: &Step) -> String {
     match event.event.name {
         Name::CheckoutAbandoned => format!("{}{ABANDONED}", event.entity_key()),
+        Name::AppointmentBooked | Name::AppointmentRescheduled if appointments::is_timed(step) => {
+            appointments::timed_key(event)
+        }
         _ => event.event.id.clone(),
     }
 }
 
-/// The entity whose newest event a job is about; `None`: the job names its event itself.
-pub fn entity_of_job(job_event: &str) -> Option<&str> {
-    job_event.strip_suffix(ABANDONED)
+/// What a job is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About<'a> {
+    /// The event with this key.
+    Event(&'a str),
+    /// The newest event of the checkout with this entity key.
+    Checkout(&'a str),
+    /// The newest event of an appointment.
+    Appointment {
+        /// The entity key of its first id, as far as that was known when the job was made.
+        entity: &'a str,
+        /// When it begins: with another start the job is none of it any more.
+        start: Timestamp,
+    },
+}
+
+/// What a job with this event key is about.
+pub fn about(job_event: &str) -> About<'_> {
+    if let Some(entity) = job_event.strip_suffix(ABANDONED) {
+        return About::Checkout(entity);
+    }
+    match appointments::read_timed_key(job_event) {
+        Some((entity, start)) => About::Appointment { entity, start },
+        None => About::Event(job_event),
+    }
+}
+
+/// By which event a job holds its `once` mark: all steps of a booking hold the same.
+pub fn once_holder(job_event: &str) -> String {
+    match about(job_event) {
+        About::Appointment { entity, .. } => format!("{entity}/booked"),
+        _ => job_event.to_owned(),
+    }
 }
 
 /// The job's own time, before `send_hours`: `at`, or the event's time.
@@ -189,6 +242,60 @@ pub fn due(step: &Step, scope: &Scope, event: &Event) -> Result<Timestamp, Strin
     match &step.at {
         None => Ok(event.event.at),
         Some(at) => times::due(at, scope).map_err(|error| error.to_string()),
+    }
+}
+
+/// [`due`], moved into the step's `send_hours`. `known_since`: when the event reached us.
+///
+/// # Errors
+/// Why there is none, in words: the field is absent, or no hour is left before it.
+pub fn due_in_hours(
+    automations: &Automations,
+    automation: &Automation,
+    step: &Step,
+    scope: &Scope,
+    event: &Event,
+    known_since: Timestamp,
+) -> Result<Timestamp, String> {
+    let time = due(step, scope, event)?;
+    let Some((hours, zone)) = hours_of(automations, automation, step, event) else {
+        return Ok(time);
+    };
+    let announced = match &step.at {
+        Some(at) => times::announced(at, scope).map_err(|error| error.to_string())?,
+        None => None,
+    };
+    hours::into_hours(hours, &zone, time, announced, known_since)
+        .map_err(|NoHourLeft| no_hour_left(step))
+}
+
+/// Sending hours and their zone: the automation's own, for marketing the defaults'.
+pub fn hours_of<'a>(
+    automations: &'a Automations,
+    automation: &Automation,
+    step: &Step,
+    event: &Event,
+) -> Option<(&'a Hours, TimeZone)> {
+    let Action::Message(message) = &step.action;
+    let purpose = automations.messages.get(message)?.purpose;
+    let name = match (&automation.send_hours, purpose) {
+        (Some(SendHours::Any), _) => None,
+        (Some(SendHours::Named(name)), _) => Some(name),
+        (None, Purpose::Marketing) => automations.defaults.send_hours.as_ref(),
+        (None, Purpose::Service) => None,
+    };
+    let hours = name.and_then(|name| automations.hours.get(name))?;
+    let business = &automations.defaults.timezone.zone;
+    let own = context::own_zone(event);
+    Some((hours, hours::zone_of(hours, own.as_ref(), business).clone()))
+}
+
+/// Why a step is skipped that finds no hour to send in.
+pub fn no_hour_left(step: &Step) -> String {
+    let field = step.at.as_ref().and_then(|at| at.field.as_deref());
+    match field {
+        Some(field) => format!("no sending hour left before {field}"),
+        None => "no sending hour left".to_owned(),
     }
 }
 
@@ -297,9 +404,11 @@ fn is_news(
 
 fn jobs(
     known: &Known,
+    received_at: Timestamp,
     automations: &Automations,
     name: &str,
     automation: &Automation,
+    part: Part,
 ) -> Vec<NewJob> {
     let event = &known.event;
     let scope = Scope::new(
@@ -307,22 +416,22 @@ fn jobs(
         &Home::of(automations, event, automation.channel.as_deref()),
         event,
     );
+    let time = |step: &Step| {
+        due_in_hours(automations, automation, step, &scope, event, received_at)
+            .or_else(|_| due(step, &scope, event))
+    };
     let job = |step: &Step| NewJob {
         automation: name.to_owned(),
         action: step.action.key(),
-        event: job_event(event),
+        event: job_event(event, step),
         event_at: event.event.at,
         // A time that cannot be told is no reason to lose the job: at its claim it is skipped with it.
-        due_at: due(step, &scope, event).unwrap_or(event.event.at),
+        due_at: time(step).unwrap_or(event.event.at),
         digests: known.digests(),
         ended: None,
     };
-    automation.steps.iter().map(job).collect()
-}
-
-/// The number of the job that a step of an automation makes of an event.
-pub fn job_id(automation: &str, action: &Action, event: &Event) -> JobId {
-    JobId::of(automation, &action.key(), &job_event(event))
+    let steps = automation.steps.iter();
+    steps.filter(|step| part.has(step)).map(job).collect()
 }
 
 /// Marks are left for every automation, disabled ones too: their jobs wait.

@@ -243,6 +243,11 @@ pub fn released(id: &str) -> String {
     format!("released/{id}")
 }
 
+/// The id that a part of [`released`] names.
+pub fn released_id(part: &str) -> Option<&str> {
+    part.strip_prefix("released/")
+}
+
 /// A subject of the same connection, by kind and id.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::delivery::Worker;
+use engine::delivery::{self, Worker};
 use engine::delivery::preview::Verdict;
 use engine::phone;
-use engine::plan::{self, Effect, Known};
+use engine::plan::{self, Effect};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use shared::event::Event;
@@ -219,8 +219,7 @@ async fn of_events(args: &ReplayArgs, on: &Installation) -> Result<Vec<Candidate
         let Some(event) = row.event else {
             continue;
         };
-        let entity = on.store.entity(&event.entity_key()).await?;
-        let known = Known::new(event, &automations);
+        let (known, entity) = delivery::recall(&on.store, event, &automations).await?;
         for effect in plan::plan(&known, row.received_at, entity.as_ref(), &automations) {
             let Effect::Job(job) = effect else {
                 continue;

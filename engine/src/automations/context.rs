@@ -159,7 +159,7 @@ impl Scope {
 
 /// The zone that an event brings along. An appointment whose source does not know the place's has
 /// none: the zone of an invitee who books from abroad would be the wrong one.
-fn own_zone(event: &Event) -> Option<TimeZone> {
+pub fn own_zone(event: &Event) -> Option<TimeZone> {
     match event.appointment() {
         Some(appointment) => known_zone(appointment.timezone.as_deref()),
         None => known_zone(event.customer.timezone.as_deref()),

@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
+use shared::event::{Event, Name, SubjectKind};
 use shared::store::{
-    Around, AroundKeys, Changed, Claim, ClaimRequest, End, Ended, Finished, JobId, JobRow,
-    LEASE_MS, LastSent, Once, Owner, PersonId, PersonMark, PersonRow, Settle, Status, StoreError,
+    Around, AroundKeys, Changed, Claim, ClaimRequest, End, Ended, EntityRow, Finished, JobId,
+    JobRow, LEASE_MS, LastSent, NewJob, Once, Owner, PersonId, PersonMark, PersonRow, Settle,
+    Status, StoreError,
 };
 
 use super::backoff::{after_limit, next_attempt};
@@ -21,7 +23,7 @@ use super::{Run, SEND_BUDGET, Worker, log};
 use crate::actions::message::{Envelope, request};
 use crate::automations::model::Channel;
 use crate::callbell::{CallError, Hold, Outcome, REQUEST_TIMEOUT, Team};
-use crate::plan::{Known, entity_of_job};
+use crate::plan::{About, Known, about, appointments, once_holder};
 
 /// How long an uncertain job waits before Callbell's history is asked: its webhooks and its history
 /// follow its sends by seconds.
@@ -151,10 +153,15 @@ impl Worker {
         found: &Found<'_>,
         run: &Run,
     ) -> Result<Look, StoreError> {
-        let Some(known) = self.known_of(job, configured).await? else {
+        let Some((known, appointment)) = self.known_of(job, configured).await? else {
             let gone = Ended::Skipped("its event is gone".to_owned());
             return Ok(Look::Not(Decision::End(gone)));
         };
+        if let Some(row) = &appointment
+            && let Some(decision) = self.hand_over(job, row).await?
+        {
+            return Ok(Look::Not(decision));
+        }
         let now = self.store.clock().now();
         let route = Route::of(job, configured, found, &known, now);
         let rows = self.rows(&known, &route).await?;
@@ -165,7 +172,7 @@ impl Worker {
             configured,
             found: *found,
             known: &known,
-            entity: around.entity.as_ref(),
+            entity: appointment.as_ref().or(around.entity.as_ref()),
             aliases: &around.aliases,
             paused_since: around.paused.as_ref().map(|pause| pause.since),
             hold: around.hold.as_ref(),
@@ -253,23 +260,82 @@ impl Worker {
         }
     }
 
-    /// The event that a job is about: its own, or the newest of its checkout.
+    /// The event that a job is about: its own, or the newest of its checkout or appointment. Of an
+    /// appointment also what is known of it under all of its ids.
     pub(super) async fn known_of(
         &self,
         job: &JobRow,
         configured: &Configured,
-    ) -> Result<Option<Known>, StoreError> {
-        let key = match entity_of_job(&job.event) {
-            None => Some(job.event.clone()),
-            Some(entity) => self
-                .store
-                .entity(entity)
-                .await?
-                .and_then(|entity| entity.event),
+    ) -> Result<Option<(Known, Option<EntityRow>)>, StoreError> {
+        let known = |event| Known::new(event, &configured.automations);
+        match about(&job.event) {
+            About::Checkout(entity) => {
+                let row = self.store.entity(entity).await?;
+                let event = self.event_of(row.as_ref()).await?;
+                Ok(event.map(|event| (known(event), None)))
+            }
+            About::Appointment { entity, .. } => {
+                let row = self.store.entity_by_any_id(entity).await?;
+                let newest = self.event_of(row.as_ref()).await?;
+                Ok(newest.zip(row).map(|(newest, row)| {
+                    let event = appointments::as_booking(newest, &row);
+                    (known(event), Some(row))
+                }))
+            }
+            About::Event(key) => {
+                let event = self.store.event(key).await?.and_then(|row| row.event);
+                let Some(event) = event else { return Ok(None) };
+                if event.subject.kind != SubjectKind::Appointment {
+                    return Ok(Some((known(event), None)));
+                }
+                let row = self.store.entity_by_any_id(&event.entity_key()).await?;
+                let newest = row.as_ref().filter(|row| row.event.as_deref() != Some(key));
+                if event.event.name == Name::AppointmentBooked
+                    && let Some(row) = newest
+                    && let Some(newest) = self.event_of(Some(row)).await?
+                {
+                    let event = appointments::brought_up_to_date(event, row, newest);
+                    return Ok(Some((known(event), Some(row.clone()))));
+                }
+                let known = self.told(event, row.as_ref(), configured).await?;
+                Ok(Some((known, row)))
+            }
+        }
+    }
+
+    /// The newest event of an entity.
+    async fn event_of(&self, row: Option<&EntityRow>) -> Result<Option<Event>, StoreError> {
+        match row.and_then(|row| row.event.as_ref()) {
+            Some(key) => Ok(self.store.event(key).await?.and_then(|row| row.event)),
+            None => Ok(None),
+        }
+    }
+
+    /// A job that was made before anybody knew the appointment's first id: whoever knew it made the same
+    /// job under that, or nobody did. So it goes on there, once.
+    async fn hand_over(
+        &self,
+        job: &JobRow,
+        row: &EntityRow,
+    ) -> Result<Option<Decision>, StoreError> {
+        let About::Appointment { entity, start } = about(&job.event) else {
+            return Ok(None);
         };
-        let Some(key) = key else { return Ok(None) };
-        let event = self.store.event(&key).await?.and_then(|row| row.event);
-        Ok(event.map(|event| Known::new(event, &configured.automations)))
+        if entity == row.key {
+            return Ok(None);
+        }
+        let twin = NewJob {
+            automation: job.automation.clone(),
+            action: job.action.clone(),
+            event: appointments::timed_key_of(&row.key, start),
+            event_at: job.event_at,
+            due_at: job.due_at,
+            digests: job.digests.clone(),
+            ended: None,
+        };
+        self.store.put_job(&twin).await?;
+        let ended = Ended::Cancelled("goes on under the booking's first id".to_owned());
+        Ok(Some(Decision::End(ended)))
     }
 
     /// Callbell's number of a team, from a list that is read now and then.
@@ -369,8 +435,10 @@ impl Worker {
         run: &Run,
     ) -> Result<(), StoreError> {
         if let Some((key, until)) = &ready.act.once
-            && let Once::HeldBy { event, at } =
-                self.store.take_once(key, &job.event, *until).await?
+            && let Once::HeldBy { event, at } = self
+                .store
+                .take_once(key, &once_holder(&job.event), *until)
+                .await?
         {
             let day = at.strftime("%Y-%m-%d %H:%M UTC");
             let ended = Ended::Skipped(format!("once: sent for {event} on {day}"));

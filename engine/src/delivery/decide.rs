@@ -21,13 +21,13 @@ use crate::automations::hours::{self, NoHourLeft};
 use crate::automations::locale::{self, Home};
 use crate::automations::model::{
     Action, Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope,
-    Purpose, SendHours, Step,
+    Purpose, Step,
 };
 use crate::automations::render::{self, Form, Occasion, Unfit};
 use crate::automations::times;
 use crate::callbell::Hold;
 use crate::phone::{self, Phone};
-use crate::plan::{self, Known};
+use crate::plan::{self, About, Known, appointments};
 
 /// How long a job waits that nothing but a person can free: between two looks at it.
 pub(super) const RECHECK: SignedDuration = SignedDuration::from_mins(5);
@@ -268,8 +268,8 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
         || window(facts);
     let form = render::form(facts.found.message, window_open);
     held(facts, &mut due, form.as_ref().ok())?;
-    if let Some(why) = ended_by_subject(facts) {
-        return Err(Decision::End(Ended::Cancelled(why)));
+    if let Some(why) = ended_by_subject(facts, due.at) {
+        return Err(over(facts, why));
     }
     if due.at > now {
         return Err(wait(due.at, Some(due.at), "not yet"));
@@ -339,7 +339,8 @@ impl Due {
 fn due(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
     let event = &facts.known.event;
     let skip = |why: String| Decision::End(Ended::Skipped(why));
-    let (time, announced) = match &facts.found.step.at {
+    let step = facts.found.step;
+    let (time, announced) = match &step.at {
         None => (event.event.at, None),
         Some(at) => {
             let time = times::due(at, &route.scope).map_err(|error| skip(error.to_string()))?;
@@ -349,11 +350,15 @@ fn due(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
             )
         }
     };
+    let counts = announced.is_some() || event.subject.kind == SubjectKind::Appointment;
+    if appointments::is_timed(step) && counts && time < facts.job.event_at {
+        return Err(skip("its time had passed".to_owned()));
+    }
     let at = match hours_of(facts) {
         None => time,
         Some((hours, zone)) => {
             hours::into_hours(hours, &zone, time, announced, facts.job.created_at)
-                .map_err(|NoHourLeft| skip(no_hour_left(facts)))?
+                .map_err(|NoHourLeft| skip(plan::no_hour_left(step)))?
         }
     };
     // What a pause, a hold or closed hours moved stays moved.
@@ -374,44 +379,13 @@ fn due(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
     })
 }
 
-/// Sending hours and their zone: the automation's own, for marketing the defaults'.
 fn hours_of<'a>(facts: &Facts<'a>) -> Option<(&'a Hours, TimeZone)> {
-    let automations = &facts.configured.automations;
-    let name = match (
-        &facts.found.automation.send_hours,
-        facts.found.message.purpose,
-    ) {
-        (Some(SendHours::Any), _) => None,
-        (Some(SendHours::Named(name)), _) => Some(name),
-        (None, Purpose::Marketing) => automations.defaults.send_hours.as_ref(),
-        (None, Purpose::Service) => None,
-    };
-    let hours = name.and_then(|name| automations.hours.get(name))?;
-    let customer = facts
-        .known
-        .event
-        .customer
-        .timezone
-        .as_deref()
-        .and_then(|name| TimeZone::get(name).ok());
-    let business = &automations.defaults.timezone.zone;
-    Some((
-        hours,
-        hours::zone_of(hours, customer.as_ref(), business).clone(),
-    ))
-}
-
-fn no_hour_left(facts: &Facts<'_>) -> String {
-    let field = facts
-        .found
-        .step
-        .at
-        .as_ref()
-        .and_then(|at| at.field.as_deref());
-    match field {
-        Some(field) => format!("no sending hour left before {field}"),
-        None => "no sending hour left".to_owned(),
-    }
+    plan::hours_of(
+        &facts.configured.automations,
+        facts.found.automation,
+        facts.found.step,
+        &facts.known.event,
+    )
 }
 
 /// The red button, `paused` in the file, and the channel's hold. None of them spends an attempt or
@@ -452,9 +426,12 @@ fn held(facts: &Facts<'_>, due: &mut Due, form: Option<&Form>) -> Result<(), Dec
 }
 
 /// Whether what happened to the subject, under any of its names, ends the job. A job about an end is not
-/// ended by it.
-fn ended_by_subject(facts: &Facts<'_>) -> Option<String> {
+/// ended by it. `due_at`: the job's time.
+fn ended_by_subject(facts: &Facts<'_>, due_at: Timestamp) -> Option<String> {
     let name = facts.known.event.event.name;
+    if name.subject() == SubjectKind::Appointment {
+        return ended_by_appointment(facts, due_at).map(str::to_owned);
+    }
     let about_the_end = matches!(name, Name::OrderCancelled | Name::OrderRefunded);
     let ended = |row: &EntityRow| match (name.subject(), row.state) {
         (SubjectKind::Order | SubjectKind::Shipment, State::Cancelled) if !about_the_end => {
@@ -472,6 +449,62 @@ fn ended_by_subject(facts: &Facts<'_>) -> Option<String> {
     rows.filter_map(ended).next().map(str::to_owned)
 }
 
+/// A job about a booking ends with it, and with its start where the move made the job anew; one about
+/// another state ends where that is not true any more.
+fn ended_by_appointment(facts: &Facts<'_>, due_at: Timestamp) -> Option<&'static str> {
+    let row = facts.entity?;
+    let event = &facts.known.event;
+    let (name, start) = match plan::about(&facts.job.event) {
+        About::Appointment { start, .. } => (Name::AppointmentBooked, Some(start)),
+        _ => (event.event.name, appointments::start(event)),
+    };
+    let other_start = row.start.zip(start).is_some_and(|(now, then)| now != then);
+    let moved = (row.is_on_the_move() || other_start) && !follows_moves(facts);
+    let over = row.end.is_some_and(|end| due_at >= end);
+    match (name, row.state) {
+        (Name::AppointmentRequested, State::Open | State::NoShow) => Some("booked"),
+        (
+            Name::AppointmentRequested | Name::AppointmentBooked | Name::AppointmentRescheduled,
+            _,
+        ) if moved => Some("moved"),
+        (
+            Name::AppointmentRequested | Name::AppointmentBooked | Name::AppointmentRescheduled,
+            State::Cancelled,
+        ) => Some("booking cancelled"),
+        (Name::AppointmentBooked | Name::AppointmentRescheduled, State::NoShow) if over => {
+            Some("no-show")
+        }
+        (Name::AppointmentCancelled, State::Open | State::Requested | State::NoShow) => {
+            Some("booked again")
+        }
+        (Name::AppointmentNoShow, State::Open | State::Requested) => Some("no no-show after all"),
+        _ => None,
+    }
+}
+
+/// A step a while after the booking follows it wherever it moves, unless each move makes its own.
+fn follows_moves(facts: &Facts<'_>) -> bool {
+    facts.known.event.event.name == Name::AppointmentBooked
+        && appointments::is_after_the_event(facts.found.step)
+        && !facts
+            .found
+            .automation
+            .on
+            .contains(&Name::AppointmentRescheduled)
+}
+
+/// The end of a job whose subject ended it. Before its time a reminder waits all the same: the booking
+/// may move back, or open again.
+fn over(facts: &Facts<'_>, why: String) -> Decision {
+    let at = facts.job.due_at;
+    match plan::about(&facts.job.event) {
+        About::Appointment { .. } if at > facts.now => {
+            wait(at, None, &format!("{why}, unless that changes"))
+        }
+        _ => Decision::End(Ended::Cancelled(why)),
+    }
+}
+
 /// Whether this is an hour to send. The job's own time lies inside its hours already; this is about a
 /// job that comes late.
 fn in_send_hours(facts: &Facts<'_>, due: &Due) -> Result<(), Decision> {
@@ -485,7 +518,10 @@ fn in_send_hours(facts: &Facts<'_>, due: &Due) -> Result<(), Decision> {
         Some(open) if due.announced.is_none_or(|announced| open < announced) => {
             Err(wait(open, Some(open), "outside send_hours"))
         }
-        _ => Err(Decision::End(ended(facts.job, no_hour_left(facts)))),
+        _ => {
+            let why = plan::no_hour_left(facts.found.step);
+            Err(Decision::End(ended(facts.job, why)))
+        }
     }
 }
 
@@ -500,13 +536,22 @@ fn stopped(facts: &Facts<'_>) -> Option<String> {
             return Some(format!("{name} {}", minute(at)));
         }
         let marks = facts.customer.iter().filter_map(|row| row.stops.get(name));
-        let after =
-            |mark: &&shared::store::Mark| mark.at >= facts.job.event_at && mark.event != event.id;
+        // The event that made a reminder is told by its time alone.
+        let is_reminder = is_reminder(facts);
+        let after = |mark: &&shared::store::Mark| {
+            mark.event != event.id
+                && (mark.at > facts.job.event_at || (mark.at == facts.job.event_at && !is_reminder))
+        };
         if let Some(mark) = marks.filter(after).max_by_key(|mark| mark.at) {
             return Some(format!("{name} {}", minute(mark.at)));
         }
     }
     None
+}
+
+/// Whether the job is about an appointment's start and not about an event.
+fn is_reminder(facts: &Facts<'_>) -> bool {
+    matches!(plan::about(&facts.job.event), About::Appointment { .. })
 }
 
 /// When the job's own subject was first seen as the event says.
@@ -590,6 +635,8 @@ fn once(facts: &Facts<'_>) -> Option<(OnceKey, Option<Timestamp>)> {
     let event = &facts.known.event;
     let key = match once.scope {
         OnceScope::Event => return None,
+        // A reminder's own key says it: one for each start that the appointment has.
+        OnceScope::Subject if is_reminder(facts) => return None,
         OnceScope::Subject => {
             let kind = event.event.name.subject();
             let id = match (kind, &event.body) {

@@ -31,6 +31,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::store::{JobId, JobRow, Page, RowKey, SHARDS, Store, StoreError, Waiting};
 
 pub use backoff::Random;
+pub use planning::recall;
 pub use report::Report;
 
 use crate::callbell::Callbell;

@@ -1,11 +1,13 @@
 //! From a stored event to its jobs: the rows around it, the pure plan, the writes.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, StoreError};
+use shared::event::{Body, Event, SubjectKind};
+use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, Store, StoreError};
 
 use super::config::Configured;
 use super::{Run, Worker, log};
-use crate::plan::{self, Effect, Known};
+use crate::automations::model::Automations;
+use crate::plan::{self, Effect, Known, appointments};
 
 /// How long an event waits that cannot be planned yet.
 const DEFER: SignedDuration = SignedDuration::from_mins(1);
@@ -57,6 +59,7 @@ impl Worker {
         };
         let known = Known::new(event, &configured.automations);
         let entity = self.record_changes(&known, &row, &configured).await?;
+        let known = self.told(known.event, entity.as_ref(), &configured).await?;
         let effects = plan::plan(
             &known,
             row.received_at,
@@ -74,8 +77,26 @@ impl Worker {
         configured: &Configured,
     ) -> Result<Option<EntityRow>, StoreError> {
         let changes = plan::changes(known, row.received_at, &configured.automations);
+        if known.event.subject.kind == SubjectKind::Appointment {
+            let previous = appointments::previous_key(&known.event);
+            let Some(change) = changes.first() else {
+                return Ok(None);
+            };
+            let row = self.store.record_moving(change, previous.as_deref()).await;
+            return row.map(Some);
+        }
         let rows = self.store.record_entities(&changes).await?;
         Ok(rows.into_iter().next())
+    }
+
+    /// The event as everything after its recording sees it: see [`appointments::told`].
+    pub(super) async fn told(
+        &self,
+        event: Event,
+        entity: Option<&EntityRow>,
+        configured: &Configured,
+    ) -> Result<Known, StoreError> {
+        told(&self.store, event, entity, &configured.automations).await
     }
 
     async fn apply(
@@ -119,4 +140,37 @@ impl Worker {
         }
         Ok(due)
     }
+}
+
+async fn told(
+    store: &Store,
+    event: Event,
+    entity: Option<&EntityRow>,
+    automations: &Automations,
+) -> Result<Known, StoreError> {
+    let newest = match (&event.body, entity.and_then(|entity| entity.event.as_ref())) {
+        (Body::AppointmentChange { .. }, Some(newest)) => store.event(newest).await?,
+        _ => None,
+    };
+    let newest = newest.and_then(|row| row.event);
+    let event = appointments::told(event, entity, newest.as_ref());
+    Ok(Known::new(event, automations))
+}
+
+/// An event that was planned before, as it would be planned now: with what is known of its subject.
+///
+/// # Errors
+/// What the store reports.
+pub async fn recall(
+    store: &Store,
+    event: Event,
+    automations: &Automations,
+) -> Result<(Known, Option<EntityRow>), StoreError> {
+    let key = event.entity_key();
+    let entity = match event.subject.kind {
+        SubjectKind::Appointment => store.entity_by_any_id(&key).await?,
+        _ => store.entity(&key).await?,
+    };
+    let known = told(store, event, entity.as_ref(), automations).await?;
+    Ok((known, entity))
 }

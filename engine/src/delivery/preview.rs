@@ -245,13 +245,13 @@ impl Worker {
             Ok(found) => found,
             Err(what) => return skipped(&format!("removed: {what}")),
         };
-        let Some(known) = self.known_of(&job, &configured).await? else {
+        let Some((known, appointment)) = self.known_of(&job, &configured).await? else {
             return skipped("its event is gone");
         };
         let route = Route::of(&job, &configured, &found, &known, now);
         let rows = self.rows(&known, &route).await?;
         let facts = Facts {
-            entity: rows.around.entity.as_ref(),
+            entity: appointment.as_ref().or(rows.around.entity.as_ref()),
             aliases: &rows.around.aliases,
             customer: &rows.customer,
             recipient: &rows.recipient,

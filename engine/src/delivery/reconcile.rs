@@ -196,7 +196,7 @@ impl Worker {
         let Ok(found) = Found::of(job, configured) else {
             return Ok(None);
         };
-        let Some(known) = self.known_of(job, configured).await? else {
+        let Some((known, _)) = self.known_of(job, configured).await? else {
             return Ok(None);
         };
         let route = Route::of(job, configured, &found, &known, self.store.clock().now());

@@ -1,7 +1,7 @@
 //! Plans as data: each file of `tests/fixtures/plan` is an event, the rows around it, an automations file,
 //! and the effects that follow. A new file is a new test.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::event::{Event, Fact, State};
 use shared::store::EntityRow;
@@ -62,14 +62,9 @@ fn run(file: &Value) -> Vec<String> {
         parts.entry(part.clone()).or_insert(received_at);
     }
     let entity = EntityRow {
-        key: known.event.entity_key(),
-        state: State::Open,
-        as_of: at,
-        event: None,
-        created_at: None,
         seen,
         parts,
-        expires_at: None,
+        ..EntityRow::new(&known.event.entity_key(), State::Open, at)
     };
     let mut lines: Vec<String> = changes(&known, received_at, &automations)
         .into_iter()
@@ -195,6 +190,51 @@ pub(crate) fn checkout(token: &str, now: Timestamp, change: Value) -> Value {
                      "item_count": 1, "url": "https://example.com/cart"}
     });
     merge(&mut event, change);
+    event
+}
+
+/// An appointment of an hour at `start`, as its provider knows it at `now` under `id`.
+pub(crate) fn appointment(
+    name: &str,
+    id: &str,
+    now: Timestamp,
+    start: Timestamp,
+    change: Value,
+) -> Value {
+    let (_, fact) = name.split_once('.').unwrap();
+    let key = match fact {
+        "rescheduled" => format!(
+            "calendly/appointment/{id}/rescheduled/{}",
+            start.as_second()
+        ),
+        fact => format!("calendly/appointment/{id}/{fact}"),
+    };
+    let end = start + SignedDuration::from_hours(1);
+    let state = match fact {
+        "requested" | "cancelled" | "no_show" => fact,
+        _ => "open",
+    };
+    let mut event = json!({
+        "event": {"name": name, "source": "calendly", "kind": "calendly", "id": key, "at": now},
+        "customer": {"first_name": "Maria", "phones": [{"path": "phone", "number": "+5511987654321"}]},
+        "subject": {"kind": "appointment", "id": id, "as_of": now, "created_at": now, "state": state,
+                    "fresh": "dated", "start": start, "end": end},
+        "appointment": {"id": id, "title": "Igiene", "start": start, "end": end, "minutes": 60,
+                        "timezone": "Europe/Rome", "in_person": true}
+    });
+    merge(&mut event, change);
+    event
+}
+
+/// Takes the appointment out of an event: its source does not show it.
+pub(crate) fn without_content(mut event: Value) -> Value {
+    let fields = event.as_object_mut().unwrap();
+    fields.remove("appointment");
+    fields.insert("appointment_change".into(), json!({}));
+    fields.insert("customer".into(), json!({}));
+    let subject = fields["subject"].as_object_mut().unwrap();
+    subject.remove("start");
+    subject.remove("end");
     event
 }
 

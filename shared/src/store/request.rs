@@ -80,6 +80,12 @@ impl Update {
         self.set_once(alias, value)
     }
 
+    /// The attribute that `#alias` stands for in a condition, whose name may hold any character.
+    pub(super) fn alias(mut self, alias: &str, attribute: String) -> Update {
+        self.names.insert(format!("#{alias}"), attribute);
+        self
+    }
+
     /// `REMOVE #attribute`.
     pub(super) fn remove(mut self, attribute: &str) -> Update {
         self.remove.push(format!("#{attribute}"));

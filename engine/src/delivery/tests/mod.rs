@@ -1,5 +1,6 @@
 //! The pipeline over the real store: what ends in one message, in none, and with which reason.
 
+mod appointments;
 mod desk;
 mod interleavings;
 
