@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::delivery::{self, Worker};
 use engine::delivery::preview::Verdict;
+use engine::delivery::{self, Worker};
 use engine::phone;
 use engine::plan::{self, Effect};
 use indicatif::ProgressBar;
