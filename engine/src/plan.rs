@@ -416,9 +416,11 @@ fn jobs(
         &Home::of(automations, event, automation.channel.as_deref()),
         event,
     );
+    // Hours that come earlier have to be looked at then; later ones are found at the time itself.
     let time = |step: &Step| {
-        due_in_hours(automations, automation, step, &scope, event, received_at)
-            .or_else(|_| due(step, &scope, event))
+        let time = due(step, &scope, event)?;
+        let moved = due_in_hours(automations, automation, step, &scope, event, received_at);
+        Ok::<_, String>(moved.map_or(time, |moved| moved.min(time)))
     };
     let job = |step: &Step| NewJob {
         automation: name.to_owned(),

@@ -75,7 +75,7 @@ impl Worker {
         };
         let now = self.store.clock().now();
         match job.status {
-            Status::Due if job.next_at <= now => self.attempt(&job, run).await,
+            Status::Due if job.next_at <= now => Box::pin(self.attempt(&job, run)).await,
             Status::Running if job.has_lapsed(now) => self.lapse(&job, now, run).await,
             Status::Uncertain if job.next_at <= now => self.reconcile(&job, run).await,
             _ => Ok(()),
