@@ -564,6 +564,7 @@ impl Shown {
             (Some("privacy.data_request"), _) => "(what the shop holds is for the shop to say)",
             (Some(name), _) if name.starts_with("privacy.") => "(erased)",
             (Some("appointment.released"), _) => "(where it went comes in another webhook)",
+            (Some("appointment.updated"), _) => "(remembered)",
             (Some(_), _) => "(no automation wants it)",
             (None, Some("duplicate")) => "(came before: nothing is done twice)",
             (None, Some("pong")) => "(answered)",
