@@ -82,12 +82,14 @@ impl Functions {
         store: &Store,
         secrets: &Files,
         callbell_url: &str,
+        providers_url: &str,
     ) -> Result<Functions, DevError> {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let doors = Door::all(store, &webhooks).await;
         let apis = SecretsProvider::Fixed(secrets.apis.clone());
         let settings = deliver::Settings {
             callbell_url: Some(callbell_url.to_owned()),
+            providers_url: Some(providers_url.to_owned()),
             ..deliver::Settings::default()
         };
         let deliver = deliver::App::start(store.clone(), apis, settings)

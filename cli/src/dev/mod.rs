@@ -295,7 +295,8 @@ impl World {
         let store = store(engine.endpoint(), clock.clone())?;
         let base = format!("http://127.0.0.1:{port}{CALLBELL_PATH}");
         store.create_table().await?;
-        let functions = Functions::start(&store, &secrets, &base).await?;
+        let providers = format!("http://127.0.0.1:{port}{APIS_PATH}");
+        let functions = Functions::start(&store, &secrets, &base, &providers).await?;
         let routes = routes::read(routes::TEMPLATE)?;
         if let Some(route) = routes
             .iter()
@@ -339,7 +340,8 @@ impl World {
     /// Functions as a new start would make them: nothing that they remember is older than now.
     async fn renew_functions(&self) {
         let base = format!("{}{CALLBELL_PATH}", self.url());
-        match Functions::start(&self.store, &self.secrets(), &base).await {
+        let providers = format!("{}{APIS_PATH}", self.url());
+        match Functions::start(&self.store, &self.secrets(), &base, &providers).await {
             Ok(functions) => {
                 let mut held = self
                     .functions

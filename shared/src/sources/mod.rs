@@ -7,6 +7,7 @@ pub mod cal_com;
 pub mod calendly;
 pub mod demo;
 mod facts;
+pub mod google_calendar;
 mod parcel;
 mod read;
 pub mod shopify;
