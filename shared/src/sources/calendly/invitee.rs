@@ -281,13 +281,11 @@ impl Booking<'_> {
                 "released",
                 booking::subject(standing),
             );
+            event.event.at = self.ended_at().unwrap_or(created_at);
             event.body = self.change();
             return Ok(event);
         }
-        let dated = self
-            .cancellation()
-            .and_then(|cancellation| cancellation.created_at);
-        let at = dated.or(self.invitee.updated_at).or(self.sent_at);
+        let at = self.ended_at();
         let at = read::required(at, "payload.cancellation.created_at", "a date and time")?;
         let standing = self.standing(at, State::Cancelled);
         Ok(self.event(
@@ -295,6 +293,13 @@ impl Booking<'_> {
             "cancelled",
             booking::subject(standing),
         ))
+    }
+
+    fn ended_at(&self) -> Option<Timestamp> {
+        let dated = self
+            .cancellation()
+            .and_then(|cancellation| cancellation.created_at);
+        dated.or(self.invitee.updated_at).or(self.sent_at)
     }
 
     /// `invitee_no_show.created`.
