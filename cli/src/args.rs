@@ -360,6 +360,15 @@ pub struct ConnectArgs {
     /// Whose events, of calendly: organization (everybody's, the default) or user (your own)
     #[arg(long)]
     pub scope: Option<String>,
+    /// The shop, of shopify: minha-loja.myshopify.com
+    #[arg(long, value_name = "SHOP")]
+    pub shop: Option<String>,
+    /// The shop's address, of woocommerce: https://loja.example.com
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The calendar's ID, of google-calendar: often an e-mail address
+    #[arg(long, value_name = "ID")]
+    pub calendar: Option<String>,
     /// Longest wait for a first event, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub wait: u64,

@@ -185,21 +185,16 @@ impl Dev {
             return Vec::new();
         }
         let files = self.world.secrets();
-        let of = |secrets: &shared::secrets::Secrets| -> Vec<(String, String)> {
-            let one = |name: &str| {
-                let values = secrets
-                    .get(name)
-                    .iter()
-                    .map(|value| value.expose().to_owned());
-                values
-                    .map(|value| (name.to_owned(), value))
-                    .collect::<Vec<_>>()
-            };
-            secrets.names().flat_map(one).collect()
+        let one = |secrets: &shared::secrets::Secrets, name: &str| -> Vec<(String, String)> {
+            let values = secrets.get(name).iter();
+            values
+                .map(|value| (name.to_owned(), value.expose().to_owned()))
+                .collect()
         };
-        of(&files.webhooks)
-            .into_iter()
-            .chain(of(&files.apis))
+        let webhooks = files.webhooks.names();
+        webhooks
+            .flat_map(|name| one(&files.webhooks, name))
+            .chain(one(&files.apis, secrets::CALLBELL))
             .collect()
     }
 
