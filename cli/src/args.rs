@@ -99,12 +99,12 @@ pub struct DevArgs {
 /// `callbell demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Sample events
-    #[arg(long, value_name = "DIR", default_value = "events")]
-    pub events: PathBuf,
+    /// Sample events [default: a shop's and a clinic's, each with its example]
+    #[arg(long, value_name = "DIR")]
+    pub events: Option<PathBuf>,
     /// The automations
-    #[arg(long, value_name = "FILE", default_value = "examples/shop.toml")]
-    pub automations: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub automations: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -113,7 +113,7 @@ pub struct DemoArgs {
 /// `callbell init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Which kind of business: shop
+    /// Which kind of business: shop, clinic (Italian), clinica (Portuguese)
     #[arg(long, default_value = "shop")]
     pub example: String,
     /// Where the files go
