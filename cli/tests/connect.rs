@@ -580,6 +580,127 @@ async fn shopify_signs_with_the_client_secret() {
 }
 
 #[tokio::test]
+async fn a_google_calendar_is_watched_and_left() {
+    const KEY: &str =
+        r#"{"client_id": "a", "client_secret": "hush-client", "refresh_token": "hush-refresh"}"#;
+    let world = World::of(AUTOMATIONS, "").await;
+    let google = world.dev.connectable().google_calendar.clone();
+    let now = || world.dev.clock().now();
+    let steps = [
+        step(
+            &["--calendar", "a@example.com"],
+            "",
+            1,
+            &["no credential of Google Calendar", "< key.json"],
+        ),
+        step(
+            &["--calendar", "a@example.com"],
+            "nonsense",
+            1,
+            &["neither the JSON key"],
+        ),
+        step(&[], KEY, 1, &["--calendar is missing", "Calendar ID"]),
+    ];
+    walk(&world, "google-calendar", &steps).await;
+    let calendar: &[&str] = &["--calendar", "a@example.com"];
+    // Not shared with whom we are.
+    google.refuse_next(&[(404, "notFound")]);
+    let steps = [step(
+        calendar,
+        KEY,
+        1,
+        &["no such calendar (404)", "may the account"],
+    )];
+    walk(&world, "google-calendar", &steps).await;
+    assert!(!secrets(world.folder.path()).contains_key("apis"));
+    let steps = [
+        step(
+            calendar,
+            KEY,
+            0,
+            &[
+                "kept in",
+                "registered: changes",
+                "calendar: Agenda, Europe/Rome",
+                "channel until ",
+            ],
+        ),
+        // From now on it is known which calendar it is.
+        step(&[], "", 0, &["nothing to do", "calendar: Agenda"]),
+    ];
+    walk(&world, "google-calendar", &steps).await;
+    let first = google.channels(now());
+    assert_eq!(first.len(), 1);
+    let url = "https://a1.execute-api.sa-east-1.amazonaws.com/appointments/google-calendar";
+    assert_eq!(world.listed("google-calendar").await[0]["url"], url);
+
+    // A new token is a new channel, as is another calendar; the old one is stopped.
+    let steps = [
+        step(
+            &["--rotate", "--yes"],
+            "",
+            0,
+            &["signed with another secret", "replaced: changes"],
+        ),
+        step(
+            &["--calendar", "b@example.com", "--yes"],
+            "",
+            0,
+            &["scope a@example.com", "replaced"],
+        ),
+    ];
+    walk(&world, "google-calendar", &steps).await;
+    let second = google.channels(now());
+    assert_eq!(second.len(), 1);
+    assert_ne!(first, second);
+    let row = world
+        .dev
+        .store()
+        .cursor("google-calendar")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (row.calendar.as_str(), row.door.as_str()),
+        ("b@example.com", url)
+    );
+
+    let ran = world.callbell(&["doctor"], "").await;
+    says(
+        &ran,
+        1,
+        &[
+            "webhooks are active: changes",
+            "✓ google-calendar  channel until ",
+        ],
+    );
+    // Nobody renewed it.
+    world
+        .dev
+        .advance(jiff::SignedDuration::from_hours(24 * 40))
+        .await
+        .unwrap();
+    let ran = world.callbell(&["doctor"], "").await;
+    says(
+        &ran,
+        1,
+        &["is expired", "→ callbell connect google-calendar"],
+    );
+    let steps = [
+        step(&["--yes"], "", 0, &["(expired)", "replaced"]),
+        step(&["--remove-all", "--yes"], "", 0, &["removed 1 webhook"]),
+    ];
+    walk(&world, "google-calendar", &steps).await;
+    assert_eq!(google.channels(now()), Vec::<String>::new());
+    assert_eq!(
+        world.dev.store().cursor("google-calendar").await.unwrap(),
+        None
+    );
+    let ran = world.callbell(&["doctor"], "").await;
+    says(&ran, 1, &["✗ google-calendar  no calendar is watched"]);
+}
+
+#[tokio::test]
 async fn a_connection_of_one_s_own_name_has_to_be_pushed_first() {
     let source = "\n[source.loja]\nkind = \"woocommerce\"\n";
     let world = World::of(&format!("{}{source}", shop()), "").await;
