@@ -20,7 +20,7 @@ use super::minutes;
 use crate::plan::tests::{appointment, merge, without_content};
 
 /// How many years are tried, and how much happens in each at most.
-const CASES: u32 = 10;
+const CASES: u32 = 6;
 const DEEDS_MAX: usize = 16;
 /// Bookings that it happens to.
 const BOOKINGS: usize = 2;
