@@ -547,6 +547,83 @@ fn nobody_gets_a_4xx_for_what_they_signed() {
     }
 }
 
+/// The fixture of this kind and name.
+fn fixture(kind: &str, name: &str) -> Fixture {
+    let wanted = format!("{kind}/{name}");
+    fixtures()
+        .into_iter()
+        .find(|fixture| fixture.name() == wanted)
+        .unwrap()
+}
+
+#[test]
+fn a_webhook_that_its_sender_did_not_sign_is_refused_as_that() {
+    let fixture = fixture("cal-com", "created");
+    for text in ["no-secret-provided", " no-secret-provided "] {
+        let header = [("x-cal-signature-256", text.to_owned())];
+        let raw = fixture.request(&fixture.body, &header, false);
+        for secrets in [&[Secret::new(SECRET)][..], &[Secret::new("")], &[]] {
+            let refusal = fixture.source.verify(&raw, secrets, now()).err();
+            assert_eq!(refusal, Some(Refusal::Unsigned));
+        }
+    }
+}
+
+/// What the worker makes of a webhook whose scheduled event it had to fetch is what the door would have
+/// made of the whole webhook.
+#[test]
+fn a_webhook_completed_is_the_whole_webhook() {
+    use shared::event::Body;
+    use shared::sources::calendly;
+    let whole = fixture("calendly", "created");
+    let mut body: Value = serde_json::from_slice(&whole.body).unwrap();
+    let payload = body["payload"].as_object_mut().unwrap();
+    let scheduled = payload.remove("scheduled_event").unwrap();
+    let part = Fixture {
+        body: serde_json::to_vec(&body).unwrap(),
+        ..fixture("calendly", "created")
+    };
+    let events = part.events();
+    let Body::Changed { changed } = &events[0].body else {
+        panic!("{:?}", events[0]);
+    };
+    let uri = scheduled["uri"].as_str().unwrap();
+    assert_eq!(calendly::wanted(changed), uri.rsplit('/').next());
+    for answer in [scheduled.clone(), json!({"resource": scheduled})] {
+        let complete = calendly::complete(&events[0], &answer, &whole.connection());
+        assert_eq!(complete, Ok(whole.events()));
+    }
+    for answer in [json!({}), json!(null), json!({"resource": {"name": "x"}})] {
+        let error = calendly::complete(&events[0], &answer, &whole.connection()).unwrap_err();
+        assert_eq!(error.path, "scheduled_event");
+    }
+    let other = &whole.events()[0];
+    assert!(calendly::complete(other, &scheduled, &whole.connection()).is_err());
+}
+
+/// The two webhooks of a reschedule, and the one of a cancellation that is none: whichever comes last must
+/// not overrule what is newer.
+#[test]
+fn half_of_a_reschedule_is_as_old_as_the_booking_that_it_ends() {
+    use shared::event::{Name, State, released};
+    let one = |name: &str| fixture("calendly", name).events().remove(0);
+    let (left, new) = (one("rescheduled-canceled"), one("rescheduled-created"));
+    assert_eq!(left.event.name, Name::AppointmentReleased);
+    assert_eq!(left.subject.state, State::Open);
+    assert_eq!(left.subject.as_of, left.subject.created_at);
+    assert!(left.subject.as_of < new.subject.as_of);
+    assert_eq!(new.subject.previous_id.as_ref(), Some(&left.subject.id));
+    assert_eq!(left.subject.parts, [released(&left.subject.id)]);
+    assert_eq!(new.subject.parts, left.subject.parts);
+    // Told late, when the new booking has been moved on itself.
+    let late = one("rescheduled-twice-created-late");
+    assert_eq!(late.event.id, new.event.id);
+    assert_eq!(
+        (late.subject.state, late.subject.as_of),
+        (State::Open, new.subject.as_of)
+    );
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
