@@ -140,9 +140,15 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
+/// Sources that sign a body. Google Calendar's pushes have none; see google_calendar.rs.
+fn signing() -> impl Iterator<Item = &'static &'static dyn Source> {
+    ALL.iter()
+        .filter(|source| source.kind() != "google-calendar")
+}
+
 fn fixtures() -> Vec<Fixture> {
     let mut fixtures = Vec::new();
-    for source in ALL {
+    for source in signing() {
         let mut paths: Vec<PathBuf> = fs::read_dir(folder().join(source.kind()))
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -200,7 +206,7 @@ fn every_body_reads_as_expected() {
 
 #[test]
 fn every_expectation_has_a_body() {
-    for source in ALL {
+    for source in signing() {
         for entry in fs::read_dir(folder().join(source.kind())).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();

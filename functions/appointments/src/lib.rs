@@ -6,11 +6,12 @@ use shared::secrets::SecretsProvider;
 use shared::sources::Source;
 use shared::sources::cal_com::CalCom;
 use shared::sources::calendly::Calendly;
+use shared::sources::google_calendar::GoogleCalendar;
 use shared::store::Store;
 use shared::telemetry::Found;
 
 /// The systems that this function takes webhooks of.
-pub const SOURCES: &[&dyn Source] = &[&Calendly, &CalCom];
+pub const SOURCES: &[&dyn Source] = &[&Calendly, &CalCom, &GoogleCalendar];
 
 /// The function's handler.
 pub struct App {

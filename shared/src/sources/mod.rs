@@ -27,6 +27,7 @@ pub const ALL: &[&dyn Source] = &[
     &woocommerce::WooCommerce,
     &calendly::Calendly,
     &cal_com::CalCom,
+    &google_calendar::GoogleCalendar,
 ];
 
 /// The source of a kind.

@@ -5,6 +5,7 @@
 pub mod cal_com;
 pub mod calendly;
 mod deliver;
+pub mod google_calendar;
 pub mod shopify;
 pub mod woocommerce;
 
@@ -91,6 +92,8 @@ pub struct Connectable {
     pub calendly: Arc<calendly::Calendly>,
     /// Cal.com.
     pub cal_com: Arc<cal_com::CalCom>,
+    /// Google Calendar.
+    pub google_calendar: Arc<google_calendar::GoogleCalendar>,
 }
 
 impl Connectable {
@@ -100,6 +103,7 @@ impl Connectable {
             self.shopify.clone(),
             self.calendly.clone(),
             self.cal_com.clone(),
+            self.google_calendar.clone(),
             self.woocommerce.clone(),
         ]
     }

@@ -45,9 +45,9 @@ const OWN_FIELDS: &[&str] = &[
     "smsReminderNumber",
     "rescheduleReason",
 ];
-/// Within this time a repeated mark is the same mark, in seconds: the webhook says only when it was made,
-/// and several subscriptions make it within moments.
-const SAME_MARK_S: i64 = 300;
+/// Within this time the same change is one change, in seconds: where a booking can change so more than once,
+/// only the webhook's own time tells, and several subscriptions make theirs within moments.
+const SAME_CHANGE_S: i64 = 300;
 /// Currencies without a minor unit, whose prices come whole.
 const WHOLE_CURRENCIES: &[&str] = &[
     "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV",
@@ -295,7 +295,11 @@ impl Booking<'_> {
         let moved = self.previous_id.is_some() || self.payload.reschedule_start_time.is_some();
         if moved || trigger == Trigger::Rescheduled {
             let (start, _) = self.times()?;
-            let fact = format!("rescheduled/{}", start.as_second());
+            let mut fact = format!("rescheduled/{}", start.as_second());
+            if self.previous_id.is_none() {
+                // A seat keeps its id, and may come back to a time that it has had.
+                fact = format!("{fact}/{}", self.moment());
+            }
             return self.stands(Name::AppointmentRescheduled, &fact, State::Open);
         }
         self.stands(Name::AppointmentBooked, "booked", State::Open)
@@ -352,17 +356,20 @@ impl Booking<'_> {
             (false, Some(_)) => (Name::AppointmentUpdated, "updated", State::Open),
             (false, None) => return Reading::Nothing("nobody is marked as a no-show"),
         };
-        let mark = self
-            .at
-            .as_second()
-            .div_euclid(SAME_MARK_S)
-            .saturating_mul(SAME_MARK_S);
         Reading::Events(vec![self.event(
             name,
-            &format!("{fact}/{mark}"),
+            &format!("{fact}/{}", self.moment()),
             state,
             None,
         )])
+    }
+
+    /// When it happened, roughly enough for every subscription's webhook to say the same.
+    fn moment(&self) -> i64 {
+        self.at
+            .as_second()
+            .div_euclid(SAME_CHANGE_S)
+            .saturating_mul(SAME_CHANGE_S)
     }
 
     fn times(&self) -> Result<(Timestamp, Timestamp), Unreadable> {

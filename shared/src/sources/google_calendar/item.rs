@@ -242,7 +242,8 @@ fn changed(id: &str, item: &Value, stored: &Stored, look: &Look<'_>) -> Option<F
         }
         details.appointment.previous_start = stored.start;
         details.appointment.previous_end = stored.end;
-        let fact = format!("rescheduled/{}", start.as_second());
+        // The id stays, so an event may come back to a time that it has had.
+        let fact = format!("rescheduled/{}/{}", start.as_second(), as_of.as_second());
         let event = event(id, Name::AppointmentRescheduled, &fact, as_of, look);
         let mut found = details.into_found(event, item);
         found.previous = stored.start;
@@ -542,4 +543,48 @@ fn answers(item: &Value) -> FreeMap {
         }
     }
     answers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_move_back_and_forth_is_as_many_moves() {
+        let connection = Connection::plain(KIND);
+        let now: Timestamp = "2026-03-10T09:00:00Z".parse().unwrap();
+        let look = Look {
+            connection: &connection,
+            calendar: "c",
+            zone: Some("Europe/Rome"),
+            now,
+            known_before: None,
+        };
+        let item = |hour: u32, minute: u32| {
+            json!({
+                "id": "e1", "status": "confirmed", "summary": "Igiene dentale, +39 347 123 4567",
+                "created": "2026-03-10T08:00:00Z", "updated": format!("2026-03-10T08:{minute:02}:00Z"),
+                "start": {"dateTime": format!("2026-03-20T{hour:02}:00:00Z")},
+                "end": {"dateTime": format!("2026-03-20T{:02}:00:00Z", hour + 1)},
+            })
+        };
+        let mut stored: Option<Stored> = None;
+        let mut keys = std::collections::BTreeSet::new();
+        for (minute, hour) in [9, 14, 9, 14].into_iter().enumerate() {
+            let item = item(hour, u32::try_from(minute).unwrap());
+            let event = read(&item, stored.as_ref(), &look).unwrap().event;
+            let subject = &event.subject;
+            stored = Some(Stored {
+                state: subject.state,
+                as_of: subject.as_of,
+                start: subject.start,
+                end: subject.end,
+            });
+            // A sync that is repeated finds nothing more.
+            assert_eq!(read(&item, stored.as_ref(), &look), None);
+            keys.insert(event.event.id);
+        }
+        assert_eq!(keys.len(), 4, "{keys:?}");
+    }
 }
