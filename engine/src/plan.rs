@@ -118,18 +118,26 @@ pub fn changes(
     ) {
         return Vec::new();
     }
-    let about = automations
-        .automations
-        .values()
-        .filter(|automation| appointments::part(event, automation).is_some());
+    let keep_until = needed_until(event, automations).unwrap_or(received_at);
+    let keep_until = keep_until.max(received_at);
+    EntityChange::all(event, received_at, keep_until, &known.digests())
+}
+
+/// Until when somebody may ask for the event, or for its subject's row: its jobs, and of an appointment
+/// those of its booking, whichever event shows it last. An appointment is needed until it is over, with
+/// jobs or without: a later event may not show it. `None`: nobody will.
+fn needed_until(event: &Event, automations: &Automations) -> Option<Timestamp> {
     let scope = Scope::new(automations, &Home::of(automations, event, None), event);
-    let times = about
+    let asks = |automation: &&Automation| {
+        appointments::part(event, automation).is_some()
+            || (event.subject.kind == SubjectKind::Appointment
+                && appointments::is_of_bookings(automation))
+    };
+    let steps = automations.automations.values().filter(asks);
+    let times = steps
         .flat_map(|automation| &automation.steps)
         .filter_map(|step| due(step, &scope, event).ok());
-    let keep_until = times
-        .max()
-        .map_or(received_at, |last| last.max(received_at));
-    EntityChange::all(event, received_at, keep_until, &known.digests())
+    times.max().max(event.subject.end)
 }
 
 /// The effects of an event that was stored at `received_at`, over its entity's row as it is after
@@ -144,8 +152,10 @@ pub fn plan(
     if event.subject.kind == SubjectKind::Privacy {
         return privacy(known);
     }
-    // An appointment is needed until it is over, with jobs or without: a later event may not show it.
-    let mut last_job_at = event.subject.end;
+    let mut last_job_at = match event.subject.kind {
+        SubjectKind::Appointment => needed_until(event, automations),
+        _ => None,
+    };
     if event.event.name.is_internal() || matches!(event.body, Body::AppointmentChange { .. }) {
         let lines = appointments::unknown(event).into_iter().collect();
         return vec![Effect::Planned(Planned {

@@ -255,7 +255,14 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
         return Err(forgotten.map_or_else(off, Decision::End));
     }
     // Read first, because a pause and a hold move what lateness counts from.
-    let mut due = due(facts, route)?;
+    let mut due = match due(facts, route) {
+        Ok(due) => due,
+        // A booking that moved has its times around another start.
+        Err(decision) => {
+            let ended = ended_by_subject(facts, job.due_at);
+            return Err(ended.map_or(decision, |why| over(facts, why)));
+        }
+    };
     // A checkout that changed later has its time later than its row says.
     if let Some(ended) = forgotten
         && facts.nothing_before.is_some_and(|instant| due.at < instant)
@@ -458,7 +465,10 @@ fn ended_by_appointment(facts: &Facts<'_>, due_at: Timestamp) -> Option<&'static
         About::Appointment { start, .. } => (Name::AppointmentBooked, Some(start)),
         _ => (event.event.name, appointments::start(event)),
     };
-    let other_start = row.start.zip(start).is_some_and(|(now, then)| now != then);
+    let other_start = row
+        .start
+        .zip(start)
+        .is_some_and(|(now, then)| now.as_second() != then.as_second());
     let moved = (row.is_on_the_move() || other_start) && !follows_moves(facts);
     let over = row.end.is_some_and(|end| due_at >= end);
     match (name, row.state) {

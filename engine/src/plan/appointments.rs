@@ -57,6 +57,13 @@ pub fn part(event: &Event, automation: &Automation) -> Option<Part> {
     moved.then_some(Part::Moved)
 }
 
+/// Whether the automation's steps follow a booking.
+pub(super) fn is_of_bookings(automation: &Automation) -> bool {
+    [Name::AppointmentBooked, Name::AppointmentRescheduled]
+        .iter()
+        .any(|name| automation.on.contains(name))
+}
+
 /// Whether the step has a time around its subject, and not only one after the event.
 pub fn is_timed(step: &Step) -> bool {
     step.at.as_ref().is_some_and(|at| at.field.is_some())

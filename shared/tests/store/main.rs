@@ -6,6 +6,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod appointments;
 mod costs;
 mod entities;
 mod erase;
