@@ -97,12 +97,12 @@ pub struct DevArgs {
 /// `callbell demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Sample events
-    #[arg(long, value_name = "DIR", default_value = "events")]
-    pub events: PathBuf,
+    /// Sample events [default: a shop's and a clinic's, each with its example]
+    #[arg(long, value_name = "DIR")]
+    pub events: Option<PathBuf>,
     /// The automations
-    #[arg(long, value_name = "FILE", default_value = "examples/shop.toml")]
-    pub automations: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    pub automations: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -111,7 +111,7 @@ pub struct DemoArgs {
 /// `callbell init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Which kind of business: shop
+    /// Which kind of business: shop, clinic (Italian), clinica (Portuguese)
     #[arg(long, default_value = "shop")]
     pub example: String,
     /// Where the files go
@@ -360,6 +360,15 @@ pub struct ConnectArgs {
     /// Whose events, of calendly: organization (everybody's, the default) or user (your own)
     #[arg(long)]
     pub scope: Option<String>,
+    /// The shop, of shopify: minha-loja.myshopify.com
+    #[arg(long, value_name = "SHOP")]
+    pub shop: Option<String>,
+    /// The shop's address, of woocommerce: https://loja.example.com
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The calendar's ID, of google-calendar: often an e-mail address
+    #[arg(long, value_name = "ID")]
+    pub calendar: Option<String>,
     /// Longest wait for a first event, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub wait: u64,

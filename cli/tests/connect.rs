@@ -322,6 +322,313 @@ async fn a_webhook_at_another_address_is_somebody_else_s_until_told() {
     assert_eq!(world.listed("calendly").await.as_array().unwrap().len(), 2);
 }
 
+/// What is typed, and what is said.
+struct Step {
+    args: &'static [&'static str],
+    input: &'static str,
+    code: i32,
+    says: &'static [&'static str],
+}
+
+const fn step(
+    args: &'static [&'static str],
+    input: &'static str,
+    code: i32,
+    says: &'static [&'static str],
+) -> Step {
+    Step {
+        args,
+        input,
+        code,
+        says,
+    }
+}
+
+/// A shop, for any connection of its kind.
+fn shop() -> String {
+    AUTOMATIONS
+        .replace("appointment.booked", "order.paid")
+        .replace("appointment.cancelled", "order.shipped")
+}
+
+async fn walk(world: &World, system: &str, steps: &[Step]) {
+    for step in steps {
+        let args = [&["connect", system, "--no-wait"][..], step.args].concat();
+        let ran = world.callbell(&args, step.input).await;
+        says(&ran, step.code, step.says);
+    }
+}
+
+#[tokio::test]
+async fn cal_com_is_connected_changed_and_left() {
+    let world = World::of(AUTOMATIONS, "").await;
+    let cal_com = world.dev.connectable().cal_com.clone();
+    let steps = [
+        step(&[], "hush-revoked", 1, &["refuses the credential (401)"]),
+        step(
+            &[],
+            "hush-key",
+            0,
+            &["registered: BOOKING_CREATED, BOOKING_RESCHEDULED"],
+        ),
+        step(&[], "", 0, &["nothing to do"]),
+    ];
+    walk(&world, "cal-com", &steps).await;
+    let secret = secrets(world.folder.path())["webhooks"]["cal-com"].clone();
+    assert_eq!(cal_com.webhooks()[0]["secret"].as_str(), secret.as_str());
+    for (field, value, why) in [
+        ("active", json!(false), "(switched off)"),
+        (
+            "payloadTemplate",
+            json!("{{title}}"),
+            "(with a payload template of its own)",
+        ),
+        ("secret", Value::Null, "(without a secret)"),
+        (
+            "triggers",
+            json!(["BOOKING_CREATED"]),
+            "(without BOOKING_RESCHEDULED",
+        ),
+    ] {
+        cal_com.set_all(field, &value);
+        let steps = [
+            step(&[], "", 1, &["to be replaced", "--yes"]),
+            step(&["--yes"], "", 0, &["replaced"]),
+            step(&[], "", 0, &["nothing to do"]),
+        ];
+        let ran = world
+            .callbell(&["connect", "cal-com", "--no-wait"], "")
+            .await;
+        says(&ran, 1, &[why]);
+        walk(&world, "cal-com", &steps).await;
+    }
+    assert_eq!(cal_com.webhooks().len(), 1, "it was changed where it is");
+    walk(
+        &world,
+        "cal-com",
+        &[step(&["--remove-all", "--yes"], "", 0, &["removed 1"])],
+    )
+    .await;
+    // A key that may only read gets as far as the secret, and the next one goes on from there.
+    world.write("secrets.toml", "[apis]\ncal-com = \"hush-reader\"\n");
+    walk(
+        &world,
+        "cal-com",
+        &[step(&[], "", 1, &["does not allow this key", "API keys"])],
+    )
+    .await;
+    let half = secrets(world.folder.path())["webhooks"]["cal-com"].clone();
+    world.write(
+        "secrets.toml",
+        &format!("[webhooks]\ncal-com = {half}\n[apis]\ncal-com = \"hush-key\"\n"),
+    );
+    walk(&world, "cal-com", &[step(&[], "", 0, &["registered"])]).await;
+    assert_eq!(cal_com.webhooks()[0]["secret"].as_str(), half.as_str());
+}
+
+#[tokio::test]
+async fn woocommerce_is_connected_topic_by_topic() {
+    let world = World::of(&shop(), "").await;
+    let woocommerce = world.dev.connectable().woocommerce.clone();
+    let steps = [
+        step(&[], "ck_hush\ncs_hush", 1, &["--url is missing"]),
+        step(
+            &["--url", "http://loja.example"],
+            "ck_hush\ncs_hush",
+            1,
+            &["https://"],
+        ),
+        step(
+            &["--url", "loja.example"],
+            "ck_hush-revoked\ncs_hush",
+            1,
+            &["refuses the credential (401)"],
+        ),
+        step(
+            &["--url", "https://loja.example/loja/"],
+            "ck_hush\ncs_hush",
+            0,
+            &["registered: order.created", "registered: order.updated"],
+        ),
+        step(&[], "", 0, &["nothing to do"]),
+    ];
+    walk(&world, "woocommerce", &steps).await;
+    woocommerce.disable_all();
+    let before = woocommerce.secrets();
+    let steps = [
+        step(
+            &["--yes"],
+            "",
+            0,
+            &["order.created] → ", "(disabled)", "replaced: order.updated"],
+        ),
+        step(&[], "", 0, &["nothing to do"]),
+        step(
+            &["--rotate", "--yes"],
+            "",
+            0,
+            &["signed with another secret"],
+        ),
+    ];
+    walk(&world, "woocommerce", &steps).await;
+    let after = woocommerce.secrets();
+    assert_eq!((before.len(), after.len()), (2, 2));
+    assert_ne!(before, after);
+    assert_eq!(after[0], after[1], "one secret for all topics");
+    let listed = world.listed("woocommerce").await;
+    let id = listed[0]["id"].as_str().unwrap();
+    let steps = [
+        step(&["--remove", "1", "--yes"], "", 0, &["removed 1 webhook"]),
+        step(&[], "", 0, &["registered: order.created"]),
+    ];
+    assert_eq!(id, "1");
+    walk(&world, "woocommerce", &steps).await;
+
+    let world = World::of(
+        &shop(),
+        "[apis]\nwoocommerce = '{\"url\":\"https://loja.example\",\"key\":\"ck_hush-reader\",\"secret\":\"cs_hush\"}'\n",
+    )
+    .await;
+    let steps = [step(
+        &[],
+        "",
+        1,
+        &["this key may not do that", "read and write"],
+    )];
+    walk(&world, "woocommerce", &steps).await;
+}
+
+#[tokio::test]
+async fn shopify_signs_with_the_client_secret() {
+    let world = World::of(&shop(), "").await;
+    let steps = [
+        step(&[], "id\nhush-client", 1, &["--shop is missing"]),
+        step(
+            &["--shop", "minhaloja.com.br"],
+            "id\nhush-client",
+            1,
+            &["permanent domain"],
+        ),
+        step(
+            &["--shop", "missing"],
+            "id\nhush-client",
+            1,
+            &["no shop missing.myshopify.com"],
+        ),
+        step(
+            &["--shop", "minha-loja"],
+            "id\nhush-revoked",
+            1,
+            &["refuses the credential"],
+        ),
+        step(
+            &["--shop", "Minha-Loja.myshopify.com"],
+            "id\nhush-client",
+            0,
+            &["registered: orders/paid", "order.shipped: cancelled"],
+        ),
+        step(&[], "", 0, &["nothing to do"]),
+    ];
+    walk(&world, "shopify", &steps).await;
+    assert_eq!(
+        world.cloud.secret("shop/webhooks").unwrap(),
+        json!({ "shopify": ["hush-client"] })
+    );
+    // Shopify removed some of them.
+    let all = world.listed("shopify").await.as_array().unwrap().len();
+    world.dev.connectable().shopify.remove_all();
+    walk(
+        &world,
+        "shopify",
+        &[step(&[], "", 0, &["registered: orders/updated"])],
+    )
+    .await;
+    assert_eq!(world.listed("shopify").await.as_array().unwrap().len(), all);
+
+    // Without access to protected customer data there is no phone in any order.
+    let secrets = "[webhooks]\nshopify = \"hush-old\"\n[apis]\nshopify = '{\"client_id\":\"a\",\"client_secret\":\"hush-level1\",\"shop\":\"minha-loja.myshopify.com\"}'\n";
+    let world = World::of(&shop(), secrets).await;
+    let steps = [step(
+        &[],
+        "",
+        0,
+        &[
+            "missing: Shopify keeps customers' data",
+            "Protected customer data",
+        ],
+    )];
+    walk(&world, "shopify", &steps).await;
+    // A secret that was there stays accepted: webhooks made by hand are signed with it.
+    assert_eq!(
+        world.cloud.secret("shop/webhooks").unwrap(),
+        json!({ "shopify": ["hush-level1", "hush-old"] })
+    );
+
+    // The token of an older app does not say what Shopify signs with.
+    let world = World::of(&shop(), "").await;
+    let steps = [step(
+        &["--shop", "minha-loja"],
+        "shpat_hush",
+        1,
+        &["no secret of shopify", "client secret"],
+    )];
+    walk(&world, "shopify", &steps).await;
+}
+
+#[tokio::test]
+async fn a_connection_of_one_s_own_name_has_to_be_pushed_first() {
+    let source = "\n[source.loja]\nkind = \"woocommerce\"\n";
+    let world = World::of(&format!("{}{source}", shop()), "").await;
+    let args = [
+        "connect",
+        "woocommerce",
+        "--no-wait",
+        "--url",
+        "loja.example",
+    ];
+    let key = "ck_hush\ncs_hush";
+    says(
+        &world.callbell(&args, key).await,
+        1,
+        &["[source.loja] is not pushed yet", "callbell push"],
+    );
+    says(&world.callbell(&["push"], "").await, 0, &[]);
+    says(
+        &world.callbell(&args, key).await,
+        0,
+        &["/orders/loja", "registered"],
+    );
+    let other = [&args[..], &["--name", "other"]].concat();
+    says(
+        &world.callbell(&other, key).await,
+        1,
+        &["no [source.other]"],
+    );
+    let webhooks = world.cloud.secret("shop/webhooks").unwrap();
+    assert_eq!(webhooks["loja"].as_array().unwrap().len(), 1, "{webhooks}");
+}
+
+#[tokio::test]
+async fn on_a_development_server_a_first_event_comes() {
+    let dev = start_empty().await;
+    let folder = project(&shop(), "");
+    let local = format!("--local={}", dev.url().rsplit(':').next().unwrap());
+    let cloud = Cloud::start(&dev).await;
+    let environment = cloud.environment(folder.path());
+    let run = async |args: &[&str]| run_with(folder.path(), args, &environment, "").await;
+    says(&run(&["push", &local]).await, 0, &[]);
+    for system in ["shopify", "woocommerce"] {
+        let ran = run(&["connect", system, "--wait", "20", &local]).await;
+        says(&ran, 0, &["registered", "seen after", "✓ order."]);
+        let ran = run(&["connect", system, "--json", &local]).await;
+        let shown: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(shown["registered"], json!([]), "{}", ran.out);
+        assert_eq!(shown["missing"], json!([]), "{}", ran.out);
+    }
+    // Nothing of it reached the real file.
+    assert!(!secrets(folder.path()).contains_key("webhooks"));
+}
+
 /// Registers a webhook at Calendly's stand-in, as somebody else would.
 async fn register(dev: &Dev, token: &str, url: &str) {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

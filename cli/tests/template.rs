@@ -173,27 +173,48 @@ fn permitted(function: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Every sample of a door's folder, in order, and when it comes.
+fn samples(folder: &str) -> Vec<(jiff::Timestamp, lambda_http::Request)> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(root().join("events").join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .collect();
+    paths.sort();
+    let sample = |path: PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let at = json["requestContext"]["timeEpoch"].as_i64().unwrap();
+        let payload: Payload = serde_json::from_str(&text).unwrap();
+        let at = jiff::Timestamp::from_millisecond(at).unwrap();
+        (at, payload.into_request())
+    };
+    paths.into_iter().map(sample).collect()
+}
+
 /// A local stack lets every role do everything: a permission that is missing would first be missed on AWS.
 #[tokio::test]
 async fn a_door_asks_for_what_its_role_permits_and_for_all_of_it() {
     let proxy = testkit::Proxy::start(testkit::Engine::shared().endpoint()).await;
+    let secrets = || SecretsProvider::Fixed(shared::sources::demo::secrets());
     let clock = shared::clock::Clock::manual(testkit::start());
-    let store = testkit::store_at(proxy.endpoint(), clock).await;
-    proxy.take_operations();
-    let secrets = SecretsProvider::Fixed(shared::sources::demo::secrets());
-    let app = orders::App::start(store, secrets).await;
-    for entry in fs::read_dir(root().join("events/orders")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "json") {
-            let sample = fs::read_to_string(path).unwrap();
-            let request = serde_json::from_str::<Payload>(&sample)
-                .unwrap()
-                .into_request();
-            assert_eq!(app.handle(request).await.status(), 200);
-        }
+    let store = testkit::store_at(proxy.endpoint(), clock.clone()).await;
+    let asked = || proxy.take_operations().into_iter().collect::<BTreeSet<_>>();
+
+    asked();
+    let app = orders::App::start(store.clone(), secrets()).await;
+    for (at, request) in samples("orders") {
+        clock.advance(at.duration_since(clock.now()));
+        assert_eq!(app.handle(request).await.status(), 200);
     }
-    let asked: BTreeSet<String> = proxy.take_operations().into_iter().collect();
-    assert_eq!(asked, permitted("Orders"));
+    assert_eq!(asked(), permitted("Orders"));
+
+    let app = appointments::App::start(store, secrets()).await;
+    for (at, request) in samples("appointments") {
+        clock.advance(at.duration_since(clock.now()));
+        assert_eq!(app.handle(request).await.status(), 200);
+    }
+    assert_eq!(asked(), permitted("Appointments"));
 }
 
 #[test]

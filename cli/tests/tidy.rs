@@ -56,7 +56,13 @@ fn documents() -> Vec<String> {
         .iter()
         .map(|path| relative(path))
         .collect();
-    found.extend(["README.md", "ARCHITECTURE.md", "events/orders/README.md"].map(str::to_owned));
+    let others = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "events/orders/README.md",
+        "events/appointments/README.md",
+    ];
+    found.extend(others.map(str::to_owned));
     found
 }
 

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::failure::{During as _, Outcome, ensure};
-use crate::shop::PRIVATE;
 use crate::stack::STACK;
 use crate::world::{SECRETS, World};
+use crate::{clinic, shop};
 
 /// The functions, by the end of their log group's name.
-pub(crate) const FUNCTIONS: &[&str] = &["orders", "deliver"];
+pub(crate) const FUNCTIONS: &[&str] = &["orders", "appointments", "deliver"];
 /// Outcomes of warnings and errors that the scenarios provoke, by function.
 const PROVOKED: &[(&str, &str)] = &[("orders", "refused")];
 /// What is in a line that is not the function's own (Lambda's START, END, REPORT are none of them) when it
@@ -53,8 +53,9 @@ pub(crate) async fn ensure_quiet(world: &World) -> Outcome {
         let lines = lines(world, function).await?;
         ensure(!lines.is_empty(), || format!("{function} logged nothing"))?;
         for line in &lines {
-            let private = PRIVATE
+            let private = shop::PRIVATE
                 .iter()
+                .chain(clinic::PRIVATE)
                 .chain(SECRETS)
                 .find(|word| line.contains(**word));
             ensure(private.is_none(), || {

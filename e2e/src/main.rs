@@ -7,6 +7,7 @@
 )]
 
 mod aws;
+mod clinic;
 mod failure;
 mod logs;
 mod process;
@@ -94,6 +95,11 @@ async fn scenarios(world: &World) -> Outcome {
     )
     .await?;
     step("Callbell answers 503", scenarios::a_retry_waits(world)).await?;
+    let reminder = step(
+        "an appointment is moved",
+        scenarios::a_moved_appointment(world),
+    )
+    .await?;
     step("a wrong signature", scenarios::a_wrong_signature(world)).await?;
     step(
         "a door killed between store and answer",
@@ -105,6 +111,11 @@ async fn scenarios(world: &World) -> Outcome {
     step(
         "the minute sends what met 503",
         scenarios::a_retry_goes_out(world),
+    )
+    .await?;
+    step(
+        "the minute sends a reminder at its time",
+        scenarios::a_reminder_goes_out(world, reminder),
     )
     .await?;
     step(

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::telemetry::{DIMENSION, NAMESPACE};
 
+use crate::clinic::Booking;
 use crate::failure::{During as _, Outcome, ensure};
 use crate::logs;
 use crate::process::functions_of;
@@ -72,6 +73,87 @@ pub(crate) async fn a_retry_waits(world: &World) -> Outcome {
     ensure(job["attempts"] == 1, || {
         format!("{} attempts were counted", job["attempts"])
     })
+}
+
+/// Patients are reminded so long before.
+const BEFORE: SignedDuration = SignedDuration::from_mins(30);
+/// So long after the booking was moved its reminder is due.
+const REMINDED_AFTER: SignedDuration = SignedDuration::from_secs(75);
+/// How late a reminder may be: the minute of the schedule, and the machine.
+const REMINDED_LATE: SignedDuration = SignedDuration::from_secs(100);
+/// The booking's id, and the one that its move gave it.
+const BOOKED: &str = "e2eVisitBooked";
+const MOVED: &str = "e2eVisitMoved";
+
+/// A booking for tomorrow is moved to half an hour and a bit from now: nothing goes out yet, one job waits
+/// for the new time, and the old one ends. When the reminder is due. The other half is
+/// [`a_reminder_goes_out`].
+pub(crate) async fn a_moved_appointment(world: &World) -> Outcome<Timestamp> {
+    let seconds = Timestamp::now().as_second();
+    let due = Timestamp::from_second(seconds).during("the clock")? + REMINDED_AFTER;
+    let earlier = Booking {
+        uid: BOOKED,
+        start: due + SignedDuration::from_hours(24),
+    };
+    let moved = Booking {
+        uid: MOVED,
+        start: due + BEFORE,
+    };
+    for body in [earlier.created(), moved.instead_of(&earlier)] {
+        let webhook = Webhook::of_body(world, "cal-com", &body).await?;
+        webhook.expect(world, 200, "accepted").await?;
+    }
+    // Both jobs are known under the first id.
+    let part = format!("cal-com/appointment/{BOOKED}/");
+    until("the reminder waits for its new time", AT_ONCE, async || {
+        let jobs = world.jobs_of(&part).await?;
+        let at_its_time = |job: &&Value| {
+            let at = job["due_at"].as_str().and_then(|at| at.parse().ok());
+            job["status"] == "due" && at == Some(due)
+        };
+        Ok(match jobs.iter().filter(at_its_time).count() {
+            1 => Ok(()),
+            _ => Err(format!("{jobs:?}")),
+        })
+    })
+    .await?;
+    let sent = world.messages_of(BOOKED).len();
+    ensure(sent == 0 || Timestamp::now() >= due, || {
+        format!("{sent} messages before their time")
+    })?;
+    Ok(due)
+}
+
+/// The real schedule reminds once, at the time of the moved appointment.
+pub(crate) async fn a_reminder_goes_out(world: &World, due: Timestamp) -> Outcome {
+    let message = until("the reminder", A_SWEEP, async || {
+        let message = world.messages_of(BOOKED).pop();
+        Ok(message.ok_or_else(|| "there is none".to_owned()))
+    })
+    .await?;
+    let late = message.at.duration_since(due);
+    ensure(!late.is_negative() && late <= REMINDED_LATE, || {
+        format!(
+            "the reminder was due at {due} and went out at {}",
+            message.at
+        )
+    })?;
+    let part = format!("cal-com/appointment/{BOOKED}/");
+    until(
+        "one reminder sent and the other ended",
+        AT_ONCE,
+        async || {
+            let jobs = world.jobs_of(&part).await?;
+            let sent = jobs.iter().filter(|job| job["status"] == "sent").count();
+            Ok(match sent {
+                1 => Ok(()),
+                _ => Err(format!("{jobs:?}")),
+            })
+        },
+    )
+    .await?;
+    let messages = world.messages_of(BOOKED).len();
+    ensure(messages == 1, || format!("{messages} reminders went out"))
 }
 
 /// The real schedule sends what had to wait.

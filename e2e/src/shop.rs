@@ -64,9 +64,31 @@ impl Webhook {
             &to,
         ];
         world.callbell(&arguments).await?;
-        let signed = std::fs::read(&to).during(to.display())?;
-        let signed: Value = serde_json::from_slice(&signed).during(to.display())?;
-        Ok(Webhook(envelope::read(&signed).during(to.display())?))
+        Webhook::read(&to)
+    }
+
+    /// A body of `source`, signed with the first value that `secrets` has for it, by `callbell sign`.
+    pub(crate) async fn of_body(world: &World, source: &str, body: &Value) -> Outcome<Webhook> {
+        let (from, to) = (file(world, "body", source), file(world, "signed", source));
+        std::fs::write(&from, body.to_string()).during(from.display())?;
+        let arguments: Vec<&Path> = vec![
+            Path::new("sign"),
+            &from,
+            Path::new("--source"),
+            Path::new(source),
+            Path::new("--secrets"),
+            &world.secrets,
+            Path::new("--out"),
+            &to,
+        ];
+        world.callbell(&arguments).await?;
+        Webhook::read(&to)
+    }
+
+    fn read(signed: &Path) -> Outcome<Webhook> {
+        let bytes = std::fs::read(signed).during(signed.display())?;
+        let event: Value = serde_json::from_slice(&bytes).during(signed.display())?;
+        Ok(Webhook(envelope::read(&event).during(signed.display())?))
     }
 
     /// The same with another body under the same signature.

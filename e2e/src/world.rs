@@ -25,14 +25,28 @@ const CALLBELL_PATH: &str = "/v1";
 const EXAMPLE: &str = "examples/shop.toml";
 /// The line of the example that would keep messages back at night.
 const SEND_HOURS: &str = "send_hours = \"daytime\"\n";
+/// What is pushed beside the example: a reminder half an hour before an appointment. Its template has the
+/// appointment's id where the others have the order's number.
+const REMINDER: &str = r#"
+[message.visit]
+template = "10000000000000000000000000000004"
+values = ["{{ customer.name | default('paziente') }}", "{{ appointment.id }}", "{{ appointment.start | time }}"]
+
+[automation.visit]
+on      = "appointment.booked"
+message = "visit"
+at      = "appointment.start - 30m"
+"#;
 /// What the shop signs with at first.
 pub(crate) const OLD_SECRET: &str = "first-shop-secret";
 /// What it signs with later.
 pub(crate) const NEW_SECRET: &str = "second-shop-secret";
+/// What Cal.com signs with.
+const BOOKING_SECRET: &str = "e2e-booking-secret";
 /// Callbell's token.
 const TOKEN: &str = "e2e-callbell-token";
 /// What no log may hold.
-pub(crate) const SECRETS: &[&str] = &[OLD_SECRET, NEW_SECRET, TOKEN];
+pub(crate) const SECRETS: &[&str] = &[OLD_SECRET, NEW_SECRET, BOOKING_SECRET, TOKEN];
 /// How long a command may take, in seconds.
 const COMMAND_S: u64 = 60;
 
@@ -106,12 +120,16 @@ impl World {
 
     /// The jobs of an order, as `callbell jobs --json` lists them.
     pub(crate) async fn jobs(&self, number: u32) -> Outcome<Vec<Value>> {
+        self.jobs_of(&format!("/617100000{number}/")).await
+    }
+
+    /// The jobs whose event has this part in its key.
+    pub(crate) async fn jobs_of(&self, part: &str) -> Outcome<Vec<Value>> {
         let words = ["jobs", "--json", "--stack", STACK].map(Path::new);
         let listed = self.callbell(&words).await?;
         let listed: Vec<Value> = serde_json::from_str(&listed).during("callbell jobs --json")?;
-        let id = format!("/617100000{number}/");
-        let of_order = |job: &Value| job["event"].as_str().is_some_and(|key| key.contains(&id));
-        Ok(listed.into_iter().filter(of_order).collect())
+        let is_of = |job: &Value| job["event"].as_str().is_some_and(|key| key.contains(part));
+        Ok(listed.into_iter().filter(is_of).collect())
     }
 
     /// The keys of an order's events, as `callbell events --all --json` lists them.
@@ -152,8 +170,12 @@ impl World {
 
     /// What Callbell accepted for an order: messages whose second value is its number.
     pub(crate) fn messages(&self, number: u32) -> Vec<Message> {
-        let number = format!("#{number}");
-        let is_of = |message: &Message| message.body["template_values"][1] == number.as_str();
+        self.messages_of(&format!("#{number}"))
+    }
+
+    /// What Callbell accepted with this second value.
+    pub(crate) fn messages_of(&self, value: &str) -> Vec<Message> {
+        let is_of = |message: &Message| message.body["template_values"][1] == value;
         self.stand_in.messages().into_iter().filter(is_of).collect()
     }
 
@@ -205,7 +227,8 @@ impl World {
     }
 }
 
-/// The example without its sending hours, since this runs at any hour, in a file of its own.
+/// The example without its sending hours, since this runs at any hour, and with [`REMINDER`], in a file of
+/// its own.
 fn automations(tools: &Tools) -> Outcome<PathBuf> {
     let example = tools.root.join(EXAMPLE);
     let text = std::fs::read_to_string(&example).during(EXAMPLE)?;
@@ -213,7 +236,8 @@ fn automations(tools: &Tools) -> Outcome<PathBuf> {
         format!("{EXAMPLE} has no sending hours")
     })?;
     let path = tools.scratch.join(project::AUTOMATIONS);
-    std::fs::write(&path, text.replace(SEND_HOURS, "")).during(path.display())?;
+    let text = text.replace(SEND_HOURS, "") + REMINDER;
+    std::fs::write(&path, text).during(path.display())?;
     let templates = tools.scratch.join(project::TEMPLATES);
     let copied = std::fs::copy(example.with_file_name(project::TEMPLATES), &templates);
     copied.during(templates.display())?;
@@ -222,7 +246,10 @@ fn automations(tools: &Tools) -> Outcome<PathBuf> {
 
 /// A secrets file with these values for the shop.
 pub(crate) fn write_secrets(path: &Path, shopify: &[&str]) -> Outcome {
-    let text = format!("[webhooks]\nshopify = {shopify:?}\n[apis]\ncallbell = \"{TOKEN}\"\n");
+    let text = format!(
+        "[webhooks]\nshopify = {shopify:?}\ncal-com = \"{BOOKING_SECRET}\"\n\
+         [apis]\ncallbell = \"{TOKEN}\"\n"
+    );
     std::fs::write(path, text).during(path.display())
 }
 

@@ -135,16 +135,21 @@ impl Apis {
     /// # Errors
     /// [`ApisError`].
     pub fn new(stand_in: Option<&str>) -> Result<Apis, ApisError> {
+        Apis::over(client(Limits::default())?, stand_in)
+    }
+
+    /// [`Apis::new`] over a client that is there already.
+    ///
+    /// # Errors
+    /// [`ApisError::Address`].
+    pub fn over(http: reqwest::Client, stand_in: Option<&str>) -> Result<Apis, ApisError> {
         let stand_in = stand_in
             .map(|text| Url::parse(text).map_err(|_| ApisError::Address))
             .transpose()?;
         if stand_in.as_ref().is_some_and(|url| !is_allowed(url)) {
             return Err(ApisError::Address);
         }
-        Ok(Apis {
-            http: client(Limits::default())?,
-            stand_in,
-        })
+        Ok(Apis { http, stand_in })
     }
 
     /// Carries out one request, once.

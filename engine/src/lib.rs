@@ -6,6 +6,7 @@ pub mod apis;
 pub mod automations;
 pub mod callbell;
 pub mod delivery;
+pub mod fetch;
 pub mod http;
 pub mod phone;
 pub mod plan;

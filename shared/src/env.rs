@@ -27,6 +27,9 @@ pub struct Environment {
     pub api_secrets: Option<SecretsAt>,
     /// `CALLBELL_API_URL`: a stand-in instead of Callbell's own API.
     pub callbell_url: Option<String>,
+    /// `PROVIDERS_API_URL`: a stand-in for the APIs of all other systems, under which `{host}/{path}`
+    /// answers.
+    pub providers_url: Option<String>,
     /// `STACK_NAME`: what metrics are told apart by. Without it none are printed.
     pub stack: Option<String>,
     /// `SEND_NOTHING_BEFORE`, RFC 3339: the table was restored from a backup, and what was due before this
@@ -103,6 +106,7 @@ impl Environment {
             webhook_secrets: secrets("WEBHOOK_SECRETS")?,
             api_secrets: secrets("API_SECRETS")?,
             callbell_url: get("CALLBELL_API_URL"),
+            providers_url: get("PROVIDERS_API_URL"),
             stack: get("STACK_NAME"),
             send_nothing_before: instant("SEND_NOTHING_BEFORE")?,
         })

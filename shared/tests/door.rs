@@ -311,6 +311,45 @@ async fn what_cannot_be_read_is_200_and_a_record() {
     assert_eq!(answer(&door, broken).await.0, 200);
 }
 
+/// Calendly disables a subscription for good after a day of 4xx answers to one webhook.
+#[tokio::test]
+async fn whatever_a_calendar_signed_is_200() {
+    let (store, clock) = testkit::store().await;
+    let mut secrets = Secrets::default();
+    secrets.insert("calendly", Secret::new("the calendar's key"));
+    secrets.insert("cal-com", Secret::new("the calendar's key"));
+    let door = Door::new(sources::ALL, store, SecretsProvider::Fixed(secrets));
+    door.warm().await;
+    let post = async |kind: &str, body: Vec<u8>| {
+        let source = sources::by_kind(kind).unwrap();
+        let headers = source.sign(&Secret::new("the calendar's key"), &body, clock.now());
+        let path = format!("/appointments/{kind}");
+        answer(&door, request("POST", &path, &headers, body)).await
+    };
+    for kind in ["calendly", "cal-com"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        for entry in std::fs::read_dir(folder.join(kind)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            if name.matches('.').count() == 1 {
+                let (status, answer) = post(kind, std::fs::read(&path).unwrap()).await;
+                assert_eq!(status, 200, "{path:?}: {answer}");
+            }
+        }
+        for broken in ["", "{", "\u{0}", "a=1&b=2"] {
+            let (status, answer) = post(kind, broken.into()).await;
+            assert_eq!(
+                (status, &answer["status"]),
+                (200, &json!("unreadable")),
+                "{broken}"
+            );
+        }
+    }
+    let sample = fixture("calendly", "version-1-sample");
+    let (_, answer) = post("calendly", sample).await;
+    assert_eq!(answer["reason"], "a body of Calendly's API v1");
+}
+
 #[tokio::test]
 async fn foreign_topics_are_200_with_the_reason() {
     let (door, _, _) = door().await;

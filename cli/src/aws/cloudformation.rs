@@ -5,14 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SigningInstructions, SigningSettings, sign,
-};
-use aws_sigv4::sign::v4;
-use aws_smithy_runtime_api::client::identity::Identity;
 use jiff::Timestamp;
-use shared::store::client::AwsCredentials;
 
+use super::signed::Question;
 use super::{Service, Session};
 use crate::error::CliError;
 
@@ -105,14 +100,15 @@ async fn ask(session: &Session, name: &str) -> Result<Answer, CliError> {
     };
     let url = reqwest::Url::parse(&address).map_err(|_| unreachable("this is no address"))?;
     let body = format!("Action=DescribeStacks&Version={API_VERSION}&StackName={name}");
-    let signed = signature(
-        session.credentials(),
-        region,
-        url.as_str(),
-        &body,
-        SystemTime::now(),
-    )
-    .ok_or_else(|| CliError::new("the question to CloudFormation cannot be signed"))?;
+    let question = Question {
+        service: "cloudformation",
+        method: "POST",
+        url: url.as_str(),
+        form: Some((FORM, &body)),
+    };
+    let signed = question
+        .sign(session.credentials(), region, SystemTime::now())
+        .ok_or_else(|| CliError::new("the question to CloudFormation cannot be signed"))?;
     let http = reqwest::Client::builder()
         .timeout(Duration::from_secs(ANSWER_SECONDS_MAX))
         .build()?;
@@ -144,37 +140,12 @@ fn instant(date: &str) -> Option<Timestamp> {
     Some(parsed.timestamp())
 }
 
-fn suffix(region: &str) -> &'static str {
+pub(super) fn suffix(region: &str) -> &'static str {
     if region.starts_with("cn-") {
         "amazonaws.com.cn"
     } else {
         "amazonaws.com"
     }
-}
-
-/// The headers that sign a request; `None`: the address is no address.
-fn signature(
-    credentials: &AwsCredentials,
-    region: &str,
-    url: &str,
-    body: &str,
-    now: SystemTime,
-) -> Option<SigningInstructions> {
-    let identity: Identity = credentials.provider().into();
-    let parameters = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name("cloudformation")
-        .time(now)
-        .settings(SigningSettings::default())
-        .build()
-        .ok()?
-        .into();
-    let headers = [("content-type", FORM)].into_iter();
-    let body = SignableBody::Bytes(body.as_bytes());
-    let request = SignableRequest::new("POST", url, headers, body).ok()?;
-    let (instructions, _) = sign(request, &parameters).ok()?.into_parts();
-    Some(instructions)
 }
 
 /// The first text between `<tag>` and `</tag>`, as it stands there. AWS's answers have no attributes on
@@ -285,47 +256,5 @@ mod tests {
             Some("2026-11-22T10:00:00Z".parse().unwrap())
         );
         assert_eq!(suffix("cn-north-1"), "amazonaws.com.cn");
-    }
-
-    #[test]
-    fn a_question_is_signed_as_aws_s_own_tools_sign_it() {
-        // Both signatures are those of botocore 1.43 for this request at this instant.
-        let cases = [
-            (
-                None,
-                "content-type;host;x-amz-date, Signature=6a434320bed5ba1f03f5b7b1b4753202f81587d018a2386a3f536b9059e5c12e",
-            ),
-            (
-                Some("session-token"),
-                "content-type;host;x-amz-date;x-amz-security-token, Signature=be31f164b127f73738fe4bec06b226a1df09b3764ac52936ed86f71efb7fc07b",
-            ),
-        ];
-        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
-        for (token, wanted) in cases {
-            let credentials = AwsCredentials {
-                access_key_id: "AKIDEXAMPLE".to_owned(),
-                secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned(),
-                session_token: token.map(str::to_owned),
-            };
-            let signed = signature(
-                &credentials,
-                "sa-east-1",
-                "https://cloudformation.sa-east-1.amazonaws.com/",
-                "Action=DescribeStacks&Version=2010-05-15&StackName=shop",
-                now.into(),
-            )
-            .unwrap();
-            let header = |name: &str| {
-                let found = signed.headers().find(|(other, _)| *other == name);
-                found.map(|(_, value)| value.to_owned())
-            };
-            assert_eq!(
-                header("authorization").unwrap(),
-                format!(
-                    "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/sa-east-1/cloudformation/aws4_request, SignedHeaders={wanted}"
-                )
-            );
-            assert_eq!(header("x-amz-security-token").as_deref(), token);
-        }
     }
 }

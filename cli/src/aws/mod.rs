@@ -2,8 +2,10 @@
 //! The functions know nothing of this; they are told everything by their environment.
 
 pub mod cloudformation;
+pub mod lambda;
 pub mod samconfig;
 pub mod secrets;
+mod signed;
 
 use std::fmt;
 
@@ -29,6 +31,8 @@ pub enum Service {
     DynamoDb,
     /// `{stack}/webhooks` and `{stack}/apis`.
     SecretsManager,
+    /// What the account may run at once.
+    Lambda,
 }
 
 impl Service {
@@ -39,6 +43,7 @@ impl Service {
             Service::CloudFormation => "AWS_ENDPOINT_URL_CLOUDFORMATION",
             Service::DynamoDb => "AWS_ENDPOINT_URL_DYNAMODB",
             Service::SecretsManager => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            Service::Lambda => "AWS_ENDPOINT_URL_LAMBDA",
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::args::ConnectArgs;
 use crate::connect::keys::{self, Keys, Table};
 use crate::connect::needs::{self, Need};
 use crate::connect::plan::{self, Plan, Wish};
-use crate::connect::{self, Failure, Hook, New, Options, Provider};
+use crate::connect::{self, Asked, Failure, Hook, New, Options, Provider, SecretOf};
 use crate::error::CliError;
 use crate::installation::Installation;
 use crate::output::{self, Cell, count};
@@ -173,10 +173,18 @@ impl Work<'_> {
             Some(credential) => credential.clone(),
             None => connect::credential(kind, self.name)?,
         };
-        if known.is_empty() {
-            known.push(credential.clone());
+        let options = self.options().await?;
+        let credential = connect::complete(kind, &credential, &options)?;
+        match known.first_mut() {
+            Some(first) => first.clone_from(&credential),
+            None => known.push(credential.clone()),
         }
-        let provider = connect::open(kind, &self.on.apis()?, &credential, &self.options())?;
+        let asked = Asked {
+            apis: &self.on.apis()?,
+            store: &self.on.store,
+            connection: self.name,
+        };
+        let provider = connect::open(kind, asked, &credential, &options)?;
         let hooks = provider
             .hooks()
             .await
@@ -192,10 +200,23 @@ impl Work<'_> {
         Ok((provider, hooks))
     }
 
-    fn options(&self) -> Options {
-        Options {
+    /// What the flags say; a calendar is known from the first time on.
+    async fn options(&self) -> Result<Options, CliError> {
+        let calendar = match &self.args.calendar {
+            Some(calendar) => Some(calendar.clone()),
+            None => self
+                .on
+                .store
+                .cursor(self.name)
+                .await?
+                .map(|row| row.calendar),
+        };
+        Ok(Options {
             scope: self.args.scope.clone(),
-        }
+            shop: self.args.shop.clone(),
+            url: self.args.url.clone(),
+            calendar,
+        })
     }
 
     /// The steps, in this order.
@@ -265,10 +286,20 @@ impl Work<'_> {
                 values.push(value);
             }
         }
-        if let Some(own) = provider.own_secret() {
-            values.retain(|value| *value != own);
-            values.insert(0, own);
-            return Ok((values, false));
+        match provider.secret() {
+            SecretOf::Ours => {}
+            SecretOf::Theirs(own) => {
+                values.retain(|value| *value != own);
+                values.insert(0, own);
+                return Ok((values, false));
+            }
+            SecretOf::Known(where_from) if values.is_empty() => {
+                return Err(
+                    CliError::new(format!("there is no secret of {}", self.name))
+                        .hint(format!("{where_from} {}", self.name)),
+                );
+            }
+            SecretOf::Known(_) => return Ok((values, false)),
         }
         let renew = values.is_empty() || self.args.rotate;
         if renew {
@@ -382,6 +413,9 @@ impl Work<'_> {
         let hooks = provider.hooks().await.map_err(told)?;
         let registered = serving(&hooks, &self.url);
         let unmet = needs::unmet(self.args.kind, &self.needs, &registered);
+        for line in provider.about().await.map_err(told)? {
+            self.say(line);
+        }
         if plan.is_done() {
             self.say(format!("{} is connected: nothing to do", self.name));
         }
@@ -440,7 +474,9 @@ impl Work<'_> {
         };
         while started.elapsed() < limit {
             let events = lists::events(&self.on.store, &filter).await?;
-            if let Some(first) = events.first() {
+            // What connecting a calendar leaves for the worker is our own.
+            let ours = format!("{}/source/connected/", self.name);
+            if let Some(first) = events.iter().find(|event| !event.key.starts_with(&ours)) {
                 let after = started.elapsed();
                 let what = match (&first.name, &first.problem) {
                     (Some(name), _) => name.to_string(),

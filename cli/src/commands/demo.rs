@@ -1,4 +1,4 @@
-//! `callbell demo`: every sample event under the example's automations, and what people read.
+//! `callbell demo`: every sample event under the examples' automations, and what people read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 use shared::store::{EventFilter, JobFilter, JobRow, Status};
 
@@ -20,14 +21,56 @@ use crate::error::CliError;
 use crate::output::{self, Cell, count, say, table, tally};
 use crate::project::Files;
 
-/// How far behind the last sample the clock goes, so that everything comes due.
+/// How far behind the last sample, and behind whatever waits then, the clock goes, so that everything
+/// comes due.
 const BEYOND: SignedDuration = SignedDuration::from_hours(8 * 24);
+/// The repository's samples and the automations that they are shown with.
+const SCENES: [(&str, &str); 2] = [
+    ("events/orders", "examples/shop.toml"),
+    ("events/appointments", "examples/clinic.toml"),
+];
 /// How long the demonstration waits for one event's jobs, in seconds.
 const IDLE_SECONDS_MAX: u64 = 60;
 /// Characters of a line of what people read.
 const SENTENCE_CHARS: usize = 84;
 /// Longest answer of a webhook, in seconds.
 const ANSWER_SECONDS_MAX: u64 = 20;
+
+/// A folder of samples and the automations that they meet.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The samples.
+    pub events: PathBuf,
+    /// The automations.
+    pub automations: PathBuf,
+}
+
+impl Scene {
+    /// All scenes of the repository whose root this is.
+    pub fn all(root: &Path) -> Vec<Scene> {
+        SCENES
+            .iter()
+            .map(|(events, automations)| Scene {
+                events: root.join(events),
+                automations: root.join(automations),
+            })
+            .collect()
+    }
+
+    /// What the command line asks for: all scenes, or another folder or other automations.
+    fn asked(args: &DemoArgs) -> Vec<Scene> {
+        match (&args.events, &args.automations) {
+            (None, None) => Scene::all(Path::new("")),
+            (events, automations) => {
+                let [(_, shop), _] = SCENES;
+                vec![Scene {
+                    events: events.clone().unwrap_or_else(|| "events".into()),
+                    automations: automations.clone().unwrap_or_else(|| shop.into()),
+                }]
+            }
+        }
+    }
+}
 
 /// One sample event and what it came to.
 struct Shown {
@@ -44,8 +87,10 @@ struct Shown {
     jobs: Vec<String>,
 }
 
-/// Everything that happened.
+/// Everything that happened in one scene.
 struct Story {
+    /// The automations' file, as a heading.
+    title: String,
     shown: Vec<Shown>,
     /// By id, as they stood when they were last there: an erasure takes rows away.
     jobs: BTreeMap<String, JobRow>,
@@ -62,13 +107,13 @@ struct Story {
 /// # Errors
 /// No sample events, or the server cannot start.
 pub async fn run(args: &DemoArgs) -> Outcome {
-    let story = perform(&args.events, &args.automations).await?;
+    let stories = perform_all(&Scene::asked(args)).await?;
     if args.json {
-        output::json(&story.as_json())?;
+        output::json(&as_json(&stories))?;
     } else {
-        story.print();
+        say(text(&stories).trim_end());
     }
-    Ok(u8::from(!story.unexpected.is_empty()))
+    Ok(u8::from(unexpected(&stories) > 0))
 }
 
 /// The sample events of a folder and its folders, in the order in which they came.
@@ -127,14 +172,63 @@ fn samples(folder: &Path) -> Result<Vec<(String, Sample)>, CliError> {
 ///
 /// # Errors
 /// No sample events, or the server cannot start.
-pub async fn plain(events: &Path, automations: &Path) -> Result<(String, bool), CliError> {
-    let story = perform(events, automations).await?;
-    let text = anstream::adapter::strip_str(&story.text()).to_string();
-    Ok((text, story.unexpected.is_empty()))
+pub async fn plain(scenes: &[Scene]) -> Result<(String, bool), CliError> {
+    let stories = perform_all(scenes).await?;
+    let text = anstream::adapter::strip_str(&text(&stories)).to_string();
+    Ok((text, unexpected(&stories) == 0))
 }
 
-async fn perform(events: &Path, automations: &Path) -> Result<Story, CliError> {
-    let samples = samples(events)?;
+async fn perform_all(scenes: &[Scene]) -> Result<Vec<Story>, CliError> {
+    let mut stories = Vec::new();
+    for scene in scenes {
+        stories.push(perform(scene).await?);
+    }
+    Ok(stories)
+}
+
+/// Every scene's table, and what all of it comes to.
+fn text(stories: &[Story]) -> String {
+    let mut text = String::new();
+    for story in stories {
+        if stories.len() > 1 {
+            text.push_str(&format!("{}\n", story.title.bold()));
+        }
+        text.push_str(&story.text());
+        text.push('\n');
+    }
+    text.push_str(&format!("{}\n", summary(stories)));
+    text
+}
+
+/// `14 events, 19 jobs: 15 sent, 3 skipped, 1 cancelled. Next: callbell init`.
+fn summary(stories: &[Story]) -> String {
+    let jobs = || stories.iter().flat_map(|story| story.jobs.values());
+    let events: usize = stories.iter().map(|story| story.events).sum();
+    let states = tally(jobs().map(|job| &job.status));
+    let next = match unexpected(stories) {
+        0 => "Next: callbell init".to_owned(),
+        wrong => format!("{wrong} unexpected"),
+    };
+    format!(
+        "{}, {}: {states}. {next}",
+        count(events, "event"),
+        count(jobs().count(), "job")
+    )
+}
+
+fn unexpected(stories: &[Story]) -> usize {
+    stories.iter().map(|story| story.unexpected.len()).sum()
+}
+
+fn as_json(stories: &[Story]) -> Value {
+    let samples: Vec<Value> = stories.iter().flat_map(Story::samples).collect();
+    let unexpected: Vec<&String> = stories.iter().flat_map(|story| &story.unexpected).collect();
+    json!({ "samples": samples, "unexpected": unexpected, "summary": summary(stories) })
+}
+
+async fn perform(scene: &Scene) -> Result<Story, CliError> {
+    let automations = scene.automations.as_path();
+    let samples = samples(&scene.events)?;
     let said = Arc::new(Mutex::new(Vec::new()));
     let notes = said.clone();
     let notice = Arc::new(move |line: &str| {
@@ -161,6 +255,7 @@ async fn perform(events: &Path, automations: &Path) -> Result<Story, CliError> {
         .automations
         .map(|automations| automations.defaults.timezone.zone);
     let mut story = Story {
+        title: automations.display().to_string(),
         shown: Vec::new(),
         jobs: BTreeMap::new(),
         sentences: BTreeMap::new(),
@@ -189,6 +284,12 @@ async fn perform(events: &Path, automations: &Path) -> Result<Story, CliError> {
     bar.set_message("days later");
     dev.advance(BEYOND).await?;
     story.look(&dev).await?;
+    if let Some(last) = story.last_due() {
+        let rest = last.duration_since(dev.clock().now());
+        dev.advance(rest.max(SignedDuration::ZERO).saturating_add(BEYOND))
+            .await?;
+        story.look(&dev).await?;
+    }
     bar.finish_and_clear();
     story.judge();
     Ok(story)
@@ -321,6 +422,16 @@ impl Story {
         Ok(())
     }
 
+    /// When the last of what still waits is due.
+    fn last_due(&self) -> Option<Timestamp> {
+        let waiting = |job: &&JobRow| job.ended_at.is_none();
+        self.jobs
+            .values()
+            .filter(waiting)
+            .map(|job| job.next_at)
+            .max()
+    }
+
     /// Finds what must not be.
     fn judge(&mut self) {
         for job in self.jobs.values() {
@@ -350,17 +461,13 @@ impl Story {
         }
     }
 
-    fn print(&self) {
-        say(self.text().trim_end());
-    }
-
-    /// The table and what it comes to.
+    /// The table, and below it what must not be.
     fn text(&self) -> String {
         let mut rows: Vec<Vec<Cell>> = Vec::new();
         for shown in &self.shown {
-            let at = output::instant(shown.at, &self.zone);
             let person = shown.person.clone().unwrap_or_default();
-            let mut row = |event: String, what: String, status: Option<Status>| {
+            let mut row = |at: Timestamp, event: String, what: String, status: Option<Status>| {
+                let at = output::instant(at, &self.zone);
                 // A long sentence goes on in the lines below.
                 for (index, line) in output::wrap(&what, SENTENCE_CHARS).into_iter().enumerate() {
                     let first = |text: &str| {
@@ -384,10 +491,13 @@ impl Story {
                 }
             };
             if shown.jobs.is_empty() {
-                row(shown.title(), shown.nothing().to_owned(), None);
+                row(shown.at, shown.title(), shown.nothing().to_owned(), None);
             }
             for job in shown.jobs.iter().filter_map(|id| self.jobs.get(id)) {
-                row(self.event_of(job, shown), self.what(job), Some(job.status));
+                // What has a time of its own stands with it.
+                let at = job.due_at.max(shown.at);
+                let event = self.event_of(job, shown);
+                row(at, event, self.what(job), Some(job.status));
             }
         }
         let mut text = table(
@@ -397,7 +507,6 @@ impl Story {
         for line in &self.unexpected {
             text.push_str(&format!("unexpected: {line}\n"));
         }
-        text.push_str(&format!("\n{}\n", self.summary()));
         text
     }
 
@@ -418,24 +527,8 @@ impl Story {
             .unwrap_or_else(|| shown.title())
     }
 
-    /// `14 events, 19 jobs: 15 sent, 3 skipped, 1 cancelled. Next: callbell init`.
-    fn summary(&self) -> String {
-        let states = tally(self.jobs.values().map(|job| &job.status));
-        let next = if self.unexpected.is_empty() {
-            "Next: callbell init".to_owned()
-        } else {
-            format!("{} unexpected", self.unexpected.len())
-        };
-        format!(
-            "{}, {}: {states}. {next}",
-            count(self.events, "event"),
-            count(self.jobs.len(), "job")
-        )
-    }
-
-    fn as_json(&self) -> Value {
-        let list: Vec<Value> = self
-            .shown
+    fn samples(&self) -> Vec<Value> {
+        self.shown
             .iter()
             .map(|shown| {
                 let jobs = shown.jobs.iter().filter_map(|id| self.jobs.get(id)).map(|job| {
@@ -449,8 +542,7 @@ impl Story {
                     "events": shown.events, "person": shown.person, "jobs": jobs.collect::<Vec<_>>(),
                 })
             })
-            .collect();
-        json!({ "samples": list, "unexpected": self.unexpected, "summary": self.summary() })
+            .collect()
     }
 }
 
@@ -471,6 +563,8 @@ impl Shown {
         match (self.events.first().map(String::as_str), status) {
             (Some("privacy.data_request"), _) => "(what the shop holds is for the shop to say)",
             (Some(name), _) if name.starts_with("privacy.") => "(erased)",
+            (Some("appointment.released"), _) => "(where it went comes in another webhook)",
+            (Some("appointment.updated"), _) => "(remembered)",
             (Some(_), _) => "(no automation wants it)",
             (None, Some("duplicate")) => "(came before: nothing is done twice)",
             (None, Some("pong")) => "(answered)",

@@ -389,10 +389,15 @@ fn tell(
         rows.push(vec![name.as_str().into(), url.as_str().into(), note.into()]);
     }
     if rows.is_empty() {
-        stack
-            .output("OrdersUrl")
-            .map(|url| say(format!("  {url}")))?;
-        say("  {source} is the connection: shopify, woocommerce, or a [source.x] of your own");
+        let doors = stack.described.outputs.values();
+        for url in doors.filter(|url| url.ends_with("/{source}")) {
+            say(format!("  {url}"));
+        }
+        let kinds: Vec<&str> = sources::ALL.iter().map(|source| source.kind()).collect();
+        say(format!(
+            "  {{source}} is the connection: {}, or a [source.x] of your own",
+            kinds.join(", ")
+        ));
     } else {
         say(output::table(&["connection", "URL", ""], &rows).trim_end());
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use engine::automations::scaffold::{Answers, SHOP_TEMPLATES, scaffold};
+use engine::automations::scaffold::{Answers, EXAMPLES, Example, scaffold};
 use shared::clock::Clock;
 use shared::sources;
 
@@ -36,18 +36,24 @@ const PLACES: &[(&str, &str, &str)] = &[
 /// # Errors
 /// An answer is missing or wrong, or a file cannot be written.
 pub fn run(args: &InitArgs) -> Outcome {
-    if args.example != "shop" {
-        return Err(CliError::new(format!(
-            "there is no example \"{}\"; there is: shop",
-            args.example
-        )));
-    }
-    let answers = answers(args)?;
-    let text = scaffold(&answers);
+    let example = EXAMPLES
+        .iter()
+        .find(|example| example.name == args.example)
+        .ok_or_else(|| {
+            let names: Vec<&str> = EXAMPLES.iter().map(|example| example.name).collect();
+            CliError::new(format!(
+                "there is no example \"{}\"; there are: {}",
+                args.example,
+                names.join(", ")
+            ))
+        })?;
+    let answers = answers(args, example)?;
+    let text = scaffold(example, &answers);
+    let templates = example.templates();
     let files = Files {
         path: args.dir.join(AUTOMATIONS),
         text: text.clone(),
-        templates: Some(SHOP_TEMPLATES.to_owned()),
+        templates: Some(templates.clone()),
     };
     let report = files.check(Clock::system().now());
     if report.errors() > 0 {
@@ -59,7 +65,7 @@ pub fn run(args: &InitArgs) -> Outcome {
     std::fs::create_dir_all(&args.dir)?;
     let written = [
         write(&args.dir.join(AUTOMATIONS), &text)?,
-        write(&args.dir.join(TEMPLATES), SHOP_TEMPLATES)?,
+        write(&args.dir.join(TEMPLATES), &templates)?,
         write(&args.dir.join("secrets.toml"), &secrets())?,
         write(&args.dir.join("samconfig.toml"), SAMCONFIG)?,
     ];
@@ -70,11 +76,14 @@ pub fn run(args: &InitArgs) -> Outcome {
         Some(_) => {}
         None => say("only_to is empty: write your own number into it, else nobody gets a message"),
     }
-    say("Next: callbell check, then callbell try order.paid");
+    say(format!(
+        "Next: callbell check, then callbell try {}",
+        example.first
+    ));
     Ok(0)
 }
 
-fn answers(args: &InitArgs) -> Result<Answers, CliError> {
+fn answers(args: &InitArgs, example: &Example) -> Result<Answers, CliError> {
     let asked = ask::is_terminal();
     let answer = |flag: &Option<String>,
                   name: &str,
@@ -97,7 +106,7 @@ fn answers(args: &InitArgs) -> Result<Answers, CliError> {
         &args.country,
         "country",
         "Country (ISO code: BR, IT, ES …)",
-        "",
+        example.country.unwrap_or_default(),
         country,
     )?;
     let place = PLACES.iter().find(|(code, _, _)| *code == country);
@@ -210,6 +219,13 @@ fn whereabouts(kind: &str) -> &'static str {
         }
         "woocommerce" => {
             "WooCommerce: Settings, Advanced, Webhooks, the field Secret of the webhook, the same in each of them."
+        }
+        "calendly" => {
+            "Calendly: no page shows it. Whoever makes the subscription chooses the signing key: callbell connect calendly\n\
+             # makes one; of subscriptions that an OAuth app makes: the key that Calendly showed with the app."
+        }
+        "cal-com" => {
+            "Cal.com: Settings, Developer, Webhooks, the field Secret of the webhook. Without one nothing is believed."
         }
         _ => "The secret that its webhooks are signed with.",
     }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use shared::event::Name;
 use shared::secrets::Secret;
 
-use super::{Answering, Failure, Hook, New, Options, PAGES_MAX, Provider, Topic, ask, unexpected};
+use super::{
+    Answering, Failure, Hook, New, Options, PAGES_MAX, Provider, Topic, ask, settled, unexpected,
+};
 use crate::error::CliError;
 
 const HOST: &str = "api.calendly.com";
@@ -92,7 +94,7 @@ impl Calendly {
             auth: Auth::Bearer(self.token.expose()),
             body: body.map_or(Body::None, Body::Json),
         };
-        ask(TITLE, &self.apis, &call).await
+        settled(TITLE, ask(TITLE, &self.apis, &call).await?)
     }
 
     /// `GET /users/me`.
@@ -233,13 +235,7 @@ fn hook(json: &Value) -> Option<Hook> {
     Some(Hook {
         id: text("uri")?.rsplit('/').next()?.to_owned(),
         url: text("callback_url")?.to_owned(),
-        topics: json
-            .get("events")?
-            .as_array()?
-            .iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect(),
+        topics: super::texts(json.get("events")),
         off,
         scope: text("scope").map(str::to_owned),
         failing: text("retry_started_at").map(str::to_owned),

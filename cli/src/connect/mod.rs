@@ -1,10 +1,14 @@
 //! Registering our webhooks at the systems that send them: what a provider's API is asked, one file a
 //! provider, and what to do with what is there already. `commands/connect.rs` orders the steps.
 
+mod cal_com;
 mod calendly;
+mod google_calendar;
 pub mod keys;
 pub mod needs;
 pub mod plan;
+mod shopify;
+mod woocommerce;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +17,7 @@ use clap::ValueEnum;
 use engine::apis::{Apis, Call, Reply, Unanswered};
 use shared::event::Name;
 use shared::secrets::Secret;
+use shared::store::Store;
 
 use crate::ask;
 use crate::commands::secrets;
@@ -24,22 +29,39 @@ const PAGES_MAX: usize = 50;
 /// The systems that can be connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
+    /// Shopify.
+    Shopify,
+    /// WooCommerce.
+    #[value(name = "woocommerce")]
+    WooCommerce,
     /// Calendly.
     Calendly,
+    /// Cal.com.
+    CalCom,
+    /// A Google calendar.
+    GoogleCalendar,
 }
 
 impl Kind {
     /// As `[source.x]` has it, and `kind()` of the source: `cal-com`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Kind::Shopify => "shopify",
+            Kind::WooCommerce => "woocommerce",
             Kind::Calendly => "calendly",
+            Kind::CalCom => "cal-com",
+            Kind::GoogleCalendar => "google-calendar",
         }
     }
 
     /// For sentences.
     pub fn title(self) -> &'static str {
         match self {
+            Kind::Shopify => "Shopify",
+            Kind::WooCommerce => "WooCommerce",
             Kind::Calendly => "Calendly",
+            Kind::CalCom => "Cal.com",
+            Kind::GoogleCalendar => "Google Calendar",
         }
     }
 
@@ -54,20 +76,37 @@ impl Kind {
     /// The function that takes its webhooks, and so the first part of their path.
     pub fn function(self) -> &'static str {
         match self {
-            Kind::Calendly => "appointments",
+            Kind::Shopify | Kind::WooCommerce => "orders",
+            Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar => "appointments",
         }
     }
 
     /// What its webhooks are called and what each is for.
     pub fn topics(self) -> &'static [Topic] {
         match self {
+            Kind::Shopify => shopify::TOPICS,
+            Kind::WooCommerce => woocommerce::TOPICS,
             Kind::Calendly => calendly::TOPICS,
+            Kind::CalCom => cal_com::TOPICS,
+            Kind::GoogleCalendar => google_calendar::TOPICS,
         }
     }
 
     /// The questions for the credential of its API, and where it is found.
     fn questions(self) -> &'static [&'static str] {
         match self {
+            Kind::Shopify => &[
+                "client id of the app (Shopify: Dev Dashboard, the app, Settings)",
+                "client secret of the app",
+            ],
+            Kind::WooCommerce => &[
+                "consumer key (WooCommerce: Settings, Advanced, REST API, read and write)",
+                "consumer secret",
+            ],
+            Kind::GoogleCalendar => {
+                &["the JSON key of a service account, as standard input: < key.json"]
+            }
+            Kind::CalCom => &["API key (Cal.com: Settings, Developer, API keys)"],
             Kind::Calendly => &[
                 "personal access token (Calendly: Integrations, API & webhooks, Personal access tokens)",
             ],
@@ -77,7 +116,9 @@ impl Kind {
     /// What to do so that a first event comes.
     pub fn provoke(self) -> &'static str {
         match self {
-            Kind::Calendly => "book an appointment",
+            Kind::Shopify | Kind::WooCommerce => "place an order",
+            Kind::Calendly | Kind::CalCom => "book an appointment",
+            Kind::GoogleCalendar => "change an event of the calendar",
         }
     }
 }
@@ -127,6 +168,34 @@ impl Hook {
 pub struct Options {
     /// `--scope`.
     pub scope: Option<String>,
+    /// `--shop`.
+    pub shop: Option<String>,
+    /// `--url`.
+    pub url: Option<String>,
+    /// `--calendar`, or the one that the connection has.
+    pub calendar: Option<String>,
+}
+
+/// Where a provider is asked, and for which connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Every provider's API.
+    pub apis: &'a Apis,
+    /// The installation's table.
+    pub store: &'a Store,
+    /// The connection's name.
+    pub connection: &'a str,
+}
+
+/// Who chooses what webhooks are signed with.
+#[derive(Clone, Debug)]
+pub enum SecretOf {
+    /// We do.
+    Ours,
+    /// The provider: this.
+    Theirs(Secret),
+    /// The provider, and a person has to look it up; which, and where.
+    Known(&'static str),
 }
 
 /// An answer that is on its way.
@@ -161,9 +230,14 @@ pub trait Provider: Send + Sync {
         None
     }
 
-    /// What the provider signs with, where that is not for us to choose.
-    fn own_secret(&self) -> Option<Secret> {
-        None
+    /// What webhooks are signed with.
+    fn secret(&self) -> SecretOf {
+        SecretOf::Ours
+    }
+
+    /// What there is to know of the account besides.
+    fn about(&self) -> Answering<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     /// What the account keeps from us although the webhook is there.
@@ -233,15 +307,24 @@ impl Failure {
 /// The credential is not of the form that this provider has.
 pub fn open(
     kind: Kind,
-    apis: &Apis,
+    asked: Asked<'_>,
     credential: &Secret,
     options: &Options,
 ) -> Result<Box<dyn Provider>, CliError> {
-    match kind {
-        Kind::Calendly => Ok(Box::new(calendly::Calendly::new(
-            apis, credential, options,
-        )?)),
-    }
+    let apis = asked.apis;
+    Ok(match kind {
+        Kind::GoogleCalendar => Box::new(google_calendar::Calendar::new(
+            apis,
+            credential,
+            asked.store,
+            asked.connection,
+            options.calendar.as_deref(),
+        )?),
+        Kind::Shopify => Box::new(shopify::Shopify::new(apis, credential)?),
+        Kind::WooCommerce => Box::new(woocommerce::WooCommerce::new(apis, credential)?),
+        Kind::Calendly => Box::new(calendly::Calendly::new(apis, credential, options)?),
+        Kind::CalCom => Box::new(cal_com::CalCom::new(apis, credential)),
+    })
 }
 
 /// A credential, asked for: typed without being shown, or the lines of standard input.
@@ -251,12 +334,18 @@ pub fn open(
 pub fn credential(kind: Kind, name: &str) -> Result<Secret, CliError> {
     let questions = kind.questions();
     let mut answers = Vec::new();
-    if ask::is_terminal() {
+    // A key of many lines is nothing to type.
+    if ask::is_terminal() && kind != Kind::GoogleCalendar {
         for question in questions {
             answers.push(secrets::ask(question)?);
         }
     } else {
-        let text = secrets::ask("").map_err(|_| {
+        let text = if ask::is_terminal() {
+            Err(CliError::new(""))
+        } else {
+            secrets::ask("")
+        };
+        let text = text.map_err(|_| {
             CliError::new(format!("there is no credential of {}", kind.title())).hint(format!(
                 "callbell secrets set {name} --api, or type it in a terminal: {}",
                 questions.join(", ")
@@ -264,14 +353,31 @@ pub fn credential(kind: Kind, name: &str) -> Result<Secret, CliError> {
         })?;
         answers.extend(text.lines().map(|line| line.trim().to_owned()));
     }
+    Ok(match kind {
+        Kind::GoogleCalendar => google_calendar::credential(&answers.join("\n"))?,
+        // What stands in secrets.toml may be given as it is.
+        _ if answers.concat().starts_with('{') => Secret::new(answers.concat()),
+        Kind::Shopify => shopify::credential(&answers),
+        Kind::WooCommerce => woocommerce::credential(&answers),
+        Kind::Calendly | Kind::CalCom => Secret::new(answers.concat()),
+    })
+}
+
+/// A credential with what the flags add to it, so that the next command needs no flags.
+///
+/// # Errors
+/// Something is still missing.
+pub fn complete(kind: Kind, credential: &Secret, options: &Options) -> Result<Secret, CliError> {
     match kind {
-        Kind::Calendly => Ok(Secret::new(answers.concat())),
+        Kind::Shopify => shopify::complete(credential, options.shop.as_deref()),
+        Kind::WooCommerce => woocommerce::complete(credential, options.url.as_deref()),
+        Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar => Ok(credential.clone()),
     }
 }
 
 /// One request; every status is an answer.
 async fn ask(title: &'static str, apis: &Apis, call: &Call<'_>) -> Result<Reply, Failure> {
-    let reply = apis.call(call).await.map_err(|error| match error {
+    apis.call(call).await.map_err(|error| match error {
         Unanswered::Malformed => Failure::other(
             format!("{} is no address that can be asked", call.host),
             "write the host alone: minha-loja.myshopify.com, loja.example.com",
@@ -284,7 +390,11 @@ async fn ask(title: &'static str, apis: &Apis, call: &Call<'_>) -> Result<Reply,
             format!("{title}: {error}"),
             "start this command again: what was registered meanwhile is recognised",
         ),
-    })?;
+    })
+}
+
+/// An answer, unless its status means the same with every provider.
+fn settled(title: &'static str, reply: Reply) -> Result<Reply, Failure> {
     match reply.status {
         401 => Err(Failure::Credential(title)),
         409 => Err(Failure::Exists(title)),
@@ -305,7 +415,9 @@ async fn ask(title: &'static str, apis: &Apis, call: &Call<'_>) -> Result<Reply,
 /// about itself is repeated: a `message`.
 fn unexpected(title: &str, reply: &Reply) -> Failure {
     let json = reply.json();
-    let message = json.get("message").and_then(serde_json::Value::as_str);
+    let message = ["/message", "/error/message"]
+        .into_iter()
+        .find_map(|path| json.pointer(path)?.as_str());
     let message = message.map_or(String::new(), |text| {
         let short: String = text.chars().take(MESSAGE_CHARS_MAX).collect();
         format!(": {short}")
@@ -316,6 +428,16 @@ fn unexpected(title: &str, reply: &Reply) -> Failure {
         ""
     };
     Failure::other(format!("{title} answers {}{message}", reply.status), todo)
+}
+
+/// The texts of a list.
+fn texts(list: Option<&serde_json::Value>) -> Vec<String> {
+    let list = list.and_then(serde_json::Value::as_array);
+    let texts = list
+        .into_iter()
+        .flatten()
+        .filter_map(serde_json::Value::as_str);
+    texts.map(str::to_owned).collect()
 }
 
 /// Most characters of a provider's own words that are repeated.

@@ -1,7 +1,7 @@
 //! The functions' own code, hosted here: what Lambda would call, called with what Lambda would hand over.
 
 use jiff::{SignedDuration, Timestamp};
-use lambda_http::Body;
+use lambda_http::{Body, Request, Response};
 use serde::Deserialize;
 use serde_json::Value;
 use shared::clock::Clock;
@@ -17,9 +17,41 @@ const DELIVER_SECONDS: i64 = 60;
 
 /// The functions that template.yaml deploys, ready to be called.
 pub(super) struct Functions {
-    orders: orders::App,
+    doors: Vec<Door>,
     deliver: deliver::App,
     clock: Clock,
+}
+
+/// A door's handler. Doors differ in the sources that they know alone, yet each is called as Lambda calls it.
+enum Door {
+    Orders(orders::App),
+    Appointments(appointments::App),
+}
+
+impl Door {
+    /// All of them, started.
+    async fn all(store: &Store, secrets: &SecretsProvider) -> Vec<Door> {
+        let (store, secrets) = (|| store.clone(), || secrets.clone());
+        vec![
+            Door::Orders(orders::App::start(store(), secrets()).await),
+            Door::Appointments(appointments::App::start(store(), secrets()).await),
+        ]
+    }
+
+    /// The function's folder.
+    fn function(&self) -> &'static str {
+        match self {
+            Door::Orders(_) => "orders",
+            Door::Appointments(_) => "appointments",
+        }
+    }
+
+    async fn handle(&self, request: Request) -> Response<Body> {
+        match self {
+            Door::Orders(app) => app.handle(request).await,
+            Door::Appointments(app) => app.handle(request).await,
+        }
+    }
 }
 
 /// What a door answers.
@@ -50,36 +82,41 @@ impl Functions {
         store: &Store,
         secrets: &Files,
         callbell_url: &str,
+        providers_url: &str,
     ) -> Result<Functions, DevError> {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
-        let orders = orders::App::start(store.clone(), webhooks).await;
+        let doors = Door::all(store, &webhooks).await;
         let apis = SecretsProvider::Fixed(secrets.apis.clone());
         let settings = deliver::Settings {
             callbell_url: Some(callbell_url.to_owned()),
+            providers_url: Some(providers_url.to_owned()),
             ..deliver::Settings::default()
         };
         let deliver = deliver::App::start(store.clone(), apis, settings)
             .await
             .map_err(|error| DevError::Setup(error.to_string()))?;
         Ok(Functions {
-            orders,
+            doors,
             deliver,
             clock: store.clock().clone(),
         })
     }
 
     /// Whether a function's code is here.
-    pub(super) fn hosts(function: &str) -> bool {
-        function == "orders"
+    pub(super) fn hosts(&self, function: &str) -> bool {
+        self.door(function).is_some()
+    }
+
+    fn door(&self, function: &str) -> Option<&Door> {
+        self.doors.iter().find(|door| door.function() == function)
     }
 
     /// Hands a request to a door.
     pub(super) async fn request(&self, function: &str, event: &Value) -> Answer {
-        let payload = match Payload::deserialize(event) {
-            Ok(payload) if Functions::hosts(function) => payload,
-            _ => return Answer::failed(),
+        let (Some(door), Ok(payload)) = (self.door(function), Payload::deserialize(event)) else {
+            return Answer::failed();
         };
-        let response = self.orders.handle(payload.into_request()).await;
+        let response = door.handle(payload.into_request()).await;
         let (parts, body) = response.into_parts();
         let headers = parts.headers.iter().filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))

@@ -185,21 +185,16 @@ impl Dev {
             return Vec::new();
         }
         let files = self.world.secrets();
-        let of = |secrets: &shared::secrets::Secrets| -> Vec<(String, String)> {
-            let one = |name: &str| {
-                let values = secrets
-                    .get(name)
-                    .iter()
-                    .map(|value| value.expose().to_owned());
-                values
-                    .map(|value| (name.to_owned(), value))
-                    .collect::<Vec<_>>()
-            };
-            secrets.names().flat_map(one).collect()
+        let one = |secrets: &shared::secrets::Secrets, name: &str| -> Vec<(String, String)> {
+            let values = secrets.get(name).iter();
+            values
+                .map(|value| (name.to_owned(), value.expose().to_owned()))
+                .collect()
         };
-        of(&files.webhooks)
-            .into_iter()
-            .chain(of(&files.apis))
+        let webhooks = files.webhooks.names();
+        webhooks
+            .flat_map(|name| one(&files.webhooks, name))
+            .chain(one(&files.apis, secrets::CALLBELL))
             .collect()
     }
 
@@ -295,11 +290,12 @@ impl World {
         let store = store(engine.endpoint(), clock.clone())?;
         let base = format!("http://127.0.0.1:{port}{CALLBELL_PATH}");
         store.create_table().await?;
-        let functions = Functions::start(&store, &secrets, &base).await?;
+        let providers = format!("http://127.0.0.1:{port}{APIS_PATH}");
+        let functions = Functions::start(&store, &secrets, &base, &providers).await?;
         let routes = routes::read(routes::TEMPLATE)?;
         if let Some(route) = routes
             .iter()
-            .find(|route| !Functions::hosts(&route.function))
+            .find(|route| !functions.hosts(&route.function))
         {
             return Err(DevError::Unhosted(route.function.clone()));
         }
@@ -339,7 +335,8 @@ impl World {
     /// Functions as a new start would make them: nothing that they remember is older than now.
     async fn renew_functions(&self) {
         let base = format!("{}{CALLBELL_PATH}", self.url());
-        match Functions::start(&self.store, &self.secrets(), &base).await {
+        let providers = format!("{}{APIS_PATH}", self.url());
+        match Functions::start(&self.store, &self.secrets(), &base, &providers).await {
             Ok(functions) => {
                 let mut held = self
                     .functions

@@ -10,7 +10,18 @@ use shared::sources::demo;
 /// The token of the stand-in Callbell where no secrets file is given.
 pub const DEMO_TOKEN: &str = "demo-callbell-token";
 /// Credentials of the stand-ins of other systems, by connection.
-const DEMO_APIS: [(&str, &str); 1] = [("calendly", "demo-calendly-token")];
+const DEMO_APIS: [(&str, &str); 4] = [
+    (
+        "shopify",
+        r#"{"client_id":"demo","client_secret":"demo-shopify-secret","shop":"demo-shop.myshopify.com"}"#,
+    ),
+    (
+        "woocommerce",
+        r#"{"key":"ck_demo","secret":"cs_demo","url":"https://demo-shop.example"}"#,
+    ),
+    ("calendly", "demo-calendly-token"),
+    ("cal-com", "cal_demo-cal-com-key"),
+];
 /// The name of Callbell's token among the APIs' secrets.
 pub const CALLBELL: &str = "callbell";
 

@@ -71,7 +71,7 @@ impl Cloud {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new()
             .route("/", post(answer))
-            .route("/2016-08-19/account-settings", get(lambda_account))
+            .route("/2016-08-19/account-settings/", get(lambda_account))
             .with_state(state.clone());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Cloud {

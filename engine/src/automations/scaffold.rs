@@ -1,11 +1,68 @@
-//! The file that `callbell init` writes: the example of a shop, made the user's own.
+//! The file that `callbell init` writes: one of the examples, made the user's own.
+
+use serde_json::Value;
 
 use super::parse::places::language;
 
 /// The example that everything starts from.
 pub const SHOP: &str = include_str!("../../../examples/shop.toml");
-/// The sentences of its templates, for trying out before the account has any.
-pub const SHOP_TEMPLATES: &str = include_str!("../../../examples/templates.json");
+/// The sentences of the examples' templates, for trying out before the account has any.
+const TEMPLATES: &str = include_str!("../../../examples/templates.json");
+
+/// A file to begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// As `callbell init --example` calls it.
+    pub name: &'static str,
+    /// Where it is at home, ISO 3166 alpha-2; `None`: the user is asked.
+    pub country: Option<&'static str>,
+    /// The event to try first.
+    pub first: &'static str,
+    /// The file as it stands in the repository.
+    text: &'static str,
+    /// The first lines of the user's own file.
+    header: &'static str,
+}
+
+/// Every example, the one for whoever names none first.
+pub const EXAMPLES: &[Example] = &[
+    Example {
+        name: "shop",
+        country: None,
+        first: "order.paid",
+        text: SHOP,
+        header: "# Automations of a shop on Shopify or WooCommerce.",
+    },
+    Example {
+        name: "clinic",
+        country: Some("IT"),
+        first: "appointment.booked",
+        text: include_str!("../../../examples/clinic.toml"),
+        header: "# Automations of whoever has appointments, with Calendly, Cal.com or Google Calendar; the words are Italian.",
+    },
+    Example {
+        name: "clinica",
+        country: Some("BR"),
+        first: "appointment.booked",
+        text: include_str!("../../../examples/clinica.toml"),
+        header: "# Automations of whoever has appointments, with Cal.com or Google Calendar; the words are Portuguese.",
+    },
+];
+
+impl Example {
+    /// `templates.json` with the example's own templates.
+    pub fn templates(&self) -> String {
+        let all: Vec<Value> = serde_json::from_str(TEMPLATES).unwrap_or_default();
+        let used = |template: &Value| {
+            let uuid = template.get("uuid").and_then(Value::as_str);
+            uuid.is_some_and(|uuid| self.text.contains(uuid))
+        };
+        let own: Vec<Value> = all.into_iter().filter(used).collect();
+        let mut text = serde_json::to_string_pretty(&own).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
 
 /// What `callbell init` asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,46 +91,68 @@ const WORDS: [(&str, [&str; 3]); 5] = [
 
 /// `automations.toml` for these answers. It passes `callbell check` as it is, and reaches nobody but
 /// the user.
-pub fn scaffold(answers: &Answers) -> String {
+pub fn scaffold(example: &Example, answers: &Answers) -> String {
     let mut out = String::new();
-    for line in SHOP.lines() {
-        let Some(line) = scaffold_line(line, answers) else {
-            continue;
+    let mut table = "";
+    for line in example.text.lines() {
+        if line.starts_with('[') {
+            table = line;
+        }
+        let line = match table {
+            "" => heading(line, example),
+            "[defaults]" => Some(default(line, answers)),
+            _ => scaffold_line(line, example, answers),
         };
-        out.push_str(&line);
-        out.push('\n');
+        if let Some(line) = line {
+            out.push_str(&line);
+            out.push('\n');
+        }
     }
     out
 }
 
-fn scaffold_line(line: &str, answers: &Answers) -> Option<String> {
+/// The lines above the first table.
+fn heading(line: &str, example: &Example) -> Option<String> {
+    match line.starts_with("# ") {
+        true => Some(format!(
+            "{} Check it with: callbell check\n\
+             # The uuids come from: callbell channels, callbell templates",
+            example.header
+        )),
+        false => Some(line.to_owned()),
+    }
+}
+
+/// A line of `[defaults]`.
+fn default(line: &str, answers: &Answers) -> String {
     let key = line.split('=').next().unwrap_or_default().trim();
-    let set = |value: &str| Some(format!("{key:<10} = \"{value}\""));
+    let set = |value: &str| format!("{key:<10} = \"{value}\"");
     match key {
-        "# A Brazilian shop on Shopify or WooCommerce, in Portuguese and English." => Some(
-            "# Automations of a shop on Shopify or WooCommerce. Check it with: callbell check\n\
-             # The uuids come from: callbell channels, callbell templates"
-                .to_owned(),
-        ),
         "country" => set(&answers.country),
         "locale" => set(&answers.locale),
-        "timezone" => set(&answers.timezone),
-        "send_hours" => {
+        "timezone" => {
             let own: Vec<String> = answers
                 .only_to
                 .iter()
                 .map(|phone| format!("\"{phone}\""))
                 .collect();
             let comment = "# while trying out: delete this line to go live";
-            Some(format!(
-                "{line}\nonly_to    = [{}]            {comment}",
+            format!(
+                "{}\nonly_to    = [{}]            {comment}",
+                set(&answers.timezone),
                 own.join(", ")
-            ))
+            )
         }
-        "uuid" => answers.channel.as_deref().map_or_else(
-            || Some(line.to_owned()),
-            |uuid| Some(format!("uuid = \"{uuid}\"")),
-        ),
+        _ => line.to_owned(),
+    }
+}
+
+fn scaffold_line(line: &str, example: &Example, answers: &Answers) -> Option<String> {
+    let key = line.split('=').next().unwrap_or_default().trim();
+    match (key, &answers.channel) {
+        ("uuid", Some(uuid)) => Some(format!("uuid = \"{uuid}\"")),
+        // The other examples are written in one language.
+        _ if example.text != SHOP => Some(line.to_owned()),
         _ => localised(line, &answers.locale),
     }
 }
@@ -132,6 +211,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::super::check;
+    use super::super::templates::Templates;
     use super::*;
 
     #[test]
@@ -146,7 +226,15 @@ mod tests {
             ("GB", "en-GB", "Europe/London", "+447400123456"),
             ("NL", "nl", "Europe/Amsterdam", "+31612345678"),
         ] {
-            for only_to in [Some(phone.to_owned()), None] {
+            for (only_to, example) in
+                [Some(phone.to_owned()), None]
+                    .into_iter()
+                    .flat_map(|only_to| {
+                        EXAMPLES
+                            .iter()
+                            .map(move |example| (only_to.clone(), example))
+                    })
+            {
                 let answers = Answers {
                     country: country.to_owned(),
                     locale: locale.to_owned(),
@@ -154,8 +242,9 @@ mod tests {
                     only_to: only_to.clone(),
                     channel: Some("35f6f8ccb5504278a2ea099f3a4e0799".to_owned()),
                 };
-                let text = scaffold(&answers);
-                let report = check(&text, None, now);
+                let text = scaffold(example, &answers);
+                let templates = Templates::from_json(&example.templates()).expect("templates");
+                let report = check(&text, Some(&templates), now);
                 assert_eq!(
                     report.diagnostics,
                     [],
@@ -166,9 +255,10 @@ mod tests {
                 assert_eq!(file.defaults.only_to, Some(only_to.into_iter().collect()));
                 assert_eq!(file.defaults.locale, locale);
                 assert_eq!(file.defaults.country.as_deref(), Some(country));
+                let uuids = file.channels.values().map(|channel| channel.uuid.as_str());
                 assert_eq!(
-                    file.channels["shop"].uuid,
-                    "35f6f8ccb5504278a2ea099f3a4e0799"
+                    uuids.collect::<Vec<_>>(),
+                    ["35f6f8ccb5504278a2ea099f3a4e0799"]
                 );
             }
         }

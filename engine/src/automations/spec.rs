@@ -727,9 +727,6 @@ pub const LATER_EVENTS: &[&str] = &[
 
 /// Kinds of sources of later versions.
 pub const LATER_KINDS: &[&str] = &[
-    "calendly",
-    "cal-com",
-    "google-calendar",
     "hubspot",
     "pipedrive",
     "salesforce",

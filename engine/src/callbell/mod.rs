@@ -108,6 +108,11 @@ impl Callbell {
         })
     }
 
+    /// The HTTP client, for others to share.
+    pub fn http(&self) -> reqwest::Client {
+        self.http.clone()
+    }
+
     /// Which host it is, for a log line.
     pub fn host(&self) -> &str {
         self.base.host_str().unwrap_or_default()

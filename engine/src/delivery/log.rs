@@ -2,9 +2,11 @@
 //! and their unit. Nothing of a person: keys are the provider's ids, reasons name fields.
 
 use jiff::Timestamp;
+use shared::event::Event;
 use shared::store::{EventRow, JobRow, Planned, Status, StoreError};
 
 use crate::callbell::Hold;
+use crate::fetch::FetchError;
 
 /// An event was planned.
 pub(super) fn event(row: &EventRow, planned: &Planned, now: Timestamp) {
@@ -29,6 +31,37 @@ pub(super) fn event(row: &EventRow, planned: &Planned, now: Timestamp) {
 /// Planning stopped half way; the sweep goes on with it.
 pub(super) fn failed_event(key: &str, error: &StoreError) {
     tracing::warn!(outcome = "not planned", event.key = key, reason = %error);
+}
+
+/// A system was asked what had changed there.
+pub(super) fn fetched(row: &EventRow, planned: &Planned, now: Timestamp) {
+    tracing::info!(
+        outcome = "asked",
+        event.key = row.key,
+        source.name = row.source,
+        event.age_ms = millis(now, row.received_at),
+        reason = planned.lines.first().map(|line| line.why.as_str())
+    );
+}
+
+/// One event that asking found.
+pub(super) fn found(row: &EventRow, event: &Event, is_new: bool) {
+    tracing::info!(
+        outcome = if is_new { "found" } else { "found again" },
+        event.key = event.event.id,
+        event.name = event.event.name.as_str(),
+        source.name = row.source
+    );
+}
+
+/// A system could not be asked now.
+pub(super) fn not_fetched(row: &EventRow, error: &FetchError) {
+    tracing::warn!(outcome = "not asked", event.key = row.key, source.name = row.source, reason = %error);
+}
+
+/// A system could not be asked for a day: whatever had changed there stays unknown.
+pub(super) fn given_up(row: &EventRow, error: &FetchError) {
+    tracing::error!(outcome = "given up", event.key = row.key, source.name = row.source, reason = %error);
 }
 
 /// The line that an auditor asks for.

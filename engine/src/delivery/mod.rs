@@ -9,8 +9,10 @@
 
 mod attempt;
 mod backoff;
+mod calendar;
 mod config;
 mod decide;
+mod fetching;
 mod log;
 mod planning;
 pub mod preview;
@@ -35,6 +37,7 @@ pub use planning::recall;
 pub use report::Report;
 
 use crate::callbell::Callbell;
+use crate::fetch::Fetching;
 use attempt::Teams;
 use config::Configuration;
 use rate::Tokens;
@@ -65,6 +68,9 @@ pub struct Worker {
     refused: Arc<AtomicBool>,
     /// What was due before this instant is not sent.
     nothing_before: Option<Timestamp>,
+    /// Asks systems whose webhooks do not say all; a worker without it asks none.
+    fetching: Option<Fetching>,
+    turns: Arc<calendar::Turns>,
 }
 
 /// One invocation.
@@ -136,6 +142,16 @@ impl Worker {
             teams: Arc::default(),
             refused: Arc::default(),
             nothing_before: None,
+            fetching: None,
+            turns: Arc::default(),
+        }
+    }
+
+    /// Asks systems whose webhooks do not say all.
+    pub fn fetching(self, fetching: Fetching) -> Worker {
+        Worker {
+            fetching: Some(fetching),
+            ..self
         }
     }
 

@@ -1,7 +1,7 @@
 //! From a stored event to its jobs: the rows around it, the pure plan, the writes.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{Body, Event, SubjectKind};
+use shared::event::{Body, Event, Name, SubjectKind};
 use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, Store, StoreError};
 
 use super::config::Configured;
@@ -57,8 +57,13 @@ impl Worker {
         let Some(event) = row.event.clone() else {
             return Ok(Vec::new());
         };
+        if event.event.name == Name::SourceChanged {
+            return Box::pin(self.fetch(&row, &event, &configured, run)).await;
+        }
         let known = Known::new(event, &configured.automations);
-        let entity = self.record_changes(&known, &row, &configured).await?;
+        let entity = self
+            .record_changes(&known, row.received_at, &configured)
+            .await?;
         let known = self.told(known.event, entity.as_ref(), &configured).await?;
         let effects = plan::plan(
             &known,
@@ -70,13 +75,13 @@ impl Worker {
     }
 
     /// Merges what the event says into the rows of its subjects; the row of its own afterwards.
-    async fn record_changes(
+    pub(super) async fn record_changes(
         &self,
         known: &Known,
-        row: &EventRow,
+        received_at: Timestamp,
         configured: &Configured,
     ) -> Result<Option<EntityRow>, StoreError> {
-        let changes = plan::changes(known, row.received_at, &configured.automations);
+        let changes = plan::changes(known, received_at, &configured.automations);
         if known.event.subject.kind == SubjectKind::Appointment {
             let previous = appointments::previous_key(&known.event);
             let Some(change) = changes.first() else {

@@ -15,6 +15,8 @@ pub struct Report {
     /// Events and jobs that were left as they are because the table did not do its part. The sweep finds
     /// them again.
     pub rows_failed: u64,
+    /// Questions to other systems that were given up after a day.
+    pub fetches_given_up: u64,
     /// `true`: a send met a channel that is held (out of credit, the token was refused), for the first time
     /// or as a probe, so that a word that got lost is said again; `false`: one goes on again. `None`: nothing
     /// new.

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use engine::apis::{Apis, ApisError};
 use engine::callbell::{BASE_URL, Callbell, SetupError};
 use engine::delivery::{Random, Report, Worker};
+use engine::fetch::Fetching;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::env::Environment;
@@ -30,6 +32,7 @@ pub struct App {
     secrets: SecretsProvider,
     /// One HTTP client for all tokens.
     callbell: Callbell,
+    fetching: Fetching,
     token: Mutex<Token>,
     found: Found,
 }
@@ -39,6 +42,8 @@ pub struct App {
 pub struct Settings {
     /// A stand-in instead of Callbell's own API.
     pub callbell_url: Option<String>,
+    /// A stand-in instead of all other systems' APIs.
+    pub providers_url: Option<String>,
     /// After a restore from a backup: what was due before this is not sent.
     pub send_nothing_before: Option<Timestamp>,
     /// Asks Callbell at once, so that the first send does not pay for names and certificates. A development
@@ -51,10 +56,22 @@ impl Settings {
     pub fn of(environment: &Environment) -> Settings {
         Settings {
             callbell_url: environment.callbell_url.clone(),
+            providers_url: environment.providers_url.clone(),
             send_nothing_before: environment.send_nothing_before,
             ask_callbell: true,
         }
     }
+}
+
+/// Why the function does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Callbell's address, or TLS.
+    #[error(transparent)]
+    Callbell(#[from] SetupError),
+    /// The other systems' address.
+    #[error(transparent)]
+    Apis(#[from] ApisError),
 }
 
 /// The token in use, and when it was read.
@@ -69,16 +86,20 @@ impl App {
     /// token are read at the same time. What fails is tried again when it is needed.
     ///
     /// # Errors
-    /// [`SetupError`] where the address is neither https nor loopback.
+    /// [`StartError`] where an address is neither https nor loopback.
     pub async fn start(
         store: Store,
         secrets: SecretsProvider,
         settings: Settings,
-    ) -> Result<App, SetupError> {
+    ) -> Result<App, StartError> {
         let url = settings.callbell_url.as_deref().unwrap_or(BASE_URL);
         let callbell = Callbell::new(url, &Secret::new(""))?;
+        // One table of root certificates for all: nothing is asked before it is needed.
+        let apis = Apis::over(callbell.http(), settings.providers_url.as_deref())?;
+        let fetching = Fetching::new(apis, secrets.clone(), store.clock().clone());
         let worker = Worker::new(store.clone(), callbell.clone(), Random::system())
-            .sending_nothing_before(settings.send_nothing_before);
+            .sending_nothing_before(settings.send_nothing_before)
+            .fetching(fetching.clone());
         let read_and_warm = async {
             let loaded = load(&secrets).await;
             let token = loaded.as_ref().and_then(|loaded| choose(loaded, None));
@@ -91,6 +112,9 @@ impl App {
         };
         let ((loaded, value, answer), config_version) =
             futures_util::join!(read_and_warm, worker.warm());
+        if let Some(loaded) = &loaded {
+            fetching.use_secrets(loaded);
+        }
         let app = App {
             found: Found {
                 secrets: loaded.map(|loaded| loaded.listed()),
@@ -105,6 +129,7 @@ impl App {
             store,
             secrets,
             callbell,
+            fetching,
         };
         if let Some(token) = value {
             app.use_token(&token);
@@ -165,6 +190,7 @@ impl App {
         let Some(loaded) = load(&self.secrets).await else {
             return old.is_some();
         };
+        self.fetching.use_secrets(&loaded);
         match choose(&loaded, old.as_ref()) {
             Some(new) if Some(&new) == old.as_ref() => true,
             Some(new) => self.use_token(&new),

@@ -1,19 +1,171 @@
 //! Calendly: invitees.
 //!
-//! A webhook shows the invitee, and usually the scheduled event. Where it does not, the door stores what
-//! came as `source.changed` ([`wanted`]) and the worker asks for the rest ([`complete`]).
+//! **An invitee is the booking.** A group event has one scheduled event and many invitees, each with a
+//! webhook of its own. A reschedule makes a new invitee and a new scheduled event, and two webhooks in any
+//! order: `invitee.canceled` of the old one with `rescheduled: true`, and `invitee.created` of the new one,
+//! which names the old. The second is the move. The first says only that its id stands for nothing any
+//! more, as of its own creation: it overrules nothing.
+//! <https://developer.calendly.com/docs/api-guides/see-how-webhook-payloads-change-when-invitees-reschedule-events.md>
+//!
+//! Where a webhook comes without its scheduled event, as older ones do, the door stores what came as
+//! `source.changed` ([`wanted`]) and the worker asks for the rest ([`complete`]).
+//!
+//! Calendly repeats what is not answered 2xx for a day and then disables the subscription for good:
+//! nothing that is signed gets a 4xx.
+//! <https://developer.calendly.com/api-docs/overview/webhooks/webhook-errors>
 
+mod invitee;
+
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Unreadable;
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign};
 use crate::connections::Connection;
-use crate::event::{Changed, Event};
+use crate::event::{Body, Changed, Event, Name};
+use crate::raw::{Raw, Verified};
+use crate::secrets::Secret;
+
+/// The signature's header: `t=1773252000,v1=<hex>`.
+/// <https://developer.calendly.com/api-docs/overview/webhooks/webhook-signatures>
+const SIGNATURE: &str = "calendly-webhook-signature";
+/// How old a signature may be, in seconds: the day for which Calendly repeats a webhook, and an hour.
+/// Calendly's example has three minutes, and nothing says that a repetition is signed anew: if it is not,
+/// three minutes would lose every one of them, and the subscription after a day. Within this time a replay
+/// finds its event stored, for events stay for a week, and does nothing.
+const AGE_MAX_S: i64 = 25 * 60 * 60;
+/// How far ahead of us Calendly's clock may be, in seconds.
+const AHEAD_MAX_S: i64 = 5 * 60;
+/// Most digits of the signature's time.
+const TIME_DIGITS_MAX: usize = 12;
+
+/// The source.
+pub struct Calendly;
+
+impl Source for Calendly {
+    fn kind(&self) -> &'static str {
+        "calendly"
+    }
+
+    fn function(&self) -> &'static str {
+        "appointments"
+    }
+
+    fn events(&self) -> &'static [Name] {
+        &[
+            Name::AppointmentBooked,
+            Name::AppointmentRescheduled,
+            Name::AppointmentCancelled,
+            Name::AppointmentNoShow,
+            Name::AppointmentReleased,
+            Name::AppointmentUpdated,
+            Name::SourceChanged,
+        ]
+    }
+
+    fn phone_paths(&self) -> &'static [&'static str] {
+        invitee::PHONE_PATHS
+    }
+
+    fn phone_prefixes(&self) -> &'static [&'static str] {
+        &[invitee::ANSWERS]
+    }
+
+    fn handshake(&self, _raw: &Raw) -> Option<Answer> {
+        None
+    }
+
+    /// Hex of the HMAC-SHA256 of `t`, a point and the raw body under the signing key, which counts as it
+    /// is, though it looks like base64.
+    fn verify<'a>(
+        &self,
+        raw: &'a Raw,
+        secrets: &[Secret],
+        now: Timestamp,
+    ) -> Result<Verified<'a>, Refusal> {
+        let value = raw
+            .header(SIGNATURE)
+            .ok_or(Refusal::NoSignature(SIGNATURE))?;
+        let signature = Signature::parse(value).ok_or(Refusal::Malformed(SIGNATURE))?;
+        let signed: [&[u8]; 3] = [signature.time.as_bytes(), b".", &raw.body];
+        let matches =
+            |secret: &Secret| sign::matches_parts(secret.expose(), &signed, &signature.bytes);
+        if !secrets.iter().any(matches) {
+            return Err(Refusal::NoMatch {
+                secrets: secrets.len(),
+            });
+        }
+        let age_s = now.as_second().saturating_sub(signature.at_s);
+        if (-AHEAD_MAX_S..=AGE_MAX_S).contains(&age_s) {
+            Ok(raw.accept())
+        } else {
+            Err(Refusal::Stale {
+                seconds: age_s.saturating_abs(),
+            })
+        }
+    }
+
+    fn read(
+        &self,
+        verified: &Verified<'_>,
+        connection: &Connection,
+        _now: Timestamp,
+    ) -> Result<Reading, Unreadable> {
+        invitee::read(&read::json(verified.body())?, connection)
+    }
+
+    fn on_unreadable(&self) -> OnUnreadable {
+        OnUnreadable::Record
+    }
+
+    fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
+        let time = now.as_second().to_string();
+        let hex = sign::hmac_hex(secret.expose(), &[time.as_bytes(), b".", body]);
+        vec![(SIGNATURE, format!("t={time},v1={hex}"))]
+    }
+}
+
+/// The parts of the signature's header.
+struct Signature<'a> {
+    /// The time as received: so it was signed.
+    time: &'a str,
+    at_s: i64,
+    bytes: Vec<u8>,
+}
+
+impl Signature<'_> {
+    /// `None`: a part is missing, there twice, or not in its form. Parts of other names may be added.
+    fn parse(value: &str) -> Option<Signature<'_>> {
+        let (mut time, mut hex) = (None, None);
+        for part in value.split(',') {
+            let Some((name, value)) = part.trim().split_once('=') else {
+                continue;
+            };
+            let place = match name.trim() {
+                "t" => &mut time,
+                "v1" => &mut hex,
+                _ => continue,
+            };
+            if place.replace(value.trim()).is_some() {
+                return None;
+            }
+        }
+        let time = time.filter(|time| {
+            (1..=TIME_DIGITS_MAX).contains(&time.len())
+                && time.bytes().all(|byte| byte.is_ascii_digit())
+        })?;
+        Some(Signature {
+            time,
+            at_s: time.parse().ok()?,
+            bytes: sign::decode_hex(hex?)?,
+        })
+    }
+}
 
 /// The scheduled event that has to be asked for: its uuid, as in
 /// `GET https://api.calendly.com/scheduled_events/{uuid}`. `None`: `changed` is none of Calendly's.
 pub fn wanted(changed: &Changed) -> Option<&str> {
     let uri = changed.about.get("payload")?.get("event")?.as_str()?;
-    uri.rsplit('/').next()
+    invitee::uuid(uri)
 }
 
 /// The events of a webhook that came without its scheduled event, now that it is known: `event` is the
@@ -27,6 +179,65 @@ pub fn complete(
     scheduled_event: &Value,
     connection: &Connection,
 ) -> Result<Vec<Event>, Unreadable> {
-    let _ = (event, scheduled_event, connection);
-    Ok(Vec::new())
+    let unreadable = |path: &str, expected: &str| Unreadable {
+        path: path.to_owned(),
+        problem: format!("expected {expected}"),
+    };
+    let Body::Changed { changed } = &event.body else {
+        return Err(unreadable("body", "what source.changed carries"));
+    };
+    let mut webhook = Value::Object(changed.about.clone());
+    let resource = scheduled_event.get("resource").unwrap_or(scheduled_event);
+    let payload = webhook.get_mut("payload").and_then(Value::as_object_mut);
+    payload
+        .ok_or_else(|| unreadable("payload", "an object"))?
+        .insert("scheduled_event".to_owned(), resource.clone());
+    match invitee::read(&webhook, connection)? {
+        Reading::Nothing(_) => Ok(Vec::new()),
+        Reading::Events(events)
+            if events
+                .iter()
+                .any(|event| event.event.name == Name::SourceChanged) =>
+        {
+            Err(unreadable("scheduled_event", "a start and an end"))
+        }
+        Reading::Events(events) => Ok(events),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_s_parts_come_once_each_in_any_order() {
+        let hex = "ab".repeat(32);
+        for good in [
+            format!("t=1773252000,v1={hex}"),
+            format!(" v1={hex} , v2=x,t=1773252000 "),
+        ] {
+            let signature = Signature::parse(&good).unwrap();
+            assert_eq!(
+                (signature.time, signature.at_s),
+                ("1773252000", 1_773_252_000)
+            );
+        }
+        assert_eq!(
+            Signature::parse(&format!("t=007,v1={hex}")).unwrap().time,
+            "007"
+        );
+        for bad in [
+            format!("t=1,v1={hex},v1={hex}"),
+            format!("t=1,t=1,v1={hex}"),
+            format!("t=-1,v1={hex}"),
+            format!("t=,v1={hex}"),
+            format!("t=1773252000000,v1={hex}"),
+            format!("v1={hex}"),
+            "t=1".to_owned(),
+            "t=1,v1=".to_owned(),
+            "t=1,v1=abcd".to_owned(),
+        ] {
+            assert!(Signature::parse(&bad).is_none(), "{bad}");
+        }
+    }
 }

@@ -2,9 +2,12 @@
 //!
 //! A source knows no automation and no database, does no I/O and reads no clock.
 
+mod booking;
+pub mod cal_com;
 pub mod calendly;
 pub mod demo;
 mod facts;
+pub mod google_calendar;
 mod parcel;
 mod read;
 pub mod shopify;
@@ -19,7 +22,13 @@ use crate::raw::{Raw, Verified};
 use crate::secrets::Secret;
 
 /// Every source of every function, for the checker and the command line. A door knows its own alone.
-pub const ALL: &[&dyn Source] = &[&shopify::Shopify, &woocommerce::WooCommerce];
+pub const ALL: &[&dyn Source] = &[
+    &shopify::Shopify,
+    &woocommerce::WooCommerce,
+    &calendly::Calendly,
+    &cal_com::CalCom,
+    &google_calendar::GoogleCalendar,
+];
 
 /// The source of a kind.
 pub fn by_kind(kind: &str) -> Option<&'static dyn Source> {
@@ -111,6 +120,9 @@ pub enum Refusal {
     /// The signature's header is absent, or there more than once.
     #[error("no {0} header")]
     NoSignature(&'static str),
+    /// The provider says itself that it did not sign.
+    #[error("not signed: the provider has no secret for this webhook")]
+    Unsigned,
     /// The signature's header is not in the provider's form.
     #[error("malformed {0} header")]
     Malformed(&'static str),

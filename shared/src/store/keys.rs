@@ -8,6 +8,7 @@ pub(super) const EVENT: &str = "event#";
 pub(super) const JOB: &str = "job#";
 pub(super) const HOLD: &str = "hold#callbell#";
 pub(super) const PAUSED: &str = "paused";
+pub(super) const CURSOR: &str = "cursor#";
 pub(super) const CONFIG: &str = "config";
 pub(super) const CONNECTIONS: &str = "connections";
 
@@ -46,6 +47,11 @@ pub(super) fn config_version(version: u64) -> String {
 /// The job that a message at Callbell belongs to.
 pub(super) fn message(uuid: &str) -> String {
     format!("map#callbell/message/{uuid}")
+}
+
+/// How far a calendar has been read.
+pub(super) fn cursor(connection: &str) -> String {
+    format!("{CURSOR}{connection}")
 }
 
 /// How far an erasure has come.

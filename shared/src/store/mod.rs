@@ -8,6 +8,7 @@
 mod around;
 pub mod client;
 mod config;
+mod cursor;
 mod digests;
 mod entity;
 mod erase;
@@ -32,6 +33,7 @@ use crate::clock::Clock;
 
 pub use around::{Around, AroundKeys};
 pub use config::{CONFIG_BYTES_MAX, CONFIG_VERSIONS_KEPT, ConfigRow};
+pub use cursor::{Channel, CursorRow, Synced};
 pub use digests::Digests;
 pub use entity::{EntityChange, EntityRow};
 pub use erase::{Erased, Erasure};

@@ -38,23 +38,36 @@ impl Webhook {
             return;
         };
         let body = self.body.to_string().into_bytes();
-        let signed = source.sign(&self.secret, &body, now);
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(FIRST_EVENT_MS)).await;
-            let client = reqwest::Client::builder()
-                .no_proxy()
-                .timeout(Duration::from_secs(ANSWER_SECONDS_MAX));
-            let Ok(client) = client.build() else {
-                return;
-            };
-            let mut request = client.post(url).header("content-type", "application/json");
-            for (name, value) in signed.into_iter().chain(self.headers) {
-                request = request.header(name, value);
-            }
-            // A door that does not answer has its own log line.
-            let _ = request.body(body).send().await;
-        });
+        let mut headers = source.sign(&self.secret, &body, now);
+        headers.extend(self.headers);
+        send(url, "application/json", headers, body);
     }
+}
+
+/// Posts a form without a signature a moment later, to this machine alone.
+pub(super) fn post_form(url: &str, body: String) {
+    if let Some(url) = here(url) {
+        let kind = "application/x-www-form-urlencoded";
+        send(url, kind, Vec::new(), body.into_bytes());
+    }
+}
+
+fn send(url: Url, kind: &'static str, headers: Vec<(&'static str, String)>, body: Vec<u8>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(FIRST_EVENT_MS)).await;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(ANSWER_SECONDS_MAX));
+        let Ok(client) = client.build() else {
+            return;
+        };
+        let mut request = client.post(url).header("content-type", kind);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        // A door that does not answer has its own log line.
+        let _ = request.body(body).send().await;
+    });
 }
 
 /// An address on this machine.

@@ -2,8 +2,12 @@
 //! connect` ask in the development server and in tests. Each file holds to its provider's public
 //! documentation.
 
+pub mod cal_com;
 pub mod calendly;
 mod deliver;
+pub mod google_calendar;
+pub mod shopify;
+pub mod woocommerce;
 
 use std::sync::Arc;
 
@@ -80,14 +84,28 @@ impl Reply {
 /// The stand-ins of systems that `callbell connect` registers webhooks at. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Connectable {
+    /// Shopify.
+    pub shopify: Arc<shopify::Shopify>,
+    /// WooCommerce.
+    pub woocommerce: Arc<woocommerce::WooCommerce>,
     /// Calendly.
     pub calendly: Arc<calendly::Calendly>,
+    /// Cal.com.
+    pub cal_com: Arc<cal_com::CalCom>,
+    /// Google Calendar.
+    pub google_calendar: Arc<google_calendar::GoogleCalendar>,
 }
 
 impl Connectable {
-    /// Each of them.
+    /// Each of them. WooCommerce comes last: a shop is at any address.
     pub fn all(&self) -> Vec<Arc<dyn Api>> {
-        vec![self.calendly.clone()]
+        vec![
+            self.shopify.clone(),
+            self.calendly.clone(),
+            self.cal_com.clone(),
+            self.google_calendar.clone(),
+            self.woocommerce.clone(),
+        ]
     }
 }
 

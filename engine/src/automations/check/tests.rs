@@ -71,15 +71,19 @@ fn example(name: &str) -> String {
 }
 
 #[test]
-fn the_shop_is_right() {
+fn the_examples_are_right() {
     let templates = Templates::from_json(&example("templates.json")).expect("templates");
-    for templates in [None, Some(&templates)] {
-        let report = check(&example("shop.toml"), templates, now());
-        assert_eq!(
-            report.render("shop.toml"),
-            "0 errors, 0 warnings; 4 automations, 5 messages, 2 locales\n"
-        );
-        assert!(report.automations.is_some());
+    for (file, counts) in [
+        ("shop.toml", "4 automations, 5 messages, 2 locales"),
+        ("clinic.toml", "3 automations, 6 messages, 1 locale"),
+        ("clinica.toml", "7 automations, 8 messages, 1 locale"),
+    ] {
+        for templates in [None, Some(&templates)] {
+            let report = check(&example(file), templates, now());
+            let said = format!("0 errors, 0 warnings; {counts}\n");
+            assert_eq!(report.render(file), said);
+            assert!(report.automations.is_some());
+        }
     }
 }
 

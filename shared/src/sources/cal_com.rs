@@ -1,0 +1,105 @@
+//! Cal.com: bookings.
+//!
+//! A webhook shows the whole booking and is sent once. A reschedule makes a new booking: its `uid` is new,
+//! and `rescheduleUid` names the old one. The same webhook may come several times, from subscriptions of
+//! the user, the event type, the team and the organisation; `createdAt` is when each was made, so no key
+//! has it. <https://cal.com/docs/developing/guides/automation/webhooks>
+//!
+//! Cal.com neither repeats a webhook nor, as far as its code shows, disables a subscription; what its cloud
+//! does is not documented. A signed body that cannot be read is therefore kept as a record, where
+//! `callbell events` shows it: a 400 would be seen by nobody but Cal.com's own log.
+
+mod booked;
+
+use jiff::Timestamp;
+
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign};
+use crate::connections::Connection;
+use crate::event::Name;
+use crate::raw::{Raw, Verified};
+use crate::secrets::Secret;
+
+/// The signature's header.
+const SIGNATURE: &str = "x-cal-signature-256";
+/// What stands in it where the subscription has no secret.
+const UNSIGNED: &str = "no-secret-provided";
+
+/// The source.
+pub struct CalCom;
+
+impl Source for CalCom {
+    fn kind(&self) -> &'static str {
+        "cal-com"
+    }
+
+    fn function(&self) -> &'static str {
+        "appointments"
+    }
+
+    fn events(&self) -> &'static [Name] {
+        &[
+            Name::AppointmentRequested,
+            Name::AppointmentBooked,
+            Name::AppointmentRescheduled,
+            Name::AppointmentCancelled,
+            Name::AppointmentNoShow,
+            Name::AppointmentUpdated,
+        ]
+    }
+
+    fn phone_paths(&self) -> &'static [&'static str] {
+        booked::PHONE_PATHS
+    }
+
+    fn phone_prefixes(&self) -> &'static [&'static str] {
+        &[booked::RESPONSES]
+    }
+
+    fn handshake(&self, _raw: &Raw) -> Option<Answer> {
+        None
+    }
+
+    /// Hex of the HMAC-SHA256 of the raw body under the subscription's secret. There is no time stamp: a
+    /// replay is a duplicate.
+    fn verify<'a>(
+        &self,
+        raw: &'a Raw,
+        secrets: &[Secret],
+        _now: Timestamp,
+    ) -> Result<Verified<'a>, Refusal> {
+        let value = raw
+            .header(SIGNATURE)
+            .ok_or(Refusal::NoSignature(SIGNATURE))?;
+        if value.trim() == UNSIGNED {
+            return Err(Refusal::Unsigned);
+        }
+        let signature = sign::decode_hex(value).ok_or(Refusal::Malformed(SIGNATURE))?;
+        if secrets
+            .iter()
+            .any(|secret| sign::matches(secret.expose(), &raw.body, &signature))
+        {
+            Ok(raw.accept())
+        } else {
+            Err(Refusal::NoMatch {
+                secrets: secrets.len(),
+            })
+        }
+    }
+
+    fn read(
+        &self,
+        verified: &Verified<'_>,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> Result<Reading, Unreadable> {
+        booked::read(&read::json(verified.body())?, connection, now)
+    }
+
+    fn on_unreadable(&self) -> OnUnreadable {
+        OnUnreadable::Record
+    }
+
+    fn sign(&self, secret: &Secret, body: &[u8], _now: Timestamp) -> Vec<(&'static str, String)> {
+        vec![(SIGNATURE, sign::hmac_hex(secret.expose(), &[body]))]
+    }
+}
