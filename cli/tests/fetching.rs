@@ -1,10 +1,6 @@
 //! A webhook that does not say all: the worker asks Calendly for the rest, and gives up after a day.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![recursion_limit = "256"]
 
 mod support;
