@@ -46,6 +46,8 @@ pub enum Command {
     Secrets(SecretsArgs),
     /// Register our webhooks at the system that sends them
     Connect(ConnectArgs),
+    /// What is not as it should be, and what to do about it
+    Doctor(DoctorArgs),
     /// What became of each action
     Jobs(JobsArgs),
     /// Events that matched nothing, and why
@@ -381,6 +383,20 @@ pub struct ConnectArgs {
     /// Do not ask before webhooks of ours are replaced or removed
     #[arg(long)]
     pub yes: bool,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `callbell doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The automations
+    #[arg(long, value_name = "FILE", default_value = "automations.toml")]
+    pub automations: PathBuf,
     /// As JSON
     #[arg(long)]
     pub json: bool,

@@ -15,7 +15,11 @@ use std::path::Path;
 
 use aws::{Cloud, Ran, run_with};
 use cli::dev::Dev;
+use cli::dev::secrets::DEMO_TOKEN;
+use cli::standin::AccountData;
+use cli::standin::rules::Channel;
 use serde_json::{Value, json};
+use shared::sources::{Source as _, demo, woocommerce::WooCommerce};
 use support::start_empty;
 
 /// Automations of a clinic and of a shop, for any connection of their kind.
@@ -576,6 +580,127 @@ async fn shopify_signs_with_the_client_secret() {
 }
 
 #[tokio::test]
+async fn a_google_calendar_is_watched_and_left() {
+    const KEY: &str =
+        r#"{"client_id": "a", "client_secret": "hush-client", "refresh_token": "hush-refresh"}"#;
+    let world = World::of(AUTOMATIONS, "").await;
+    let google = world.dev.connectable().google_calendar.clone();
+    let now = || world.dev.clock().now();
+    let steps = [
+        step(
+            &["--calendar", "a@example.com"],
+            "",
+            1,
+            &["no credential of Google Calendar", "< key.json"],
+        ),
+        step(
+            &["--calendar", "a@example.com"],
+            "nonsense",
+            1,
+            &["neither the JSON key"],
+        ),
+        step(&[], KEY, 1, &["--calendar is missing", "Calendar ID"]),
+    ];
+    walk(&world, "google-calendar", &steps).await;
+    let calendar: &[&str] = &["--calendar", "a@example.com"];
+    // Not shared with whom we are.
+    google.refuse_next(&[(404, "notFound")]);
+    let steps = [step(
+        calendar,
+        KEY,
+        1,
+        &["no such calendar (404)", "may the account"],
+    )];
+    walk(&world, "google-calendar", &steps).await;
+    assert!(!secrets(world.folder.path()).contains_key("apis"));
+    let steps = [
+        step(
+            calendar,
+            KEY,
+            0,
+            &[
+                "kept in",
+                "registered: changes",
+                "calendar: Agenda, Europe/Rome",
+                "channel until ",
+            ],
+        ),
+        // From now on it is known which calendar it is.
+        step(&[], "", 0, &["nothing to do", "calendar: Agenda"]),
+    ];
+    walk(&world, "google-calendar", &steps).await;
+    let first = google.channels(now());
+    assert_eq!(first.len(), 1);
+    let url = "https://a1.execute-api.sa-east-1.amazonaws.com/appointments/google-calendar";
+    assert_eq!(world.listed("google-calendar").await[0]["url"], url);
+
+    // A new token is a new channel, as is another calendar; the old one is stopped.
+    let steps = [
+        step(
+            &["--rotate", "--yes"],
+            "",
+            0,
+            &["signed with another secret", "replaced: changes"],
+        ),
+        step(
+            &["--calendar", "b@example.com", "--yes"],
+            "",
+            0,
+            &["scope a@example.com", "replaced"],
+        ),
+    ];
+    walk(&world, "google-calendar", &steps).await;
+    let second = google.channels(now());
+    assert_eq!(second.len(), 1);
+    assert_ne!(first, second);
+    let row = world
+        .dev
+        .store()
+        .cursor("google-calendar")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (row.calendar.as_str(), row.door.as_str()),
+        ("b@example.com", url)
+    );
+
+    let ran = world.callbell(&["doctor"], "").await;
+    says(
+        &ran,
+        1,
+        &[
+            "webhooks are active: changes",
+            "✓ google-calendar  channel until ",
+        ],
+    );
+    // Nobody renewed it.
+    world
+        .dev
+        .advance(jiff::SignedDuration::from_hours(24 * 40))
+        .await
+        .unwrap();
+    let ran = world.callbell(&["doctor"], "").await;
+    says(
+        &ran,
+        1,
+        &["is expired", "→ callbell connect google-calendar"],
+    );
+    let steps = [
+        step(&["--yes"], "", 0, &["(expired)", "replaced"]),
+        step(&["--remove-all", "--yes"], "", 0, &["removed 1 webhook"]),
+    ];
+    walk(&world, "google-calendar", &steps).await;
+    assert_eq!(google.channels(now()), Vec::<String>::new());
+    assert_eq!(
+        world.dev.store().cursor("google-calendar").await.unwrap(),
+        None
+    );
+    let ran = world.callbell(&["doctor"], "").await;
+    says(&ran, 1, &["✗ google-calendar  no calendar is watched"]);
+}
+
+#[tokio::test]
 async fn a_connection_of_one_s_own_name_has_to_be_pushed_first() {
     let source = "\n[source.loja]\nkind = \"woocommerce\"\n";
     let world = World::of(&format!("{}{source}", shop()), "").await;
@@ -617,9 +742,14 @@ async fn on_a_development_server_a_first_event_comes() {
     let environment = cloud.environment(folder.path());
     let run = async |args: &[&str]| run_with(folder.path(), args, &environment, "").await;
     says(&run(&["push", &local]).await, 0, &[]);
-    for system in ["shopify", "woocommerce"] {
+    for (system, event) in [
+        ("shopify", "✓ order."),
+        ("woocommerce", "✓ order."),
+        ("calendly", "✓ appointment.booked"),
+        ("cal-com", "✓ appointment.booked"),
+    ] {
         let ran = run(&["connect", system, "--wait", "20", &local]).await;
-        says(&ran, 0, &["registered", "seen after", "✓ order."]);
+        says(&ran, 0, &["registered", "seen after", event]);
         let ran = run(&["connect", system, "--json", &local]).await;
         let shown: Value = serde_json::from_str(&ran.out).unwrap();
         assert_eq!(shown["registered"], json!([]), "{}", ran.out);
@@ -627,6 +757,153 @@ async fn on_a_development_server_a_first_event_comes() {
     }
     // Nothing of it reached the real file.
     assert!(!secrets(folder.path()).contains_key("webhooks"));
+}
+
+#[tokio::test]
+async fn doctor_says_what_is_not_as_it_should_be() {
+    let token = format!("[apis]\ncallbell = \"{DEMO_TOKEN}\"\ncal-com = \"hush-key\"\n");
+    let world = World::of(AUTOMATIONS, &token).await;
+    let doctor = async || world.callbell(&["doctor"], "").await;
+    world.dev.stand_in().set_account(AccountData {
+        tokens: vec![DEMO_TOKEN.to_owned()],
+        channels: vec![Channel {
+            uuid: "35f6f8ccb5504278a2ea099f3a4e0730".to_owned(),
+            title: "Clinic".to_owned(),
+            kind: "whatsapp".to_owned(),
+        }],
+        ..AccountData::default()
+    });
+
+    // Nothing was done yet.
+    let ran = doctor().await;
+    let parts = [
+        "✗ automations  nothing was pushed yet",
+        "→ callbell push",
+        "✓ token        Callbell knows it",
+        "✓ lambda       1000 functions at once",
+        "✓ account      has the 1 channel",
+        "! sources      nothing is connected yet",
+    ];
+    says(&ran, 1, &parts);
+
+    // Everything is as it should be, but for what only time brings.
+    says(&world.callbell(&["push"], "").await, 0, &[]);
+    says(
+        &world.callbell(&["secrets", "push", "--yes"], "").await,
+        0,
+        &[],
+    );
+    says(
+        &world
+            .callbell(&["connect", "cal-com", "--no-wait"], "")
+            .await,
+        0,
+        &[],
+    );
+    let ran = doctor().await;
+    let parts = [
+        "✓ automations  automations.toml is in use as version 1",
+        "✓ cal-com      secret ",
+        " here and on AWS",
+        "✓ cal-com      webhooks are active: BOOKING_CREATED",
+        "! cal-com      no event in the last 7 days",
+        "/aws/lambda/shop-appointments",
+        ", 0 ✗",
+    ];
+    says(&ran, 0, &parts);
+    assert!(!ran.out.contains("calendly"), "{}", ran.out);
+
+    // One thing after the other goes wrong.
+    let store = world.dev.store();
+    store.pause().await.unwrap();
+    let probe = world.dev.clock().now();
+    store.hold("clinic", "out_of_credit", probe).await.unwrap();
+    world.cloud.set_concurrency(Some(10));
+    world
+        .dev
+        .connectable()
+        .cal_com
+        .set_all("active", &json!(false));
+    let changed = AUTOMATIONS
+        .replace(
+            "[channel.clinic]",
+            "only_to = [\"+5511987654321\"]\n\n[channel.clinic]",
+        )
+        .replace("[automation.cancelled]", "[automation.gone]");
+    world.write("automations.toml", &changed);
+    let mut table = secrets(world.folder.path());
+    table["webhooks"]["cal-com"] = "hush-other".into();
+    world.write("secrets.toml", &table.to_string());
+    let ran = doctor().await;
+    let parts = [
+        "! automations     version 1 is in use; not pushed yet: automation.gone new, defaults changed, automation.cancelled removed",
+        "! paused          since ",
+        "→ callbell resume",
+        "✗ channel clinic  out_of_credit since ",
+        "! only_to         only_to is set: 1 number alone gets messages",
+        "→ going live",
+        "! lambda          this AWS account runs 10 functions at once",
+        "→ callbell secrets push",
+        "is switched off",
+        "→ callbell connect cal-com",
+    ];
+    says(&ran, 1, &parts);
+    let ran = world.callbell(&["doctor", "--json"], "").await;
+    let shown: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(shown[0]["level"], "look");
+    assert_eq!(ran.code, 1);
+
+    // Who cannot be asked is a line.
+    world.cloud.set_concurrency(None);
+    table["apis"]["callbell"] = "hush-wrong".into();
+    table["apis"]["cal-com"] = "hush-revoked".into();
+    world.write("secrets.toml", &table.to_string());
+    let ran = doctor().await;
+    let parts = [
+        "concurrency not known: AWS does not allow you lambda:GetAccountSettings",
+        "✗ token           Callbell refuses it",
+        "✗ cal-com         Cal.com refuses the credential (401)",
+    ];
+    says(&ran, 1, &parts);
+}
+
+#[tokio::test]
+async fn doctor_knows_what_came_last() {
+    let dev = start_empty().await;
+    let cloud = Cloud::start(&dev).await;
+    let folder = project(&shop(), "");
+    let local = format!("--local={}", dev.url().rsplit(':').next().unwrap());
+    let environment = cloud.environment(folder.path());
+    let run = async |args: &[&str]| run_with(folder.path(), args, &environment, "").await;
+    let ran = run(&["connect", "woocommerce", "--wait", "20", &local]).await;
+    says(&ran, 0, &["seen after"]);
+    let ran = run(&["doctor", &local]).await;
+    says(
+        &ran,
+        1,
+        &[
+            "✓ woocommerce  last event",
+            "order.created",
+            "webhooks are active",
+        ],
+    );
+    assert!(!ran.out.contains("shopify"), "{}", ran.out);
+    // A secret that the door has, and a body that nobody can read.
+    let http = support::Http::of(&dev);
+    let signed = demo::secret("woocommerce");
+    let body = br#"{"id":1,"status":"processing","line_items":5,"currency":"BRL"}"#;
+    let mut request = http
+        .client
+        .post(format!("{}/orders/woocommerce", dev.url()));
+    for (name, value) in WooCommerce.sign(&signed, body, dev.clock().now()) {
+        request = request.header(name, value);
+    }
+    assert_eq!(
+        request.body(body.to_vec()).send().await.unwrap().status(),
+        200
+    );
+    let ran = run(&["doctor", &local]).await;
+    says(&ran, 1, &["! woocommerce  could not be read at "]);
 }
 
 /// Registers a webhook at Calendly's stand-in, as somebody else would.

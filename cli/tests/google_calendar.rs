@@ -2,7 +2,6 @@
 //! pushes and tokens that are too old, against the stand-in of Google's API.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #![recursion_limit = "256"]
 
 mod support;

@@ -426,7 +426,7 @@ impl Work<'_> {
         };
         for need in &unmet {
             self.say(format!(
-                "missing: {} never comes from {}: {} ({}:{})",
+                "missing: {} does not come from {}: {} ({}:{})",
                 need.event,
                 self.args.kind.title(),
                 need.automation,
@@ -587,7 +587,7 @@ impl Work<'_> {
 }
 
 /// The topics that come to our door.
-pub(super) fn serving(hooks: &[Hook], url: &str) -> Vec<String> {
+fn serving(hooks: &[Hook], url: &str) -> Vec<String> {
     let ours = hooks
         .iter()
         .filter(|hook| hook.off.is_none() && plan::is_same(&hook.url, url));

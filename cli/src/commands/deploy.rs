@@ -109,6 +109,8 @@ pub async fn run(args: &DeployArgs) -> Outcome {
         limited,
         &sam,
     )?;
+    say("\ncallbell doctor:");
+    super::doctor::after_deploy(name).await?;
     Ok(0)
 }
 
@@ -402,7 +404,7 @@ fn tell(
         say(output::table(&["connection", "URL", ""], &rows).trim_end());
     }
     say(
-        "\nNext: enter them at each provider, let an event come, then callbell events --all and callbell jobs",
+        "\nNext: callbell connect registers them at the provider (or enter them there), let an event come, then callbell events --all and callbell jobs",
     );
     if limited {
         say(

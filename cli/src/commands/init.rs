@@ -227,6 +227,9 @@ fn whereabouts(kind: &str) -> &'static str {
         "cal-com" => {
             "Cal.com: Settings, Developer, Webhooks, the field Secret of the webhook. Without one nothing is believed."
         }
+        "google-calendar" => {
+            "Google Calendar: a token of our own that Google sends back: callbell connect google-calendar makes it."
+        }
         _ => "The secret that its webhooks are signed with.",
     }
 }

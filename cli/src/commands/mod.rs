@@ -6,6 +6,7 @@ pub mod connect;
 pub mod demo;
 pub mod deploy;
 pub mod dev;
+pub mod doctor;
 pub mod events;
 pub mod init;
 pub mod jobs;
@@ -42,6 +43,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Deploy(args) => deploy::run(&args).await,
         Command::Secrets(args) => secrets::run(&args).await,
         Command::Connect(args) => connect::run(&args).await,
+        Command::Doctor(args) => doctor::run(&args).await,
         Command::Jobs(args) => jobs::run(&args).await,
         Command::Events(args) => events::run(&args).await,
         Command::Pause(target) => pause::pause(&target).await,

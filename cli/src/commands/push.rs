@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use engine::automations::Report;
-use shared::store::{Changed, ConfigRow, Digests, Ended, JobFilter, JobRow, NewJob, Status, Store};
+use shared::store::{
+    Changed, ConfigRow, Digests, Ended, JobFilter, JobRow, NewJob, Put, Status, Store,
+};
 
 use super::Outcome;
 use super::check::Asked;
@@ -17,6 +19,8 @@ use crate::{ask, output};
 
 /// How often the jobs of an old name are looked for.
 const RENAME_ROUNDS_MAX: usize = 3;
+/// Why a job of an old name ended, before the new one.
+const RENAMED: &str = "renamed to ";
 /// How often a job is tried that workers look at meanwhile.
 const RENAME_TRIES_MAX: usize = 5;
 
@@ -164,7 +168,7 @@ fn keep_going(args: &PushArgs, lost: &[&JobRow]) -> Result<bool, CliError> {
 /// to take a job from `due` has it, so none goes out under both names. A push that was interrupted between a
 /// job's two writes has left the reason, by which the next one makes up for it.
 async fn rename(store: &Store, old: &str, new: &str) -> Result<usize, CliError> {
-    let reason = format!("renamed to {new}");
+    let reason = format!("{RENAMED}{new}");
     let left = JobFilter {
         status: Some(Status::Cancelled),
         automation: Some(old.to_owned()),
@@ -218,7 +222,8 @@ async fn rename_job(
     Ok(false)
 }
 
-/// Its twin under the new name; one that is there already stays as it is.
+/// Its twin under the new name. One that is there already stays as it is, unless it ended because its name
+/// was changed before, and is changed back now.
 async fn put_renamed(store: &Store, job: &JobRow, new: &str) -> Result<(), CliError> {
     let twin = NewJob {
         automation: new.to_owned(),
@@ -229,7 +234,14 @@ async fn put_renamed(store: &Store, job: &JobRow, new: &str) -> Result<(), CliEr
         digests: Digests::new().and(&job.digests),
         ended: None,
     };
-    store.put_job(&twin).await?;
+    if store.put_job(&twin).await? == Put::Duplicate
+        && let Some(row) = store.job(&twin.id()).await?
+        && let Some(reason) = row.reason.as_deref()
+        && reason.starts_with(RENAMED)
+    {
+        let at = twin.due_at;
+        store.reopen(&row.id, row.version, reason, at).await?;
+    }
     Ok(())
 }
 
@@ -407,6 +419,67 @@ mod tests {
         due.sort();
         let expected = ["2", "3"].map(|event| ("new".to_owned(), job("new", event).event));
         assert_eq!(due, expected);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_changed_back_loses_nothing() {
+        let (store, _) = testkit::store().await;
+        store.put_job(&job("old", "1")).await.unwrap();
+        for (from, to) in [("old", "new"), ("new", "old"), ("old", "new")] {
+            assert_eq!(rename(&store, from, to).await.unwrap(), 1, "{from} to {to}");
+            let waiting = store.waiting_jobs().await.unwrap();
+            let names: Vec<&str> = waiting.iter().map(|job| job.automation.as_str()).collect();
+            assert_eq!(names, [to]);
+        }
+    }
+
+    /// A reminder that was renamed is the one that the next event about its appointment would make.
+    #[tokio::test]
+    async fn a_renamed_reminder_is_not_made_again() {
+        use engine::plan::{Effect, Known, plan};
+        let file = |name: &str| {
+            let text = format!(
+                "[defaults]\ntimezone = \"Europe/Rome\"\n[channel.x]\nuuid = \"{}\"\n[message.hour]\ntext = \"x\"\n\
+                 [automation.{name}]\non = \"appointment.booked\"\nmessage = \"hour\"\nat = \"appointment.start - 1h\"",
+                "0".repeat(32)
+            );
+            engine::automations::parse(&text).unwrap()
+        };
+        let event = |name: &str, fact: &str| -> shared::event::Event {
+            let start = testkit::start() + jiff::SignedDuration::from_hours(50);
+            let now = testkit::start();
+            serde_json::from_value(serde_json::json!({
+                "event": {"name": name, "source": "calendly", "kind": "calendly",
+                          "id": format!("calendly/appointment/a/{fact}"), "at": now},
+                "customer": {},
+                "subject": {"kind": "appointment", "id": "a", "as_of": now, "created_at": now,
+                            "state": "open", "fresh": "dated", "start": start},
+                "appointment": {"id": "a", "title": "x", "start": start, "end": start, "minutes": 0,
+                                "in_person": true}
+            }))
+            .unwrap()
+        };
+        let planned = |automation: &str, event: shared::event::Event| {
+            let automations = file(automation);
+            let known = Known::new(event, &automations);
+            let effects = plan(&known, testkit::start(), None, &automations);
+            let jobs = effects.into_iter().filter_map(|effect| match effect {
+                Effect::Job(job) => Some(job),
+                _ => None,
+            });
+            jobs.collect::<Vec<_>>()
+        };
+        let (store, _) = testkit::store().await;
+        let booked = planned("old", event("appointment.booked", "booked"));
+        assert_eq!(booked.len(), 1);
+        store.put_job(&booked[0]).await.unwrap();
+        assert_eq!(rename(&store, "old", "new").await.unwrap(), 1);
+        let waiting = store.waiting_jobs().await.unwrap();
+        let again = planned("new", event("appointment.rescheduled", "rescheduled/1"));
+        assert_eq!(again.len(), 1);
+        assert_eq!(waiting[0].id, again[0].id());
+        assert_eq!(waiting[0].due_at, booked[0].due_at);
+        assert_eq!(store.put_job(&again[0]).await.unwrap(), Put::Duplicate);
     }
 
     #[test]

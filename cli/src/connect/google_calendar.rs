@@ -207,3 +207,26 @@ impl Provider for Calendar {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_calendar_that_is_not_shared_names_whom_to_share_it_with() {
+        let (store, _) = testkit::store().await;
+        let key = r#"{"client_email": "reader@demo.iam.gserviceaccount.com", "private_key": "x"}"#;
+        let key = credential(key).unwrap();
+        let apis = Apis::new(None).unwrap();
+        let calendar = Calendar::new(&apis, &key, &store, "agenda", Some("a@example.com")).unwrap();
+        let told = calendar
+            .told(FetchError::Missing("the calendar"))
+            .told("agenda");
+        let todo = told.todo().unwrap_or_default();
+        assert!(
+            todo.contains("Share with specific people: reader@demo.iam"),
+            "{todo}"
+        );
+        assert!(credential(r#"{"client_id": "a"}"#).is_err());
+    }
+}

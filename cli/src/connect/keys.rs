@@ -75,6 +75,20 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// Whether they are the demo values of a `callbell dev` that was given no file.
+    pub fn is_demo(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Every name that has a value here.
+    pub fn names(&self, table: Table) -> Vec<String> {
+        let secrets = match table {
+            Table::Webhooks => &self.files.webhooks,
+            Table::Apis => &self.files.apis,
+        };
+        secrets.names().map(str::to_owned).collect()
+    }
+
     /// The values of a connection, newest first.
     pub fn get(&self, table: Table, name: &str) -> Vec<Secret> {
         table.of(&self.files, name)

@@ -14,8 +14,6 @@ pub struct Need {
     pub automation: String,
     /// The line of its table.
     pub line: usize,
-    /// It names this connection, and not any that has such events.
-    pub explicit: bool,
 }
 
 /// What the automations of a file wait for from one connection, in the file's order.
@@ -25,20 +23,16 @@ pub fn needs(automations: &Automations, text: &str, name: &str, kind: Kind) -> V
         if !is_meant(table, name, kind) {
             continue;
         }
-        let explicit = !table.source.is_empty();
         for event in table.on.iter().chain(&table.stop_on) {
-            let known = kind
-                .topics()
-                .iter()
-                .any(|topic| topic.events.contains(event));
-            let foreign = !known && (!explicit || !is_of(*event, kind));
             let need = Need {
                 event: *event,
                 automation: automation.clone(),
                 line: line_of(text, automation),
-                explicit,
             };
-            if !foreign && !found.contains(&need) {
+            let mut topics = kind.topics().iter();
+            // What no topic brings is another source's; the checker refuses it where this one is named.
+            let comes = topics.any(|topic| topic.events.contains(event));
+            if comes && !found.contains(&need) {
                 found.push(need);
             }
         }
@@ -53,12 +47,6 @@ fn is_meant(table: &Automation, name: &str, kind: Kind) -> bool {
             .source
             .iter()
             .any(|source| source == name || source == kind.as_str())
-}
-
-/// Whether an event is about what this kind of system has at all: an order is not a calendar's.
-fn is_of(event: Name, kind: Kind) -> bool {
-    let mut events = kind.topics().iter().flat_map(|topic| topic.events);
-    events.any(|other| other.subject() == event.subject())
 }
 
 /// The line of `[automation.x]`, from 1.
@@ -84,7 +72,7 @@ pub fn wanted(kind: Kind, needs: &[Need]) -> Vec<&'static str> {
         .collect()
 }
 
-/// What is waited for and never comes, because no topic brings it or those that do are not registered.
+/// What is waited for and does not come: no topic that brings it is registered.
 pub fn unmet<'a>(kind: Kind, needs: &'a [Need], registered: &[String]) -> Vec<&'a Need> {
     let comes = |need: &Need| {
         let mut topics = kind.topics().iter();

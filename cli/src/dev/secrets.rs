@@ -10,7 +10,7 @@ use shared::sources::demo;
 /// The token of the stand-in Callbell where no secrets file is given.
 pub const DEMO_TOKEN: &str = "demo-callbell-token";
 /// Credentials of the stand-ins of other systems, by connection.
-const DEMO_APIS: [(&str, &str); 4] = [
+const DEMO_APIS: [(&str, &str); 5] = [
     (
         "shopify",
         r#"{"client_id":"demo","client_secret":"demo-shopify-secret","shop":"demo-shop.myshopify.com"}"#,
@@ -21,6 +21,10 @@ const DEMO_APIS: [(&str, &str); 4] = [
     ),
     ("calendly", "demo-calendly-token"),
     ("cal-com", "cal_demo-cal-com-key"),
+    (
+        "google-calendar",
+        r#"{"client_id":"demo","client_secret":"demo","refresh_token":"demo"}"#,
+    ),
 ];
 /// The name of Callbell's token among the APIs' secrets.
 pub const CALLBELL: &str = "callbell";

@@ -38,6 +38,8 @@ pub(crate) struct Cloud {
     dynamodb: String,
     /// Where the providers' stand-ins are.
     apis: String,
+    /// Where the stand-in Callbell is.
+    callbell: String,
     state: Arc<Known>,
 }
 
@@ -78,6 +80,7 @@ impl Cloud {
             url,
             dynamodb: dev.dynamodb().to_owned(),
             apis: format!("{}{}", dev.url(), cli::dev::APIS_PATH),
+            callbell: format!("{}{}", dev.url(), cli::dev::CALLBELL_PATH),
             state,
         }
     }
@@ -123,6 +126,7 @@ impl Cloud {
             ("AWS_ENDPOINT_URL", self.url.clone()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.clone()),
             ("PROVIDERS_API_URL", self.apis.clone()),
+            ("CALLBELL_API_URL", self.callbell.clone()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
             ("AWS_ACCESS_KEY_ID", KEY_ID.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "none".to_owned()),

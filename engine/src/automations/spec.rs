@@ -727,7 +727,6 @@ pub const LATER_EVENTS: &[&str] = &[
 
 /// Kinds of sources of later versions.
 pub const LATER_KINDS: &[&str] = &[
-    "google-calendar",
     "hubspot",
     "pipedrive",
     "salesforce",

@@ -285,6 +285,257 @@ mod tests {
         );
     }
 
+    /// An appointment of 45 minutes in a zone, and when its steps are due.
+    #[test]
+    fn times_around_an_appointment() {
+        let before = |span| (true, span);
+        let after = |span| (false, span);
+        let days = Span::Days;
+        let (start, end) = ("appointment.start", "appointment.end");
+        let rows = [
+            // Rome's clock goes forward on 29 March 2026 at two: an hour of the day before is missing.
+            (
+                "2026-03-29T08:00:00Z",
+                "Europe/Rome",
+                start,
+                before(hours(24)),
+                None,
+                "2026-03-28T08:00:00Z",
+            ),
+            (
+                "2026-03-29T08:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                None,
+                "2026-03-28T09:00:00Z",
+            ),
+            (
+                "2026-03-29T08:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                Some("18:00"),
+                "2026-03-28T17:00:00Z",
+            ),
+            (
+                "2026-03-30T08:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                Some("18:00"),
+                "2026-03-29T16:00:00Z",
+            ),
+            // 02:30 on that day is no time: half past three.
+            (
+                "2026-03-30T00:30:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                None,
+                "2026-03-29T01:30:00Z",
+            ),
+            (
+                "2026-03-28T08:00:00Z",
+                "Europe/Rome",
+                end,
+                after(days(1)),
+                None,
+                "2026-03-29T07:45:00Z",
+            ),
+            (
+                "2026-03-28T08:00:00Z",
+                "Europe/Rome",
+                end,
+                after(hours(24)),
+                None,
+                "2026-03-29T08:45:00Z",
+            ),
+            // And back on 25 October: half past two comes twice, and the first counts.
+            (
+                "2026-10-25T09:00:00Z",
+                "Europe/Rome",
+                start,
+                before(hours(24)),
+                None,
+                "2026-10-24T09:00:00Z",
+            ),
+            (
+                "2026-10-25T09:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                None,
+                "2026-10-24T08:00:00Z",
+            ),
+            (
+                "2026-10-26T01:30:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                None,
+                "2026-10-25T00:30:00Z",
+            ),
+            (
+                "2026-10-24T08:00:00Z",
+                "Europe/Rome",
+                end,
+                after(days(1)),
+                Some("10:00"),
+                "2026-10-25T09:00:00Z",
+            ),
+            // The southern hemisphere, the other way round: Santiago goes forward on 6 September 2026.
+            (
+                "2026-09-06T15:00:00Z",
+                "America/Santiago",
+                start,
+                before(days(1)),
+                None,
+                "2026-09-05T16:00:00Z",
+            ),
+            (
+                "2026-09-06T15:00:00Z",
+                "America/Santiago",
+                start,
+                before(hours(24)),
+                None,
+                "2026-09-05T15:00:00Z",
+            ),
+            // Midnight does not exist there on that day.
+            (
+                "2026-09-06T15:00:00Z",
+                "America/Santiago",
+                start,
+                before(days(0)),
+                Some("00:00"),
+                "2026-09-06T04:00:00Z",
+            ),
+            // A leap day as start, a year before and after it, and one month ends.
+            (
+                "2028-02-29T09:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                None,
+                "2028-02-28T09:00:00Z",
+            ),
+            (
+                "2028-02-29T09:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(365)),
+                None,
+                "2027-03-01T09:00:00Z",
+            ),
+            (
+                "2028-02-29T09:00:00Z",
+                "Europe/Rome",
+                end,
+                after(days(1)),
+                None,
+                "2028-03-01T09:45:00Z",
+            ),
+            (
+                "2028-02-29T09:00:00Z",
+                "Europe/Rome",
+                end,
+                after(days(365)),
+                None,
+                "2029-02-28T09:45:00Z",
+            ),
+            (
+                "2028-03-01T09:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                None,
+                "2028-02-29T09:00:00Z",
+            ),
+            (
+                "2027-03-01T09:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                None,
+                "2027-02-28T09:00:00Z",
+            ),
+            // Far ahead, past everything that the zone's tables list.
+            (
+                "2049-07-01T08:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                Some("18:00"),
+                "2049-06-30T16:00:00Z",
+            ),
+            (
+                "2049-12-01T08:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                Some("18:00"),
+                "2049-11-30T17:00:00Z",
+            ),
+            (
+                "2099-03-30T08:00:00Z",
+                "Europe/Rome",
+                start,
+                before(days(1)),
+                None,
+                "2099-03-29T08:00:00Z",
+            ),
+            // A zone with half an hour, and one across the date line.
+            (
+                "2026-11-20T04:30:00Z",
+                "Asia/Kolkata",
+                start,
+                before(days(1)),
+                Some("18:00"),
+                "2026-11-19T12:30:00Z",
+            ),
+            (
+                "2026-11-20T21:00:00Z",
+                "Pacific/Auckland",
+                start,
+                before(days(1)),
+                Some("18:00"),
+                "2026-11-20T05:00:00Z",
+            ),
+        ];
+        for (begins, zone, field, offset, wall, expected) in rows {
+            let event = appointment_at(begins, Some(zone));
+            let step = step(Some(field), Some(offset), wall);
+            assert_eq!(
+                due(&step, &scope(&event, "America/Sao_Paulo")),
+                Ok(at(expected)),
+                "{begins} {zone} {step:?}"
+            );
+        }
+        // The business's zone where the source knows none, and never that of an invitee from abroad.
+        let mut event = appointment_at("2026-11-20T12:00:00Z", None);
+        event.customer.timezone = Some("Asia/Tokyo".into());
+        let step = step(Some(start), Some(before(days(1))), Some("18:00"));
+        assert_eq!(
+            due(&step, &scope(&event, "America/Sao_Paulo")),
+            Ok(at("2026-11-19T21:00:00Z"))
+        );
+    }
+
+    fn appointment_at(begins: &str, zone: Option<&str>) -> Event {
+        let start = at(begins);
+        let mut event = crate::plan::tests::appointment(
+            "appointment.booked",
+            "a",
+            at("2026-01-01T00:00:00Z"),
+            start,
+            serde_json::json!({
+                "appointment": {"end": start + SignedDuration::from_mins(45), "minutes": 45}
+            }),
+        );
+        event["appointment"]["timezone"] = serde_json::json!(zone);
+        serde_json::from_value(event).unwrap()
+    }
+
     #[test]
     fn the_customers_zone_goes_first() {
         let mut event = order();

@@ -32,6 +32,11 @@ fn run(file: &Value) -> Vec<String> {
     let event = match file["event"].as_str().unwrap() {
         "checkout.abandoned" => checkout("t1", at, change),
         name if name.starts_with("privacy.") => privacy(name, at, change),
+        // A week later, at nine in Rome.
+        name if name.starts_with("appointment.") => {
+            let start = at + SignedDuration::from_hours(7 * 24 - 4);
+            appointment(name, "a", at, start, change)
+        }
         name => order(name, "1", at, change),
     };
     let event: Event = serde_json::from_value(event).unwrap();

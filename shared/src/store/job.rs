@@ -693,6 +693,32 @@ impl Store {
         self.change(id, update, &token()?).await
     }
 
+    /// `cancelled` → `due`, where this is the reason: what was given up for another job's sake, and
+    /// is wanted again.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn reopen(
+        &self,
+        id: &JobId,
+        version: u64,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<Changed, StoreError> {
+        let now = self.clock.now();
+        let update = step(&[Status::Cancelled], version, Status::Due)
+            .when("#reason = :because AND #expires_at > :now")
+            .value("because", text(reason))
+            .value("now", expired_by(now))
+            .set("next_at", time(at))
+            .set(INDEX_HASH, text(keys::shard(&id.pk())))
+            .set(INDEX_RANGE, time(at))
+            .remove("reason")
+            .remove("ended_at")
+            .remove(TTL);
+        self.change(id, update, &token()?).await
+    }
+
     /// Replay: `dead`, `skipped` or `held` → `due`, now and with all attempts. `to` sends it to somebody
     /// else; `due_at` counts lateness from there, `None` from the job's own time.
     ///

@@ -99,7 +99,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Drops a future after so many wake-ups: a crash between any two of its steps.
-async fn crash_after<F: Future>(wakes: u32, future: F) {
+pub(super) async fn crash_after<F: Future>(wakes: u32, future: F) {
     let mut future = pin!(future);
     let mut left = wakes;
     poll_fn(|context| {

@@ -3,6 +3,7 @@
 mod appointments;
 mod desk;
 mod interleavings;
+mod year;
 
 use super::Report;
 use super::decide::forgotten;

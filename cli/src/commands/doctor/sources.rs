@@ -1,0 +1,306 @@
+//! Each connection: its secret here and on AWS, its webhooks at the provider, and what came from it last.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use shared::secrets::Secret;
+use shared::sources;
+use shared::store::{EventFilter, EventRow, EventStatus};
+
+use super::{Finding, Patient};
+use crate::commands::secrets::cloud::fingerprints;
+use crate::connect::keys::Table;
+use crate::connect::needs::{self, Need};
+use crate::connect::plan::{self, Wish};
+use crate::connect::{self, Asked, Hook, Kind, Options, Provider, SecretOf};
+use crate::error::CliError;
+use crate::lists;
+use crate::output;
+
+/// How far back the last event is looked for: events stay this long at least.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+pub(super) async fn look(patient: &Patient<'_>) -> Vec<Finding> {
+    let since = patient.on.now().saturating_sub(LOOK_BACK).ok();
+    let filter = EventFilter {
+        since,
+        ..EventFilter::default()
+    };
+    let events = match lists::events(&patient.on.store, &filter).await {
+        Ok(events) => events,
+        Err(error) => return vec![Finding::failed("events", &error)],
+    };
+    let mut findings = Vec::new();
+    for name in names(patient, &events) {
+        let events: Vec<&EventRow> = events.iter().filter(|row| row.source == name).collect();
+        let (about, is_used) = connection(patient, &name, &events).await;
+        if is_used {
+            findings.extend(about);
+        }
+    }
+    if findings.is_empty() {
+        findings.push(
+            Finding::look("sources", "nothing is connected yet").todo(
+                "callbell connect shopify, woocommerce, calendly, cal-com or google-calendar",
+            ),
+        );
+    }
+    findings
+}
+
+/// Connections that somebody named: in the file, with a secret, or by an event.
+fn names(patient: &Patient<'_>, events: &[EventRow]) -> BTreeSet<String> {
+    let connections = &patient.read.connections;
+    let mut names: BTreeSet<String> = connections.0.keys().cloned().collect();
+    names.extend(patient.keys.names(Table::Webhooks));
+    names.extend(events.iter().map(|row| row.source.clone()));
+    names.retain(|name| sources::by_kind(&connections.get(name).kind).is_some());
+    names
+}
+
+/// What there is to say of one, and whether anybody uses it: a `callbell dev` has demo values for all.
+async fn connection(
+    patient: &Patient<'_>,
+    name: &str,
+    events: &[&EventRow],
+) -> (Vec<Finding>, bool) {
+    let mut findings = vec![secret(patient, name).await];
+    let kind = Kind::parse(&patient.read.connections.get(name).kind);
+    let mut is_used = !events.is_empty() || !patient.keys.is_demo();
+    if let Some(kind) = kind {
+        match webhooks(patient, name, kind).await {
+            Ok((found, ours)) => {
+                is_used |= ours;
+                findings.extend(found);
+            }
+            Err(error) => findings.push(Finding::failed(name, &error)),
+        }
+    }
+    findings.extend(last(patient, name, events));
+    (findings, is_used)
+}
+
+/// The webhook secret, here and where the door reads it.
+async fn secret(patient: &Patient<'_>, name: &str) -> Finding {
+    let here = patient.keys.get(Table::Webhooks, name);
+    let prints = |values: &[Secret]| fingerprints(values).join(", ");
+    let Some(stack) = patient.on.stack() else {
+        return match here.as_slice() {
+            [] => no_secret(patient, name),
+            _ => Finding::good(name, format!("secret {}", prints(&here))),
+        };
+    };
+    let there = match patient.keys.on_aws(Table::Webhooks, name).await {
+        Ok(there) => there,
+        Err(error) => return Finding::failed(name, &error),
+    };
+    let push = format!("callbell secrets push{}", stack.flag());
+    let what = format!("secret {} here, {} on AWS", prints(&here), prints(&there));
+    match (here.as_slice(), there.as_slice()) {
+        ([], []) => no_secret(patient, name),
+        (here, there) if here == there => {
+            Finding::good(name, format!("secret {} here and on AWS", prints(here)))
+        }
+        (here, []) => Finding::bad(
+            name,
+            format!(
+                "secret {} here, none on AWS: the door answers 404",
+                prints(here)
+            ),
+        )
+        .todo(push),
+        ([], there) => Finding::look(name, format!("secret {} on AWS, none here", prints(there)))
+            .todo(format!(
+                "callbell secrets set {name}, or callbell connect takes it over"
+            )),
+        (here, there) if here.iter().all(|value| there.contains(value)) => Finding::look(
+            name,
+            format!("{what}: more are accepted than the file says"),
+        )
+        .todo(push),
+        _ => Finding::bad(name, what).todo(push),
+    }
+}
+
+fn no_secret(patient: &Patient<'_>, name: &str) -> Finding {
+    let kind = patient.read.connections.get(name).kind;
+    let todo = match Kind::parse(&kind) {
+        Some(kind) => format!("callbell connect {}{}", kind.as_str(), patient.on.flag()),
+        None => format!("callbell secrets set {name}"),
+    };
+    Finding::bad(name, "no secret: the door answers 404").todo(todo)
+}
+
+/// What is registered at the provider, and whether any of it is ours.
+async fn webhooks(
+    patient: &Patient<'_>,
+    name: &str,
+    kind: Kind,
+) -> Result<(Vec<Finding>, bool), CliError> {
+    let flag = patient.on.flag();
+    let again = format!("callbell connect {} --name {name}{flag}", kind.as_str());
+    let again = if name == kind.as_str() {
+        again.replace(&format!(" --name {name}"), "")
+    } else {
+        again
+    };
+    let credentials = patient.keys.get(Table::Apis, name);
+    let Some(credential) = credentials.first() else {
+        let what = format!("{} was not asked: no credential here", kind.title());
+        return Ok((vec![Finding::look(name, what).todo(again)], false));
+    };
+    let row = patient.on.store.cursor(name).await?;
+    if kind == Kind::GoogleCalendar && row.is_none() {
+        let what = "no calendar is watched";
+        return Ok((vec![Finding::bad(name, what).todo(again)], false));
+    }
+    let apis = patient.on.apis()?;
+    let asked = Asked {
+        apis: &apis,
+        store: &patient.on.store,
+        connection: name,
+    };
+    let url = patient.on.door(kind.function(), name)?;
+    let mut options = Options {
+        calendar: row.map(|row| row.calendar),
+        ..Options::default()
+    };
+    let told = |failure: connect::Failure| failure.told(name);
+    let mut provider = connect::open(kind, asked, credential, &options)?;
+    let hooks = match provider.hooks().await {
+        // Of an account that shows its own webhooks alone.
+        Err(failure) if kind == Kind::Calendly => {
+            options.scope = Some("user".to_owned());
+            provider = connect::open(kind, asked, credential, &options)?;
+            provider.hooks().await.map_err(|_| told(failure))?
+        }
+        other => other.map_err(told)?,
+    };
+    let needs = needs::needs(&patient.read.automations, &patient.read.text, name, kind);
+    let ours = hooks.iter().any(|hook| plan::is_same(&hook.url, &url));
+    let seen = Seen {
+        name,
+        kind,
+        url: &url,
+        needs: &needs,
+        again,
+    };
+    let mut findings = seen.registered(provider.as_ref(), &hooks);
+    for line in provider.withheld().await.map_err(told)? {
+        findings.push(Finding::bad(name, line));
+    }
+    for line in provider.about().await.map_err(told)? {
+        findings.push(Finding::good(name, line));
+    }
+    Ok((findings, ours))
+}
+
+/// One connection at its provider.
+struct Seen<'a> {
+    name: &'a str,
+    kind: Kind,
+    url: &'a str,
+    needs: &'a [Need],
+    /// The command that mends it.
+    again: String,
+}
+
+impl Seen<'_> {
+    fn registered(&self, provider: &dyn Provider, hooks: &[Hook]) -> Vec<Finding> {
+        let topics = needs::wanted(self.kind, self.needs);
+        let own = hooks
+            .iter()
+            .find(|hook| plan::is_same(&hook.url, self.url))
+            .and_then(|hook| hook.scope.clone());
+        let wish = Wish {
+            url: self.url,
+            topics: &topics,
+            one_each: provider.one_each(),
+            // In whichever scope it was connected.
+            scope: own.as_deref(),
+            renew: false,
+        };
+        let plan = plan::plan(hooks, &wish);
+        let bad = |what: String| Finding::bad(self.name, what).todo(self.again.as_str());
+        let mut findings = Vec::new();
+        for hook in &plan.keep {
+            findings.extend(hook.failing.as_ref().map(|_| {
+                Finding::look(
+                    self.name,
+                    format!("webhook {} is {}", hook.id, hook.state()),
+                )
+                .todo("what the door answered stands in its log; an answer of 200 ends it")
+            }));
+        }
+        for (hook, _, why) in &plan.replace {
+            findings.push(bad(format!("webhook {} is {why}", hook.id)));
+        }
+        for topics in &plan.register {
+            let what = format!("not registered: {}", topics.join(", "));
+            findings.push(match (provider.secret(), plan.keep.is_empty()) {
+                // Shopify's own pages and files register webhooks that its API does not show.
+                (SecretOf::Theirs(_) | SecretOf::Known(_), _) => Finding::look(
+                    self.name,
+                    format!(
+                        "{what} (those made on Shopify's pages or in an app's file are not shown)"
+                    ),
+                )
+                .todo(self.again.as_str()),
+                _ => bad(what),
+            });
+        }
+        for (hook, why) in &plan.surplus {
+            let what = format!("webhook {} is {why}", hook.id);
+            findings.push(Finding::look(self.name, what).todo(self.again.as_str()));
+        }
+        for hook in &plan.elsewhere {
+            let what = format!("another webhook goes to {}", hook.url);
+            findings.push(Finding::look(self.name, what));
+        }
+        if plan.is_done() {
+            let what = format!("webhooks are active: {}", topics.join(", "));
+            findings.insert(0, Finding::good(self.name, what));
+        }
+        findings
+    }
+}
+
+/// The last event, and the last body that could not be read where that is newer.
+fn last(patient: &Patient<'_>, name: &str, events: &[&EventRow]) -> Vec<Finding> {
+    let zone = &patient.read.automations.defaults.timezone.zone;
+    let at = |row: &EventRow| output::instant(row.received_at, zone);
+    let readable = events
+        .iter()
+        .rev()
+        .find(|row| row.status != EventStatus::Unreadable);
+    let unreadable = events
+        .iter()
+        .rev()
+        .find(|row| row.status == EventStatus::Unreadable);
+    let mut findings = vec![match readable {
+        Some(row) => {
+            let event = row.name.map_or("", |name| name.as_str());
+            Finding::good(name, format!("last event {}: {event}", at(row)))
+        }
+        None => Finding::look(name, "no event in the last 7 days").todo(logs(patient, name)),
+    }];
+    if let Some(row) = unreadable {
+        let why = row.problem.as_deref().unwrap_or_default();
+        let what = format!("could not be read at {}: {why}", at(row));
+        findings.push(Finding::look(name, what).todo("callbell events --since 7d"));
+    }
+    findings
+}
+
+/// Where refusals are: the door stores nothing of what it does not believe.
+fn logs(patient: &Patient<'_>, name: &str) -> String {
+    let kind = patient.read.connections.get(name).kind;
+    let function = sources::by_kind(&kind).map_or("orders", |source| source.function());
+    match patient.on.stack() {
+        Some(stack) => format!(
+            "refused ones are in the door's log: aws logs tail /aws/lambda/{}-{function} --since 1d",
+            stack.described.name
+        ),
+        None => "refused ones are in the output of callbell dev".to_owned(),
+    }
+}
