@@ -327,3 +327,94 @@ async fn a_series_is_told_once_and_reminded_of_each_time() {
         .texts_are(&[&all[..], &["cancelled yoga_2"]].concat())
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_are_replaced_before_they_end_and_pushes_go_on() {
+    let world = World::start().await;
+    world.connect().await;
+    let first = world.calendar().channels(world.now());
+    assert_eq!(first.len(), 1);
+    // A push of a channel that is not ours is answered, and asks nothing.
+    let before = world.http.list("/_dev/requests").await.len();
+    let answer = world
+        .http
+        .client
+        .post(format!("{}/appointments/{CONNECTION}", world.dev.url()))
+        .header("x-goog-channel-token", "a-token-of-the-channel")
+        .header("x-goog-channel-id", "an-old-one")
+        .header("x-goog-resource-id", "r")
+        .header("x-goog-message-number", "9")
+        .header("x-goog-resource-state", "exists")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let line = async || {
+        let key = format!("{CONNECTION}/source/an-old-one/9");
+        let row = world.dev.store().event(&key).await.unwrap().unwrap();
+        row.lines.first().map(|line| line.why.clone())
+    };
+    world
+        .until("the old channel's push is looked at", async || {
+            line().await.is_some()
+        })
+        .await;
+    assert_eq!(
+        line().await.as_deref(),
+        Some("the channel is not ours any more")
+    );
+    assert_eq!(world.http.list("/_dev/requests").await.len(), before);
+
+    // Ten days, on which nobody but the hourly function does anything.
+    world
+        .dev
+        .advance(SignedDuration::from_hours(240))
+        .await
+        .unwrap();
+    let live = world.calendar().channels(world.now());
+    assert_eq!(live.len(), 1, "{live:?}");
+    assert_ne!(live, first);
+    world.put("maria", world.ahead(72), &json!({}));
+    world.texts_are(&["booked maria"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_waits_and_a_refusal_is_asked_again_and_said() {
+    let world = World::start().await;
+    world.connect().await;
+    world.calendar().refuse_next(&[(403, "rateLimitExceeded")]);
+    world.put("maria", world.ahead(72), &json!({}));
+    let problem = async || {
+        let events = world.http.list("/_dev/events?all=1").await;
+        let reasons = events
+            .iter()
+            .filter_map(|event| event.get("reason")?.as_str());
+        reasons.map(str::to_owned).collect::<Vec<_>>()
+    };
+    world
+        .until("the refusal is said", async || !problem().await.is_empty())
+        .await;
+    assert_eq!(problem().await, ["Google answered 403: rateLimitExceeded"]);
+    world
+        .dev
+        .advance(SignedDuration::from_mins(2))
+        .await
+        .unwrap();
+    world.texts_are(&["booked maria"]).await;
+
+    world.calendar().refuse_next(&[(403, "forbidden")]);
+    world.put("ana", world.ahead(72), &json!({}));
+    world
+        .until("the refusal is said", async || !problem().await.is_empty())
+        .await;
+    let cursor = world.dev.store().cursor(CONNECTION).await.unwrap().unwrap();
+    assert_eq!(cursor.failing.unwrap().1, "Google answered 403: forbidden");
+    world
+        .dev
+        .advance(SignedDuration::from_mins(62))
+        .await
+        .unwrap();
+    world.texts_are(&["booked maria", "booked ana"]).await;
+    let cursor = world.dev.store().cursor(CONNECTION).await.unwrap().unwrap();
+    assert_eq!(cursor.failing, None);
+}

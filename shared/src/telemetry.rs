@@ -90,11 +90,12 @@ pub const NAMESPACE: &str = "callbell-serverless";
 pub const DIMENSION: &str = "Stack";
 
 /// Every metric there is. The alarms of template.yaml name them.
-pub const METRICS: [&str; 5] = [
+pub const METRICS: [&str; 6] = [
     "JobsSent",
     "JobsDead",
     "JobsHeld",
     "ChannelHeld",
+    "SourcesFailing",
     "OldestDueAge",
 ];
 
@@ -109,6 +110,8 @@ pub struct Figures {
     pub jobs_held: u64,
     /// Callbell takes no messages of a channel: `true`; takes them again: `false`. `None`: nothing new.
     pub channel_held: Option<bool>,
+    /// Connected systems that could not be asked, or watched, for a day.
+    pub sources_failing: u64,
     /// How long the longest waiting work has been due, in milliseconds, 0 where none is. `None`: not asked.
     pub oldest_due_age_ms: Option<u64>,
 }
@@ -117,7 +120,7 @@ impl Figures {
     /// Name, unit and value of each figure that says something. Counts are left out at 0: their alarms take
     /// silence for none. The age is there at 0 too, because its absence is an alarm.
     fn values(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let [sent, dead, held, channel, age] = METRICS;
+        let [sent, dead, held, channel, failing, age] = METRICS;
         let count = |name, count: u64| (count > 0).then_some((name, "Count", count));
         [
             count(sent, self.jobs_sent),
@@ -125,6 +128,7 @@ impl Figures {
             count(held, self.jobs_held),
             self.channel_held
                 .map(|is_held| (channel, "Count", u64::from(is_held))),
+            count(failing, self.sources_failing),
             self.oldest_due_age_ms
                 .map(|millis| (age, "Seconds", millis / 1000)),
         ]
@@ -231,6 +235,7 @@ mod tests {
             jobs_dead: 1,
             jobs_held: 2,
             channel_held: Some(true),
+            sources_failing: 3,
             oldest_due_age_ms: Some(61_999),
         };
         let expected = json!({
@@ -244,6 +249,7 @@ mod tests {
                         {"Name": "JobsDead", "Unit": "Count"},
                         {"Name": "JobsHeld", "Unit": "Count"},
                         {"Name": "ChannelHeld", "Unit": "Count"},
+                        {"Name": "SourcesFailing", "Unit": "Count"},
                         {"Name": "OldestDueAge", "Unit": "Seconds"},
                     ],
                 }],
@@ -253,6 +259,7 @@ mod tests {
             "JobsDead": 1,
             "JobsHeld": 2,
             "ChannelHeld": 1,
+            "SourcesFailing": 3,
             "OldestDueAge": 61,
         });
         assert_eq!(line(all), Some(expected));

@@ -12,13 +12,14 @@ use shared::store::Store;
 use super::DevError;
 use super::secrets::Files;
 
-/// How long `deliver` may run, in seconds, as template.yaml has it.
+/// How long `deliver` and `renew` may run, in seconds, as template.yaml has it.
 const DELIVER_SECONDS: i64 = 60;
 
 /// The functions that template.yaml deploys, ready to be called.
 pub(super) struct Functions {
     doors: Vec<Door>,
     deliver: deliver::App,
+    renew: renew::App,
     clock: Clock,
 }
 
@@ -87,6 +88,8 @@ impl Functions {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let doors = Door::all(store, &webhooks).await;
         let apis = SecretsProvider::Fixed(secrets.apis.clone());
+        let renew = renew::App::new(store.clone(), apis.clone(), webhooks, Some(providers_url))
+            .map_err(|error| DevError::Setup(error.to_string()))?;
         let settings = deliver::Settings {
             callbell_url: Some(callbell_url.to_owned()),
             providers_url: Some(providers_url.to_owned()),
@@ -98,6 +101,7 @@ impl Functions {
         Ok(Functions {
             doors,
             deliver,
+            renew,
             clock: store.clock().clone(),
         })
     }
@@ -142,6 +146,16 @@ impl Functions {
     /// Wakes `deliver` for the minute.
     pub(super) async fn minute(&self) {
         self.deliver.on_minute(self.deadline()).await;
+    }
+
+    /// Wakes `renew` for the hour. What it cannot do now it does in the next.
+    pub(super) async fn hour(&self) {
+        let _ = self.renew.run(self.deadline()).await;
+    }
+
+    /// Whether `renew` has anything to do.
+    pub(super) async fn has_calendars(&self) -> bool {
+        self.renew.is_needed().await.unwrap_or_default()
     }
 
     fn deadline(&self) -> Timestamp {

@@ -2,6 +2,7 @@
 //! pass what would have come due meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +19,10 @@ const BATCH: usize = 25;
 const MINUTE_POLL_MS: u64 = 500;
 /// Longest that a moved clock follows what comes due on the way, in seconds; then it jumps.
 const FOLLOW_SECONDS_MAX: u64 = 45;
+/// Seconds of an hour.
+const HOUR_S: i64 = 3_600;
+/// How often a moved clock stops for `renew` at least: channels are replaced two days before they end.
+const RENEW_EVERY: SignedDuration = SignedDuration::from_hours(24);
 /// How often an idle question looks again, in milliseconds.
 const IDLE_POLL_MS: u64 = 50;
 /// What the schedule and a moved clock wait for at most until the stream was read, in seconds.
@@ -67,7 +72,7 @@ fn read(mut stream: Stream) -> (Stream, Result<Vec<serde_json::Value>, table::En
     (stream, records)
 }
 
-/// Wakes `deliver` whenever the clock enters another minute.
+/// Wakes `deliver` whenever the clock enters another minute, and `renew` whenever it enters another hour.
 pub(super) async fn minutes(world: Arc<World>) {
     let mut last = minute(world.clock.now());
     while !world.is_stopping() {
@@ -84,15 +89,31 @@ fn minute(at: Timestamp) -> i64 {
     at.as_second().div_euclid(60)
 }
 
+fn hour(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(HOUR_S)
+}
+
 impl World {
     fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
     }
 
-    /// The minute's sweep, one at a time as on AWS.
+    /// The minute's sweep, one at a time as on AWS, and the hour's work before it where another has begun.
     pub(super) async fn sweep(&self) {
         let _one = self.sweeping.lock().await;
+        let hour = hour(self.clock.now());
+        if self.renewed_hour.swap(hour, Ordering::Relaxed) != hour {
+            self.functions().hour().await;
+        }
         self.functions().minute().await;
+    }
+
+    /// When a moved clock stops for `renew`, where that has anything to do.
+    async fn next_renewal(&self, after: Timestamp) -> Option<Timestamp> {
+        if !self.functions().has_calendars().await {
+            return None;
+        }
+        after.saturating_add(RENEW_EVERY).ok()
     }
 
     /// Waits until everything that stands in the stream now was dealt with.
@@ -121,16 +142,22 @@ impl World {
             .unwrap_or(Timestamp::MAX);
         let mut passed = self.clock.now();
         let mut followed = Ok(());
+        let mut renewal = self.next_renewal(passed).await;
         while started.elapsed() < Duration::from_secs(FOLLOW_SECONDS_MAX) {
             let next = match self.store.next_sweep(passed).await {
-                Ok(Some(next)) if next <= target => next,
-                Ok(_) => break,
+                Ok(next) => next.into_iter().chain(renewal).min(),
                 Err(error) => {
                     followed = Err(error);
                     break;
                 }
             };
+            let Some(next) = next.filter(|next| *next <= target) else {
+                break;
+            };
             passed = next;
+            if renewal.is_some_and(|at| at <= next) {
+                renewal = self.next_renewal(next).await;
+            }
             self.move_to(next);
             self.sweep().await;
             self.settle().await;

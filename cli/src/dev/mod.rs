@@ -13,6 +13,7 @@ pub mod table;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -110,6 +111,8 @@ struct World {
     rounds: watch::Sender<u64>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
+    /// The hour that `renew` was last woken for.
+    renewed_hour: AtomicI64,
     /// One clock move at a time.
     moving: tokio::sync::Mutex<()>,
     stopping: watch::Sender<bool>,
@@ -316,6 +319,7 @@ impl World {
             store,
             rounds: watch::Sender::new(0),
             sweeping: tokio::sync::Mutex::default(),
+            renewed_hour: AtomicI64::new(0),
             moving: tokio::sync::Mutex::default(),
             stopping: watch::Sender::new(false),
         })

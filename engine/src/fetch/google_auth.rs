@@ -263,3 +263,98 @@ fn signed(credentials: &Credentials, now: Timestamp) -> Option<String> {
     .ok()?;
     Some(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::encoding::AsDer;
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+    use base64::engine::general_purpose::STANDARD;
+    use serde_json::Value;
+
+    #[test]
+    fn a_service_account_signs_what_google_asks_for() {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
+        let base64 = STANDARD.encode(der.as_ref());
+        let lines: Vec<&str> = base64
+            .as_bytes()
+            .chunks(64)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            lines.join("\n")
+        );
+        let json = json!({
+            "type": "service_account", "client_email": "x@p.iam.gserviceaccount.com",
+            "private_key": pem, "private_key_id": "k1", "token_uri": "https://elsewhere.example",
+            "subject": "studio@example.com",
+        });
+        let credentials: Credentials = serde_json::from_value(json).unwrap();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let jwt = signed(&credentials, now).unwrap();
+        let parts: Vec<&str> = jwt.split('.').collect();
+        let [header, claims, signature] = parts.as_slice() else {
+            panic!("{} parts", parts.len());
+        };
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+        let key = pair.public_key().as_ref();
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key)
+            .verify(format!("{header}.{claims}").as_bytes(), &decode(signature))
+            .unwrap();
+        let header: Value = serde_json::from_slice(&decode(header)).unwrap();
+        assert_eq!(header, json!({"alg": "RS256", "typ": "JWT", "kid": "k1"}));
+        let claims: Value = serde_json::from_slice(&decode(claims)).unwrap();
+        let expected = json!({
+            "iss": "x@p.iam.gserviceaccount.com", "sub": "studio@example.com",
+            "scope": "https://www.googleapis.com/auth/calendar.events.readonly",
+            "aud": "https://oauth2.googleapis.com/token",
+            "iat": 1_799_999_970, "exp": 1_800_003_570,
+        });
+        assert_eq!(claims, expected);
+    }
+
+    #[test]
+    fn a_key_that_is_none_signs_nothing() {
+        for key in [
+            "",
+            "x",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        ] {
+            let json = json!({"client_email": "x@p", "private_key": key});
+            let credentials: Credentials = serde_json::from_value(json).unwrap();
+            assert_eq!(signed(&credentials, Timestamp::UNIX_EPOCH), None);
+        }
+    }
+
+    #[test]
+    fn what_the_token_endpoint_answers_says_what_to_do_next() {
+        let answer = |status, body: Value| {
+            read(&Reply {
+                status,
+                retry_after: None,
+                body: body.to_string().into_bytes(),
+            })
+            .map(|(token, seconds)| (token.0, seconds))
+        };
+        let good = json!({"access_token": "t", "expires_in": 100});
+        assert_eq!(answer(200, good), Ok(("t".to_owned(), 100)));
+        assert!(matches!(
+            answer(200, json!({})),
+            Err(FetchError::Unreadable(_))
+        ));
+        let refused = answer(
+            400,
+            json!({"error": "invalid_grant", "error_description": "x@y"}),
+        );
+        let expected = "Google refuses the credentials: invalid_grant";
+        assert_eq!(refused, Err(FetchError::Refused(expected.to_owned())));
+        // Nothing that is no word is repeated.
+        let odd = answer(401, json!({"error": "token of x@y"})).unwrap_err();
+        assert!(!odd.to_string().contains("x@y"), "{odd}");
+        let down = answer(503, Value::Null);
+        assert!(matches!(down, Err(FetchError::Unavailable { .. })));
+    }
+}

@@ -237,6 +237,7 @@ pub fn figures(report: &Report) -> Figures {
         jobs_dead: count(Status::Dead),
         jobs_held: count(Status::Held),
         channel_held: report.channel_held,
+        sources_failing: report.fetches_given_up,
         oldest_due_age_ms: report.oldest_due_age_ms,
     }
 }

@@ -8,6 +8,7 @@
 
 mod appointments;
 mod costs;
+mod cursors;
 mod entities;
 mod erase;
 mod events;

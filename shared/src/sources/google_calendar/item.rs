@@ -145,7 +145,10 @@ pub fn arrange(mut found: Vec<Found>, since: Option<Timestamp>) -> Vec<Event> {
             }
         }
     }
-    found.into_iter().map(|one| one.event).collect()
+    let mut events: Vec<Event> = found.into_iter().map(|one| one.event).collect();
+    // What is told comes last: where storing them stops in between, the next sync still finds it new.
+    events.sort_by_key(|event| !event.subject.only_timed);
+    events
 }
 
 /// An instance that is new under its id, of a series that only moved.
@@ -247,6 +250,8 @@ fn changed(id: &str, item: &Value, stored: &Stored, look: &Look<'_>) -> Option<F
         let event = event(id, Name::AppointmentRescheduled, &fact, as_of, look);
         let mut found = details.into_found(event, item);
         found.previous = stored.start;
+        // Somebody put it right afterwards: what follows a visit follows it, and nobody is told of a move.
+        found.event.subject.only_timed = end <= look.now;
         return Some(found);
     }
     let version = details.updated.filter(|updated| *updated > stored.as_of)?;
@@ -586,5 +591,318 @@ mod tests {
             keys.insert(event.event.id);
         }
         assert_eq!(keys.len(), 4, "{keys:?}");
+    }
+
+    fn now() -> Timestamp {
+        "2026-03-10T09:00:00Z".parse().unwrap()
+    }
+
+    fn connection() -> Connection {
+        Connection::plain(KIND)
+    }
+
+    fn look(connection: &Connection) -> Look<'_> {
+        Look {
+            connection,
+            calendar: "c",
+            zone: Some("Europe/Rome"),
+            now: now(),
+            known_before: None,
+        }
+    }
+
+    /// An ordinary appointment on the 20th at nine, with other fields.
+    fn item(fields: Value) -> Value {
+        let mut item = json!({
+            "id": "e1", "status": "confirmed", "summary": "Igiene", "description": "+39 347 123 4567",
+            "created": "2026-03-10T08:00:00Z", "updated": "2026-03-10T08:30:00Z",
+            "start": {"dateTime": "2026-03-20T09:00:00Z"}, "end": {"dateTime": "2026-03-20T10:00:00Z"},
+        });
+        let (Value::Object(item_fields), Value::Object(fields)) = (&mut item, fields) else {
+            return item;
+        };
+        item_fields.extend(fields);
+        item
+    }
+
+    fn stored(state: State) -> Stored {
+        Stored {
+            state,
+            as_of: "2026-03-10T08:30:00Z".parse().unwrap(),
+            start: "2026-03-20T09:00:00Z".parse().ok(),
+            end: "2026-03-20T10:00:00Z".parse().ok(),
+        }
+    }
+
+    /// The name and the fact of what became of an item.
+    fn outcome(item: &Value, stored: Option<&Stored>) -> Option<String> {
+        let connection = connection();
+        let event = read(item, stored, &look(&connection))?.event;
+        let fact = event.event.id.split('/').skip(3).collect::<Vec<_>>();
+        Some(format!("{} {}", event.event.name, fact.join("/")))
+    }
+
+    #[test]
+    fn what_became_of_an_event_is_told_against_what_is_stored() {
+        let (open, gone) = (stored(State::Open), stored(State::Cancelled));
+        let past = Stored {
+            start: "2026-03-09T09:00:00Z".parse().ok(),
+            end: "2026-03-09T10:00:00Z".parse().ok(),
+            ..open.clone()
+        };
+        let later = json!({"updated": "2026-03-10T08:40:00Z"});
+        let moved = json!({"updated": "2026-03-10T08:40:00Z", "start": {"dateTime": "2026-03-20T09:30:00Z"}});
+        let tombstone = json!({"id": "e1", "status": "cancelled"});
+        let cancelled = item(json!({"status": "cancelled", "updated": "2026-03-10T08:40:00Z"}));
+        let me = |answer: &str| json!({"attendees": [{"self": true, "responseStatus": answer, "email": "c"}]});
+        let rows: Vec<(Value, Option<&Stored>, Option<&str>)> = vec![
+            (item(json!({})), None, Some("appointment.booked booked")),
+            (item(json!({})), Some(&open), None),
+            (
+                item(later.clone()),
+                Some(&open),
+                Some("appointment.updated updated/1773132000000"),
+            ),
+            (
+                item(moved.clone()),
+                Some(&open),
+                Some("appointment.rescheduled rescheduled/1773999000/1773132000"),
+            ),
+            (
+                cancelled.clone(),
+                Some(&open),
+                Some("appointment.cancelled cancelled/1773132000"),
+            ),
+            (
+                tombstone.clone(),
+                Some(&open),
+                Some("appointment.cancelled cancelled/1773131400"),
+            ),
+            (tombstone.clone(), None, None),
+            (cancelled.clone(), None, None),
+            (tombstone.clone(), Some(&gone), None),
+            (tombstone.clone(), Some(&past), None),
+            (
+                item(later),
+                Some(&gone),
+                Some("appointment.booked booked/1773132000"),
+            ),
+            (item(me("declined")), None, None),
+            (
+                item(me("declined")),
+                Some(&open),
+                Some("appointment.cancelled cancelled/1773131400"),
+            ),
+            (item(me("accepted")), Some(&open), None),
+            (item(json!({"eventType": "outOfOffice"})), None, None),
+            (item(json!({"eventType": "birthday"})), Some(&open), None),
+            (item(json!({"description": "lunch"})), None, None),
+            (
+                item(json!({"description": "", "attendees": [{"email": "a@b.it"}]})),
+                None,
+                Some("appointment.booked booked"),
+            ),
+            (
+                item(
+                    json!({"description": "", "attendees": [{"email": "room@b.it", "resource": true}]}),
+                ),
+                None,
+                None,
+            ),
+            (item(json!({"start": {"dateTime": "soon"}})), None, None),
+            (
+                item(
+                    json!({"start": {"dateTime": "2026-03-01T09:00:00Z"}, "end": {"dateTime": "2026-03-01T10:00:00Z"}}),
+                ),
+                None,
+                None,
+            ),
+            (
+                item(
+                    json!({"start": {"dateTime": "2026-03-08T09:00:00Z"}, "end": {"dateTime": "2026-03-08T10:00:00Z"}}),
+                ),
+                Some(&past),
+                None,
+            ),
+            (
+                item(moved),
+                Some(&past),
+                Some("appointment.rescheduled rescheduled/1773999000/1773132000"),
+            ),
+            (
+                item(
+                    json!({"recurringEventId": "s", "start": {"dateTime": "2026-05-08T09:00:00Z"}, "end": {"dateTime": "2026-05-08T10:00:00Z"}}),
+                ),
+                None,
+                Some("appointment.booked booked"),
+            ),
+            (
+                item(
+                    json!({"recurringEventId": "s", "start": {"dateTime": "2026-06-08T09:00:00Z"}, "end": {"dateTime": "2026-06-08T10:00:00Z"}}),
+                ),
+                None,
+                None,
+            ),
+            (item(json!({"id": "a/b"})), None, None),
+            (Value::Null, None, None),
+        ];
+        for (item, stored, expected) in rows {
+            assert_eq!(
+                outcome(&item, stored).as_deref(),
+                expected,
+                "{item} {stored:?}"
+            );
+        }
+        // What is gone without a trace.
+        let connection = connection();
+        let found = vanished("e1", &open, &look(&connection)).unwrap();
+        assert_eq!(
+            found.event.event.id,
+            "google-calendar/appointment/e1/cancelled/1773131400"
+        );
+        assert!(vanished("e1", &past, &look(&connection)).is_none());
+    }
+
+    #[test]
+    fn what_was_there_before_is_known() {
+        let connection = connection();
+        let fresh = |created: &str| {
+            let look = Look {
+                known_before: "2026-03-10T08:00:00Z".parse().ok(),
+                ..look(&connection)
+            };
+            let item = item(json!({ "created": created }));
+            read(&item, None, &look).unwrap().event.subject.fresh
+        };
+        assert_eq!(fresh("2026-03-10T07:59:59Z"), Fresh::Known);
+        assert_eq!(fresh("2026-03-10T08:00:00Z"), Fresh::Dated);
+        assert_eq!(fresh("never"), Fresh::Known);
+    }
+
+    fn appointment(fields: Value) -> Appointment {
+        let connection = connection();
+        let found = read(&item(fields), None, &look(&connection)).unwrap();
+        found.event.appointment().unwrap().clone()
+    }
+
+    #[test]
+    fn times_zones_and_places_are_read() {
+        let day =
+            appointment(json!({"start": {"date": "2026-03-28"}, "end": {"date": "2026-03-30"}}));
+        assert!(day.all_day);
+        assert_eq!(day.start.to_string(), "2026-03-27T23:00:00Z");
+        // Rome's clocks went forward in between.
+        assert_eq!(
+            (day.end.to_string().as_str(), day.minutes),
+            ("2026-03-29T22:00:00Z", 47 * 60)
+        );
+        let zone = |start: Value| appointment(json!({ "start": start })).timezone;
+        let at = "2026-03-20T09:00:00Z";
+        let own = json!({"dateTime": at, "timeZone": "America/Sao_Paulo"});
+        assert_eq!(zone(own).as_deref(), Some("America/Sao_Paulo"));
+        for vague in ["UTC", "Etc/GMT+3", "Nowhere/Town"] {
+            let start = json!({"dateTime": at, "timeZone": vague});
+            assert_eq!(zone(start).as_deref(), Some("Europe/Rome"), "{vague}");
+        }
+        let visit = appointment(json!({"location": "Via Roma 1"}));
+        assert!(visit.in_person && visit.join_url.is_none());
+        let meet = appointment(
+            json!({"location": "Via Roma 1", "hangoutLink": "https://meet.google.com/x"}),
+        );
+        assert!(!meet.in_person);
+        assert_eq!(meet.join_url.as_deref(), Some("https://meet.google.com/x"));
+        let zoom = appointment(json!({"location": "https://zoom.us/j/1"}));
+        assert!(!zoom.in_person && zoom.join_url.is_some());
+        assert!(!appointment(json!({})).in_person);
+    }
+
+    #[test]
+    fn the_customer_is_the_first_guest_who_has_not_declined() {
+        let connection = connection();
+        let fields = json!({"attendees": [
+            {"email": "c", "self": true, "organizer": true, "displayName": "Studio"},
+            {"email": "No@example.com", "responseStatus": "declined"},
+            {"email": "Maria@example.com", "displayName": "Maria da Silva"},
+            {"email": "luis@example.com"}, {"email": "sala@example.com", "resource": true},
+        ]});
+        let event = read(&item(fields), None, &look(&connection)).unwrap().event;
+        let customer = &event.customer;
+        assert_eq!(customer.email.as_deref(), Some("maria@example.com"));
+        assert_eq!(customer.first_name.as_deref(), Some("Maria"));
+        assert_eq!(customer.last_name.as_deref(), Some("da Silva"));
+        let guests = &event.appointment().unwrap().guests;
+        assert_eq!(*guests, ["luis@example.com", "no@example.com"]);
+    }
+
+    /// One instance of a series: its id, its day in March, whether it is stored as an open one that day.
+    fn instance(
+        id: &str,
+        series: &str,
+        day: u32,
+        stored_day: Option<u32>,
+        off: bool,
+        created: &str,
+    ) -> Found {
+        let connection = connection();
+        let at = |day: u32, hour: u32| format!("2026-03-{day:02}T{hour:02}:00:00Z");
+        let item = item(json!({
+            "id": id, "recurringEventId": series, "created": created, "updated": "2026-03-10T08:50:00Z",
+            "status": if off { "cancelled" } else { "confirmed" },
+            "start": {"dateTime": at(day, 9)}, "end": {"dateTime": at(day, 10)},
+        }));
+        let before = stored_day.map(|day| Stored {
+            start: at(day, 9).parse().ok(),
+            end: at(day, 10).parse().ok(),
+            ..stored(State::Open)
+        });
+        read(&item, before.as_ref(), &look(&connection)).unwrap()
+    }
+
+    /// What is told at once of a sync that began after eight.
+    fn told(found: Vec<Found>) -> Vec<String> {
+        let since = "2026-03-10T08:10:00Z".parse().ok();
+        let events = arrange(found, since);
+        let told = events.iter().filter(|event| !event.subject.only_timed);
+        told.map(|event| format!("{} {}", event.event.name, event.subject.id))
+            .collect()
+    }
+
+    #[test]
+    fn of_a_series_the_first_is_told() {
+        let (old, new) = ("2026-03-10T08:00:00Z", "2026-03-10T08:20:00Z");
+        let made = |created| {
+            vec![
+                instance("b", "s", 20, None, false, created),
+                instance("a", "s", 13, None, false, created),
+            ]
+        };
+        assert_eq!(told(made(new)), ["appointment.booked a"]);
+        // It came within the horizon.
+        assert!(told(made(old)).is_empty());
+        let gone = vec![
+            instance("b", "s", 20, Some(20), true, old),
+            instance("a", "s", 13, Some(13), true, old),
+        ];
+        assert_eq!(told(gone.clone()), ["appointment.cancelled a"]);
+        let moved = vec![
+            instance("b", "s", 21, Some(20), false, old),
+            instance("a", "s", 14, Some(13), false, old),
+        ];
+        assert_eq!(told(moved), ["appointment.rescheduled a"]);
+        // The whole series at another time: its instances have new ids; "all following" a new series too.
+        for series in ["s", "s_R20260313T090000"] {
+            let others = vec![
+                instance("d", series, 21, None, false, new),
+                instance("c", series, 14, None, false, new),
+            ];
+            let all = gone.iter().cloned().chain(others).collect();
+            assert_eq!(told(all), ["appointment.rescheduled c"], "{series}");
+        }
+        // Two series do not hide each other.
+        let two = vec![
+            instance("a", "s", 13, None, false, new),
+            instance("b", "t", 14, None, false, new),
+        ];
+        assert_eq!(told(two), ["appointment.booked a", "appointment.booked b"]);
     }
 }
