@@ -12,10 +12,11 @@ mod aws;
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use aws::{Cloud, Ran, run_with};
-use cli::dev::Dev;
 use cli::dev::secrets::DEMO_TOKEN;
+use cli::dev::{Dev, Settings};
 use cli::standin::AccountData;
 use cli::standin::rules::Channel;
 use serde_json::{Value, json};
@@ -324,6 +325,55 @@ async fn a_webhook_at_another_address_is_somebody_else_s_until_told() {
         &["removed 1 webhook"],
     );
     assert_eq!(world.listed("calendly").await.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_there_and_not_shown_yet_is_not_doubled() {
+    let world = World::of(AUTOMATIONS, "[apis]\ncalendly = \"hush-token\"\n").await;
+    let calendly = world.dev.connectable().calendly.clone();
+    says(&world.calendly(&[]).await, 0, &["registered"]);
+    // Both scopes are listed.
+    calendly.hide_from_lists(2);
+    says(&world.calendly(&["--rotate"]).await, 0, &["registered"]);
+    let kept = secrets(world.folder.path());
+    let newest = kept["webhooks"]["calendly"][0].as_str().map(str::to_owned);
+    assert_eq!(calendly.signing_keys(), [newest]);
+    // Somebody else's, which no list shows.
+    calendly.hide_from_lists(4);
+    let ran = world.calendly(&[]).await;
+    says(
+        &ran,
+        1,
+        &["there is such a webhook already (409)", "--list"],
+    );
+    assert_eq!(calendly.signing_keys().len(), 1);
+}
+
+#[tokio::test]
+async fn a_development_server_with_secrets_of_its_own_reads_the_new_one_at_once() {
+    let folder = project(AUTOMATIONS, "[apis]\ncallbell = \"hush-callbell\"\n");
+    let settings = Settings {
+        automations: Some(folder.path().join("automations.toml")),
+        secrets: Some(folder.path().join("secrets.toml")),
+        ..Settings::default()
+    };
+    let dev = Dev::start(&settings, Arc::new(|_: &str| ())).await.unwrap();
+    let local = format!("--local={}", dev.url().rsplit(':').next().unwrap());
+    let environment = Cloud::start(&dev).await.environment(folder.path());
+    for (rotate, input) in [(None, "hush-token"), (Some("--rotate"), "")] {
+        let mut args = vec!["connect", "calendly", "--yes", "--wait", "20", &local];
+        args.extend(rotate);
+        let ran = run_with(folder.path(), &args, &environment, input).await;
+        says(
+            &ran,
+            0,
+            &["secrets.toml", "seen after", "appointment.booked"],
+        );
+        assert!(!ran.out.contains("hush"), "{}", ran.out);
+    }
+    let kept = secrets(folder.path());
+    assert_eq!(kept["webhooks"]["calendly"].as_array().unwrap().len(), 2);
+    assert_eq!(kept["apis"]["calendly"].as_str(), Some("hush-token"));
 }
 
 /// What is typed, and what is said.
@@ -677,9 +727,7 @@ async fn a_google_calendar_is_watched_and_left() {
     // Nobody renewed it.
     world
         .dev
-        .advance(jiff::SignedDuration::from_hours(24 * 40))
-        .await
-        .unwrap();
+        .set_clock(now() + jiff::SignedDuration::from_hours(24 * 40));
     let ran = world.callbell(&["doctor"], "").await;
     says(
         &ran,

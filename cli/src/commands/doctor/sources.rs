@@ -144,9 +144,12 @@ async fn webhooks(
     } else {
         again
     };
-    let credentials = patient.keys.get(Table::Apis, name);
+    let mut credentials = patient.keys.get(Table::Apis, name);
+    if credentials.is_empty() {
+        credentials = patient.keys.on_aws(Table::Apis, name).await?;
+    }
     let Some(credential) = credentials.first() else {
-        let what = format!("{} was not asked: no credential here", kind.title());
+        let what = format!("{} was not asked: there is no credential", kind.title());
         return Ok((vec![Finding::look(name, what).todo(again)], false));
     };
     let row = patient.on.store.cursor(name).await?;

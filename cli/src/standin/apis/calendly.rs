@@ -34,6 +34,8 @@ pub struct Calendly(Mutex<Held>);
 struct Held {
     made: u32,
     subscriptions: Vec<Subscription>,
+    /// So many lists show nothing.
+    blind: u32,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,11 @@ impl Calendly {
         }
     }
 
+    /// The next lists do not show what is there yet.
+    pub fn hide_from_lists(&self, lists: u32) {
+        self.held().blind = lists;
+    }
+
     /// The signing keys of all subscriptions, oldest first.
     pub fn signing_keys(&self) -> Vec<Option<String>> {
         let held = self.held();
@@ -77,11 +84,13 @@ impl Calendly {
         if scope == "user" && request.query("user") != Some(USER) {
             return invalid("user");
         }
-        let held = self.held();
+        let mut held = self.held();
+        let is_blind = held.blind > 0;
+        held.blind = held.blind.saturating_sub(1);
         let of_scope = held
             .subscriptions
             .iter()
-            .filter(|one| one.is("scope", &Value::from(scope.as_str())));
+            .filter(|one| !is_blind && one.is("scope", &Value::from(scope.as_str())));
         let collection: Vec<Value> = of_scope.map(|one| one.resource.clone()).collect();
         Reply::new(
             200,
