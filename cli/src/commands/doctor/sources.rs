@@ -32,7 +32,10 @@ pub(super) async fn look(patient: &Patient<'_>) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     for name in names(patient, &events) {
-        let events: Vec<&EventRow> = events.iter().filter(|row| row.source == name).collect();
+        // What connecting a calendar leaves for the worker is our own.
+        let ours = format!("{name}/source/connected/");
+        let of_it = |row: &&EventRow| row.source == name && !row.key.starts_with(&ours);
+        let events: Vec<&EventRow> = events.iter().filter(of_it).collect();
         let (about, is_used) = connection(patient, &name, &events).await;
         if is_used {
             findings.extend(about);
