@@ -607,6 +607,45 @@ fn a_webhook_completed_is_the_whole_webhook() {
     assert!(calendly::complete(other, &scheduled, &whole.connection()).is_err());
 }
 
+/// A class has one id at Cal.com and many people, each of whom is told alone.
+#[test]
+fn a_seat_is_a_booking_of_its_own() {
+    use shared::event::{Body, Event};
+    let all = |name: &str| fixture("cal-com", name).events();
+    let one = |name: &str| -> Event { all(name).remove(0) };
+    let (maria, luca) = (one("seat-created-first"), one("seat-created-second"));
+    assert_ne!(maria.event.id, luca.event.id);
+    assert_ne!(maria.subject.id, luca.subject.id);
+    let given_up = one("seat-cancelled-alone");
+    assert_eq!(given_up.subject.id, luca.subject.id);
+    let of = |events: &[Event]| -> Vec<String> {
+        events
+            .iter()
+            .map(|event| event.subject.id.clone())
+            .collect()
+    };
+    let both = [maria.subject.id, luca.subject.id.clone()];
+    let ended = all("seats-cancelled-all");
+    assert_eq!(of(&ended), both);
+    for event in ended.iter().chain([&given_up]) {
+        assert!(matches!(event.body, Body::AppointmentChange { .. }));
+    }
+    let moved = all("seats-rescheduled-all");
+    let previous = moved.iter().map(|event| event.subject.previous_id.clone());
+    assert!(previous.eq(both.map(Some)));
+    // What Maria typed is not Luca's number.
+    let numbers = |event: &Event| -> Vec<String> {
+        let phones = event.customer.phones.iter();
+        phones.filter_map(|phone| phone.number.clone()).collect()
+    };
+    assert_eq!(
+        moved.iter().map(numbers).collect::<Vec<_>>(),
+        [["+393471234567"], ["+393337654321"]]
+    );
+    let alone = one("seat-rescheduled-alone");
+    assert_eq!(alone.subject.previous_id, Some(luca.subject.id));
+}
+
 /// The two webhooks of a reschedule, and the one of a cancellation that is none: whichever comes last must
 /// not overrule what is newer.
 #[test]

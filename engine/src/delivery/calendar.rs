@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared::sources::google_calendar::{
     Ask, Found, HORIZON, Look, Stored, arrange, is_over, item_id, read, vanished,
 };
-use shared::store::{CursorRow, EntityRow, Owner, Page, Synced};
+use shared::store::{CursorRow, EntityRow, Owner, Page, StoreError, Synced};
 
 use super::Worker;
 use super::fetching::{Failed, Fetched, Question, Tally};
@@ -135,12 +135,13 @@ impl Worker {
             return Ok(Fetched::Later(sync.now, "the list goes on"));
         };
         let since = cursor.synced_from.unwrap_or(cursor.connected_at);
+        let since = since.saturating_sub(GOOGLE_SKEW).unwrap_or(since);
         let mut tally = self
             .store_found(arrange(listed.found, Some(since)), sync.question)
             .await?;
-        // What vanished is looked for where there was something before, and while somebody looked away.
-        let begins = listed.whole && cursor.synced_from.is_some();
-        let search = begins
+        // Something may have vanished while nobody looked: also before the calendar was connected again.
+        let search = listed
+            .whole
             .then(|| SEARCH_BEGINS.to_owned())
             .or(cursor.search.clone());
         let zone = listed.zone.clone().or_else(|| cursor.zone.clone());
@@ -185,6 +186,11 @@ impl Worker {
     /// once was told then.
     async fn sync_horizon(&self, sync: Sync<'_>, owner: &Owner) -> Result<Fetched, Failed> {
         let cursor = sync.cursor;
+        if cursor.token.is_none() {
+            // Everything there is would look as if it had just been made.
+            self.store.release_sync(&cursor.connection, owner).await?;
+            return Ok(Fetched::Done("the calendar was never read".to_owned()));
+        }
         let until = horizon(sync.now);
         let from = cursor.horizon.unwrap_or(sync.now).max(sync.now);
         let mut tally = Tally::default();
@@ -334,6 +340,9 @@ impl Worker {
                     );
                     return Ok(Some(position));
                 }
+                if !self.is_of_calendar(row, &sync.cursor.calendar).await? {
+                    continue;
+                }
                 let apis = sync.question.fetching.apis();
                 let item = google::event(apis, sync.token, &sync.cursor.calendar, id).await?;
                 found.extend(match item {
@@ -350,6 +359,18 @@ impl Worker {
                 None => return Ok(None),
             }
         }
+    }
+}
+
+impl Worker {
+    /// Whether an appointment came from this calendar: a connection may have been made to another one
+    /// before, which knows nothing of this one's.
+    async fn is_of_calendar(&self, row: &EntityRow, calendar: &str) -> Result<bool, StoreError> {
+        let Some(key) = &row.event else {
+            return Ok(false);
+        };
+        let event = self.store.event(key).await?.and_then(|row| row.event);
+        Ok(event.is_some_and(|event| event.event.account.as_deref() == Some(calendar)))
     }
 }
 

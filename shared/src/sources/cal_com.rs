@@ -5,6 +5,9 @@
 //! the user, the event type, the team and the organisation; `createdAt` is when each was made, so no key
 //! has it. <https://cal.com/docs/developing/guides/automation/webhooks>
 //!
+//! An event type with seats has one `uid` for everybody who comes. Each person's seat is a booking of its
+//! own here: taken, moved and given up alone, or ended with all the others.
+//!
 //! Cal.com neither repeats a webhook nor, as far as its code shows, disables a subscription; what its cloud
 //! does is not documented. A signed body that cannot be read is therefore kept as a record, where
 //! `callbell events` shows it: a 400 would be seen by nobody but Cal.com's own log.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::connections::Connection;
 use crate::event::{
@@ -45,6 +46,8 @@ const OWN_FIELDS: &[&str] = &[
     "smsReminderNumber",
     "rescheduleReason",
 ];
+/// Hex digits of the digest that tells the seats of one booking apart.
+const SEAT_DIGITS: usize = 16;
 /// Within this time the same change is one change, in seconds: where a booking can change so more than once,
 /// only the webhook's own time tells, and several subscriptions make theirs within moments.
 const SAME_CHANGE_S: i64 = 300;
@@ -63,7 +66,7 @@ struct Webhook {
     payload: Option<Payload>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Payload {
     #[serde(deserialize_with = "read::id")]
@@ -123,9 +126,15 @@ struct Payload {
     sms_reminder_number: Option<String>,
     #[serde(deserialize_with = "read::id")]
     recurring_event_id: Option<String>,
+    /// How many may come, where an event type has seats.
+    #[serde(deserialize_with = "read::count")]
+    seats_per_time_slot: Option<u64>,
+    /// The seat that the webhook is about.
+    #[serde(deserialize_with = "read::id")]
+    attendee_seat_id: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Person {
     #[serde(deserialize_with = "read::text")]
@@ -148,21 +157,21 @@ struct Person {
     no_show: Option<bool>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct Language {
     #[serde(deserialize_with = "read::text")]
     locale: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Metadata {
     #[serde(deserialize_with = "read::url")]
     video_call_url: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 struct VideoCall {
     #[serde(deserialize_with = "read::url")]
@@ -183,6 +192,31 @@ impl Person {
     fn real_email(&self) -> Option<String> {
         read::email(self.email.as_deref()).filter(|email| !email.ends_with(SYNTHETIC))
     }
+}
+
+impl Payload {
+    fn has_seats(&self) -> bool {
+        let seats = self.seats_per_time_slot.is_some_and(|seats| seats > 0);
+        seats || self.attendee_seat_id.is_some()
+    }
+
+    /// What one person typed is nobody else's. Of an end, what is stored says all the rest.
+    fn forget_the_booker(&mut self, ends: bool) {
+        self.responses = None;
+        self.user_fields_responses = None;
+        self.custom_inputs = None;
+        self.sms_reminder_number = None;
+        if ends {
+            self.start_time = None;
+        }
+    }
+}
+
+/// The id of one person's seat. The digest hides the address, under a booking's id that nobody guesses.
+fn seat_id(uid: &str, email: &str) -> String {
+    let digest = hex::encode(Sha256::digest(format!("{uid}/{email}")));
+    let short: String = digest.chars().take(SEAT_DIGITS).collect();
+    format!("{uid}~{short}")
 }
 
 /// What happened, as far as the webhook's name says it.
@@ -225,22 +259,20 @@ pub(super) fn read(
     }
     let webhook: Webhook = read::typed(value)?;
     let payload = read::required(webhook.payload, "payload", "an object")?;
-    let id = payload
-        .uid
-        .as_ref()
-        .or(payload.booking_uid.as_ref())
-        // A seat that is moved may have no uid of its own.
-        .or(payload.reschedule_uid.as_ref());
-    let id = read::required(id.cloned(), "payload.uid", "a text")?;
-    let previous_id = payload.reschedule_uid.clone().filter(|old| *old != id);
-    let booking = Booking {
+    let bookings = Booking::all(
         connection,
-        at: webhook.created_at.unwrap_or(now),
-        id,
-        previous_id,
+        webhook.created_at.unwrap_or(now),
         payload,
-    };
-    booking.events(trigger)
+        trigger,
+    )?;
+    let mut events = Vec::new();
+    for booking in &bookings {
+        events.extend(booking.events(trigger)?);
+    }
+    if events.is_empty() {
+        return Ok(Reading::Nothing("nobody is named or marked in it"));
+    }
+    Ok(Reading::Events(events))
 }
 
 /// The page's "Ping test" sends a made-up booking under whatever name: it has no id at all.
@@ -258,13 +290,78 @@ struct Booking<'a> {
     connection: &'a Connection,
     /// When the webhook was made, at the moment of the change.
     at: Timestamp,
+    /// The id at Cal.com.
+    uid: String,
+    /// The same, or that of one seat of it.
     id: String,
     previous_id: Option<String>,
     payload: Payload,
 }
 
-impl Booking<'_> {
-    fn events(&self, trigger: Trigger) -> Result<Reading, Unreadable> {
+impl<'a> Booking<'a> {
+    /// The bookings that a webhook is about: one, or, where there are seats, those of one attendee or of
+    /// all. Cal.com has one `uid` for all seats; a person's booking is the person's seat, which ends alone
+    /// or with all others.
+    fn all(
+        connection: &'a Connection,
+        at: Timestamp,
+        payload: Payload,
+        trigger: Trigger,
+    ) -> Result<Vec<Booking<'a>>, Unreadable> {
+        let uid = payload
+            .uid
+            .as_ref()
+            .or(payload.booking_uid.as_ref())
+            // A seat that is moved may have no uid of its own.
+            .or(payload.reschedule_uid.as_ref());
+        let uid = read::required(uid.cloned(), "payload.uid", "a text")?;
+        let previous = payload.reschedule_uid.clone().filter(|old| *old != uid);
+        if !payload.has_seats() {
+            return Ok(vec![Booking {
+                connection,
+                at,
+                id: uid.clone(),
+                uid,
+                previous_id: previous,
+                payload,
+            }]);
+        }
+        let ends = matches!(trigger, Trigger::Cancelled | Trigger::Rejected);
+        let of_all =
+            payload.attendee_seat_id.is_none() && (ends || trigger == Trigger::Rescheduled);
+        let people = if of_all { usize::MAX } else { 1 };
+        // Who takes or moves a seat fills in the form; later webhooks show what the first booker typed.
+        let typed = matches!(
+            trigger,
+            Trigger::Created | Trigger::Requested | Trigger::Rescheduled
+        );
+        let seat = |attendee: &Person| {
+            let email = read::email(attendee.email.as_deref())?;
+            let mut payload = Payload {
+                attendees: vec![attendee.clone()],
+                ..payload.clone()
+            };
+            if of_all || !typed {
+                payload.forget_the_booker(ends);
+            }
+            Some(Booking {
+                connection,
+                at,
+                id: seat_id(&uid, &email),
+                uid: uid.clone(),
+                previous_id: previous.as_ref().map(|old| seat_id(old, &email)),
+                payload,
+            })
+        };
+        Ok(payload
+            .attendees
+            .iter()
+            .take(people)
+            .filter_map(seat)
+            .collect())
+    }
+
+    fn events(&self, trigger: Trigger) -> Result<Vec<Event>, Unreadable> {
         let events = match trigger {
             Trigger::Cancelled => {
                 let reason = self.payload.cancellation_reason.clone();
@@ -274,14 +371,22 @@ impl Booking<'_> {
                 let reason = self.payload.rejection_reason.clone();
                 vec![self.ended(Some(CancelledBy::Host), reason)]
             }
-            Trigger::NoShow => return Ok(self.marked()),
+            Trigger::NoShow => self.marked().into_iter().collect(),
             _ if trigger == Trigger::Requested || self.waits_for_the_host(trigger) => {
                 vec![self.stands(Name::AppointmentRequested, "requested", State::Requested)?]
             }
             Trigger::Paid => vec![self.made(trigger)?, self.paid()?],
             _ => vec![self.made(trigger)?],
         };
-        Ok(Reading::Events(events))
+        Ok(events)
+    }
+
+    /// What happens once to a booking. A seat that was given up may be taken again by the same person.
+    fn once(&self, fact: &str) -> String {
+        match &self.payload.attendee_seat_id {
+            Some(seat) => format!("{fact}/{seat}"),
+            None => fact.to_owned(),
+        }
     }
 
     /// A paid booking may still wait for the host's yes.
@@ -302,7 +407,7 @@ impl Booking<'_> {
             }
             return self.stands(Name::AppointmentRescheduled, &fact, State::Open);
         }
-        self.stands(Name::AppointmentBooked, "booked", State::Open)
+        self.stands(Name::AppointmentBooked, &self.once("booked"), State::Open)
     }
 
     /// Whether `BOOKING_CREATED` came before or not at all: the booking is one event, and that it is paid
@@ -322,7 +427,7 @@ impl Booking<'_> {
         let times = self.times().ok();
         let mut event = self.event(
             Name::AppointmentCancelled,
-            "cancelled",
+            &self.once("cancelled"),
             State::Cancelled,
             times,
         );
@@ -344,7 +449,7 @@ impl Booking<'_> {
     }
 
     /// Marked as a no-show, or not any more. Times, names and numbers are not in it.
-    fn marked(&self) -> Reading {
+    fn marked(&self) -> Option<Event> {
         let marks = || {
             self.payload
                 .attendees
@@ -354,14 +459,10 @@ impl Booking<'_> {
         let (name, fact, state) = match (marks().any(|mark| mark), marks().next()) {
             (true, _) => (Name::AppointmentNoShow, "no_show", State::NoShow),
             (false, Some(_)) => (Name::AppointmentUpdated, "updated", State::Open),
-            (false, None) => return Reading::Nothing("nobody is marked as a no-show"),
+            (false, None) => return None,
         };
-        Reading::Events(vec![self.event(
-            name,
-            &format!("{fact}/{}", self.moment()),
-            state,
-            None,
-        )])
+        let fact = format!("{fact}/{}", self.moment());
+        Some(self.event(name, &fact, state, None))
     }
 
     /// When it happened, roughly enough for every subscription's webhook to say the same.
@@ -557,8 +658,8 @@ impl Booking<'_> {
             location: location.filter(|text| read::as_url(text).is_none()),
             join_url: self.join_url(),
             host: self.host(),
-            cancel_url: self.link(&format!("booking/{}?cancel=true", self.id)),
-            reschedule_url: self.link(&format!("reschedule/{}", self.id)),
+            cancel_url: self.cancel_url(),
+            reschedule_url: self.reschedule_url(),
             answers: self.answers(),
             previous_start: payload.reschedule_start_time,
             previous_end: payload.reschedule_end_time,
@@ -573,6 +674,22 @@ impl Booking<'_> {
             guests: self.guests(),
             utm: FreeMap::new(),
         }
+    }
+
+    /// Whoever has a seat may cancel that alone.
+    fn cancel_url(&self) -> Option<String> {
+        let path = format!("booking/{}?cancel=true", self.uid);
+        match &self.payload.attendee_seat_id {
+            Some(seat) => self.link(&format!("{path}&seatReferenceUid={seat}")),
+            None if self.id == self.uid => self.link(&path),
+            None => None,
+        }
+    }
+
+    fn reschedule_url(&self) -> Option<String> {
+        let whole = Some(&self.uid).filter(|_| self.id == self.uid);
+        let id = self.payload.attendee_seat_id.as_ref().or(whole)?;
+        self.link(&format!("reschedule/{id}"))
     }
 
     /// Cal.com writes no links into its webhooks; these are its own rules for them.

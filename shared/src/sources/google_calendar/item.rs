@@ -145,7 +145,10 @@ pub fn arrange(mut found: Vec<Found>, since: Option<Timestamp>) -> Vec<Event> {
             }
         }
     }
-    found.into_iter().map(|one| one.event).collect()
+    let mut events: Vec<Event> = found.into_iter().map(|one| one.event).collect();
+    // What is told comes last: where storing them stops in between, the next sync still finds it new.
+    events.sort_by_key(|event| !event.subject.only_timed);
+    events
 }
 
 /// An instance that is new under its id, of a series that only moved.
@@ -247,6 +250,8 @@ fn changed(id: &str, item: &Value, stored: &Stored, look: &Look<'_>) -> Option<F
         let event = event(id, Name::AppointmentRescheduled, &fact, as_of, look);
         let mut found = details.into_found(event, item);
         found.previous = stored.start;
+        // Somebody put it right afterwards: what follows a visit follows it, and nobody is told of a move.
+        found.event.subject.only_timed = end <= look.now;
         return Some(found);
     }
     let version = details.updated.filter(|updated| *updated > stored.as_of)?;

@@ -21,17 +21,30 @@ const DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
 const PER_TEXT_MAX: usize = 5;
 /// What begins and ends the part of a description that Google writes about its conference.
 const CONFERENCE_RULE: &str = "-::~";
-/// Words of lines that say how to join a conference.
-const CONFERENCE_WORDS: [&str; 8] = [
+/// Words of lines that say how to join a conference. What follows such a line, up to an empty one, says
+/// it too: a list of numbers by country.
+const CONFERENCE_WORDS: [&str; 18] = [
     ",,",
     "dial",
+    "dial-in",
+    "call-in",
     "one tap",
     "pin:",
     "meeting id",
+    "meeting number",
     "passcode",
     "access code",
     "conference",
+    "toll",
+    "toll-free",
+    "zoom",
+    "webex",
+    "join by phone",
+    "local number",
+    "local numbers",
 ];
+/// What ends a line in a description that is HTML.
+const LINE_ENDS: [&str; 6] = ["<br>", "<br/>", "<br />", "</p>", "</div>", "</li>"];
 /// What stands before a number that a link leads to.
 const LINKS: [&str; 3] = ["wa.me/", "tel:", "send?phone="];
 
@@ -85,10 +98,9 @@ fn text_at(item: &Value, path: &str) -> Option<String> {
         Value::Number(number) => number.to_string(),
         other => other.as_str()?.to_owned(),
     };
-    let lines = text
-        .replace("<br>", "\n")
-        .replace("</p>", "\n")
-        .replace("<br/>", "\n");
+    let lines = LINE_ENDS
+        .iter()
+        .fold(text, |text, end| text.replace(end, "\n"));
     read::plain(&lines)
 }
 
@@ -114,14 +126,16 @@ fn digits(text: &str) -> String {
 /// The numbers that somebody typed, those with a country code first.
 fn numbers(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    let mut in_conference = false;
+    let (mut in_conference, mut in_list) = (false, false);
     for line in text.lines() {
         if line.trim_start().starts_with(CONFERENCE_RULE) {
             in_conference = !in_conference;
             continue;
         }
         let lower = line.to_lowercase();
-        if in_conference || CONFERENCE_WORDS.iter().any(|word| lower.contains(word)) {
+        let says_how = CONFERENCE_WORDS.iter().any(|word| has(&lower, word));
+        in_list = says_how || (in_list && !line.trim().is_empty());
+        if in_conference || in_list {
             continue;
         }
         found.extend(linked(line));
@@ -136,23 +150,39 @@ fn numbers(text: &str) -> Vec<String> {
     found
 }
 
+/// Whether a line has the word, and not only a longer one: *cordiali* is no *dial*.
+fn has(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line.get(..at).and_then(|text| text.chars().next_back());
+        let after = line
+            .get(at.saturating_add(word.len())..)
+            .and_then(|text| text.chars().next());
+        let bounded = |c: Option<char>| !c.is_some_and(char::is_alphabetic);
+        bounded(before) && bounded(after)
+    })
+}
+
 fn is_link(word: &str) -> bool {
     word.contains("://") || word.contains("www.") || LINKS.iter().any(|link| word.contains(link))
 }
 
-/// Numbers of `wa.me/55…`, `tel:+55…`.
+/// Numbers of `wa.me/55…`, which are international, and of `tel:`, which are where they begin with `+`.
 fn linked(line: &str) -> Vec<String> {
     let behind = |link: &&str| {
         let (_, rest) = line.split_once(*link)?;
         let rest = rest.replace("%2B", "+").replace("%2b", "+");
-        let plus = |c: char| c == '+' || c == '-';
-        let number: String = rest
-            .chars()
-            .take_while(|c| c.is_ascii_digit() || plus(*c))
-            .collect();
-        let number = digits(&number);
-        let international = !rest.starts_with('0') && DIGITS.contains(&number.len());
-        international.then(|| format!("+{number}"))
+        let inside = |c: &char| c.is_ascii_digit() || matches!(c, '+' | '-');
+        let text: String = rest.chars().take_while(inside).collect();
+        let number = digits(&text);
+        if !DIGITS.contains(&number.len()) {
+            return None;
+        }
+        let international = text.starts_with('+') || (*link != "tel:" && !text.starts_with('0'));
+        Some(if international {
+            format!("+{number}")
+        } else {
+            number
+        })
     };
     LINKS.iter().filter_map(behind).collect()
 }
@@ -161,7 +191,14 @@ fn linked(line: &str) -> Vec<String> {
 fn typed(line: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut run = String::new();
-    let mut finish = |run: &mut String| {
+    let mut finish = |run: &mut String, next: Option<char>| {
+        // `98765-4321 15h` is a number and an hour.
+        if matches!(next, Some('h' | 'H' | ':'))
+            && let Some((number, hour)) = run.rsplit_once(' ')
+            && digits(hour).len() <= 2
+        {
+            *run = number.to_owned();
+        }
         let text = run
             .trim_matches(|c: char| !c.is_ascii_digit() && c != '+' && c != '(')
             .to_owned();
@@ -182,13 +219,13 @@ fn typed(line: &str) -> Vec<String> {
             _ => false,
         };
         if !joins {
-            finish(&mut run);
+            finish(&mut run, Some(c));
         }
         if joins || c == '+' {
             run.push(c);
         }
     }
-    finish(&mut run);
+    finish(&mut run, None);
     found
 }
 
@@ -220,6 +257,14 @@ mod tests {
             ("https://zoom.us/j/98765432101", &[]),
             ("One tap mobile +16465588656,,98765432101#", &[]),
             ("Or dial: (US) +1 555-555-1234 PIN: 123 456 789#", &[]),
+            ("tel:51987654321", &["51987654321"]),
+            ("Maria 98765-4321 15h", &["98765-4321"]),
+            ("Cordiali saluti, 333 1234567", &["333 1234567"]),
+            (
+                "Dial by your location\n+1 669 900 6833 US\n+39 02 1234 5678 Italy\n\nTel 333 1234567",
+                &["333 1234567"],
+            ),
+            ("+1-650-479-3208 Call-in toll number (US/Canada)", &[]),
             ("Sala 3", &[]),
             ("", &[]),
         ];
