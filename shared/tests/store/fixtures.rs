@@ -86,6 +86,14 @@ fn entity(row: &EntityRow) -> Value {
     if !row.parts.is_empty() {
         reads["parts"] = json!(row.parts);
     }
+    // Rows of what has no time have none of these.
+    if let Some(holder) = &row.holder {
+        let starts: Vec<_> = row.starts.iter().collect();
+        reads["appointment"] = json!({
+            "holder": holder, "start": row.start, "end": row.end, "starts": starts,
+            "event_holder": row.event_holder, "alias_of": row.alias_of, "on_the_move": row.is_on_the_move(),
+        });
+    }
     reads
 }
 

@@ -27,7 +27,7 @@ const BOOKINGS: usize = 2;
 /// Most ids that one booking has: they may become known from the last to the first.
 const IDS_MAX: usize = 5;
 /// Sweeps after which what a crash left is over: a lapsed lease, an uncertain send, another attempt.
-const SWEEPS_AFTER_A_CRASH: usize = 7;
+const SWEEPS_AFTER_A_CRASH: usize = 5;
 /// Lateness that a message allows itself.
 const GIVE_UP_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
