@@ -75,9 +75,10 @@ impl Worker {
         configured: &Configured,
         run: &Run,
     ) -> Result<Vec<JobId>, StoreError> {
+        let known = Known::new(event.clone(), &configured.automations);
         let (Some(fetching), Body::Changed { changed }) = (&self.fetching, &event.body) else {
-            self.finish_fetching(row, "nothing to ask".to_owned(), run)
-                .await?;
+            let why = "nothing to ask".to_owned();
+            self.finish_fetching(row, &known, why, run).await?;
             return Ok(Vec::new());
         };
         let connections = self.store.connections().await?.unwrap_or_default();
@@ -96,7 +97,7 @@ impl Worker {
             run,
         };
         match self.fetch_of_kind(question).await {
-            Ok(Fetched::Done(why)) => self.finish_fetching(row, why, run).await?,
+            Ok(Fetched::Done(why)) => self.finish_fetching(row, &known, why, run).await?,
             Ok(Fetched::Later(at, why)) => self.store.defer_event(&row.key, at, why).await?,
             Err(Failed::Store(error)) => return Err(error),
             Err(Failed::Fetch(error)) => self.ask_again(question, &error).await?,
@@ -189,7 +190,8 @@ impl Worker {
                 report.fetches_given_up = report.fetches_given_up.saturating_add(1);
             });
             let why = format!("given up: {error}");
-            return self.finish_fetching(row, why, question.run).await;
+            let known = Known::new(question.event.clone(), &question.configured.automations);
+            return self.finish_fetching(row, &known, why, question.run).await;
         }
         log::not_fetched(row, error);
         if matches!(error, FetchError::Refused(_)) {
@@ -206,6 +208,7 @@ impl Worker {
     async fn finish_fetching(
         &self,
         row: &EventRow,
+        known: &Known,
         why: String,
         run: &Run,
     ) -> Result<(), StoreError> {
@@ -215,7 +218,9 @@ impl Worker {
                 matched: false,
                 why,
             }],
-            ..Planned::default()
+            // What came of a person's webhook is theirs, until it goes.
+            digests: known.digests(),
+            last_job_at: None,
         };
         self.store.finish_planning(&row.key, &planned).await?;
         log::fetched(row, &planned, self.store.clock().now());

@@ -9,7 +9,7 @@ use super::request::{Item, Update, Written};
 use super::rows::{DAY_MS, Reader, bytes, expired_by, expiry, later, pack, row, text, time};
 use super::table::{INDEX_HASH, INDEX_RANGE, LANE, LANE_SEND, TTL};
 use super::{Digests, Store, StoreError, keys};
-use crate::event::{Event, Name};
+use crate::event::{Event, Name, SubjectKind};
 
 /// Largest compressed event, in bytes.
 pub const EVENT_BYTES_MAX: usize = 32 * 1024;
@@ -274,7 +274,7 @@ fn pack_event(event: &Event) -> Result<Vec<u8>, StoreError> {
 
 /// What the door knows of whose event it is. A request to erase somebody is not itself erased by it.
 fn digests(event: &Event) -> Digests {
-    if event.event.name.is_internal() {
+    if event.subject.kind == SubjectKind::Privacy {
         return Digests::new();
     }
     let head = &event.event;

@@ -208,6 +208,9 @@ impl Api for Calendly {
                     "current_organization": ORGANIZATION,
                 } }),
             ),
+            (&Method::GET, ["scheduled_events", id]) => {
+                Reply::new(200, json!({ "resource": scheduled(id, now) }))
+            }
             (&Method::GET, ["webhook_subscriptions"]) => self.list(request),
             (&Method::POST, ["webhook_subscriptions"]) => self.create(&request.body, now),
             (&Method::DELETE, ["webhook_subscriptions", id]) => self.delete(id),
@@ -236,24 +239,33 @@ fn invalid(parameter: &str) -> Reply {
     )
 }
 
-/// Somebody books for the day after tomorrow.
-fn booking(number: u32, now: Timestamp) -> Value {
+/// An event of the day after tomorrow.
+fn scheduled(id: &str, now: Timestamp) -> Value {
     let start = now
         .saturating_add(SignedDuration::from_hours(48))
         .unwrap_or(now);
     let end = start
         .saturating_add(SignedDuration::from_mins(30))
         .unwrap_or(start);
-    let event = format!("https://{HOST}/scheduled_events/DDDD{number:012}");
-    let invitee = format!("{event}/invitees/EEEE{number:012}");
-    let scheduled = json!({
-        "uri": event, "name": "Consulta", "status": "active", "start_time": start, "end_time": end,
-        "event_type": format!("https://{HOST}/event_types/FFFF"),
+    json!({
+        "uri": format!("https://{HOST}/scheduled_events/{id}"), "name": "Consulta", "status": "active",
+        "start_time": start, "end_time": end, "event_type": format!("https://{HOST}/event_types/FFFF"),
         "location": { "type": "physical", "location": "Rua Um, 1" },
         "invitees_counter": { "total": 1, "active": 1, "limit": 1 },
         "event_memberships": [{ "user": USER, "user_email": "clinic@example.com", "user_name": "Demo Clinic" }],
         "event_guests": [], "created_at": now, "updated_at": now,
-    });
+    })
+}
+
+/// Somebody books for the day after tomorrow.
+fn booking(number: u32, now: Timestamp) -> Value {
+    let scheduled = scheduled(&format!("DDDD{number:012}"), now);
+    let event = scheduled
+        .get("uri")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let invitee = format!("{event}/invitees/EEEE{number:012}");
     let payload = json!({
         "uri": invitee, "event": event, "name": "Maria da Silva", "first_name": null, "last_name": null,
         "email": "maria@example.com", "status": "active", "timezone": "America/Sao_Paulo",

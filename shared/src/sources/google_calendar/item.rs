@@ -337,7 +337,7 @@ impl Details {
                 kind: None,
                 start,
                 end,
-                minutes: i64::try_from(end.duration_since(start).as_mins()).unwrap_or_default(),
+                minutes: end.duration_since(start).as_mins(),
                 timezone: zone,
                 in_person: place.in_person,
                 all_day,
@@ -358,7 +358,7 @@ impl Details {
                 guests: guests(item)
                     .skip(1)
                     .take(GUESTS_MAX)
-                    .filter_map(|guest| address(guest))
+                    .filter_map(address)
                     .collect(),
                 utm: FreeMap::new(),
             },
@@ -648,7 +648,7 @@ mod tests {
         let past = Stored {
             start: "2026-03-09T09:00:00Z".parse().ok(),
             end: "2026-03-09T10:00:00Z".parse().ok(),
-            ..open.clone()
+            ..open
         };
         let later = json!({"updated": "2026-03-10T08:40:00Z"});
         let moved = json!({"updated": "2026-03-10T08:40:00Z", "start": {"dateTime": "2026-03-20T09:30:00Z"}});
@@ -679,9 +679,9 @@ mod tests {
                 Some("appointment.cancelled cancelled/1773131400"),
             ),
             (tombstone.clone(), None, None),
-            (cancelled.clone(), None, None),
+            (cancelled, None, None),
             (tombstone.clone(), Some(&gone), None),
-            (tombstone.clone(), Some(&past), None),
+            (tombstone, Some(&past), None),
             (
                 item(later),
                 Some(&gone),
