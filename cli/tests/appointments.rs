@@ -195,15 +195,16 @@ impl Clinic {
     /// What a number read last.
     async fn last_text(&self, phone: &str) -> String {
         let messages = self.http.list("/_dev/messages").await;
-        let to = messages
+        let last = messages
             .iter()
-            .filter(|message| message["body"]["to"] == phone);
-        let text = to.last().unwrap()["text"].as_str();
-        text.unwrap_or_default().to_owned()
+            .rfind(|message| message["body"]["to"] == phone);
+        last.unwrap()["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
-    /// Statuses and reasons of one message's jobs for the bookings of one connection whose ids hold
-    /// `id`, or of all.
+    /// Statuses and reasons of one message's jobs, for the bookings whose keys hold `id`.
     async fn jobs(&self, message: &str, id: &str) -> Vec<(String, String)> {
         let jobs = self.http.list("/_dev/jobs").await;
         let word = |job: &Value, key: &str| job[key].as_str().unwrap_or_default().to_owned();

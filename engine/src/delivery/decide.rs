@@ -361,12 +361,12 @@ fn due(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
     if appointments::is_timed(step) && counts && time < facts.job.event_at {
         return Err(skip("its time had passed".to_owned()));
     }
+    // A job that went over to the booking's first id is younger than its time.
+    let known_since = facts.job.created_at.min(facts.job.due_at);
     let at = match hours_of(facts) {
         None => time,
-        Some((hours, zone)) => {
-            hours::into_hours(hours, &zone, time, announced, facts.job.created_at)
-                .map_err(|NoHourLeft| skip(plan::no_hour_left(step)))?
-        }
+        Some((hours, zone)) => hours::into_hours(hours, &zone, time, announced, known_since)
+            .map_err(|NoHourLeft| skip(plan::no_hour_left(step)))?,
     };
     // What a pause, a hold or closed hours moved stays moved.
     let late_from = at.max(facts.job.due_at);

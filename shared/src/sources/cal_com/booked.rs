@@ -270,7 +270,9 @@ pub(super) fn read(
         events.extend(booking.events(trigger)?);
     }
     if events.is_empty() {
-        return Ok(Reading::Nothing("nobody is named or marked in it"));
+        return Ok(Reading::Nothing(
+            "nothing that changes a booking: nobody named or marked, or paid after its end",
+        ));
     }
     Ok(Reading::Events(events))
 }
@@ -375,6 +377,10 @@ impl<'a> Booking<'a> {
             _ if trigger == Trigger::Requested || self.waits_for_the_host(trigger) => {
                 vec![self.stands(Name::AppointmentRequested, "requested", State::Requested)?]
             }
+            // Money that comes after the end opens nothing.
+            Trigger::Paid if self.has_status(&["CANCELLED", "REJECTED"]) => Vec::new(),
+            // A seat's move is told by its moment, which money does not share.
+            Trigger::Paid if self.is_moved() && self.previous_id.is_none() => vec![self.paid()?],
             Trigger::Paid => vec![self.made(trigger)?, self.paid()?],
             _ => vec![self.made(trigger)?],
         };
@@ -391,14 +397,23 @@ impl<'a> Booking<'a> {
 
     /// A paid booking may still wait for the host's yes.
     fn waits_for_the_host(&self, trigger: Trigger) -> bool {
-        trigger == Trigger::Paid && self.payload.status.as_deref() == Some("PENDING")
+        trigger == Trigger::Paid && self.has_status(&["PENDING"])
+    }
+
+    fn has_status(&self, words: &[&str]) -> bool {
+        let status = self.payload.status.as_deref();
+        status.is_some_and(|status| words.contains(&status))
+    }
+
+    /// It takes the place of another, or of itself at another time.
+    fn is_moved(&self) -> bool {
+        self.previous_id.is_some() || self.payload.reschedule_start_time.is_some()
     }
 
     /// A booking that takes the place of another is a move, whatever the webhook is called: of one that
     /// had to be confirmed again, Cal.com says that it was created.
     fn made(&self, trigger: Trigger) -> Result<Event, Unreadable> {
-        let moved = self.previous_id.is_some() || self.payload.reschedule_start_time.is_some();
-        if moved || trigger == Trigger::Rescheduled {
+        if self.is_moved() || trigger == Trigger::Rescheduled {
             let (start, _) = self.times()?;
             let mut fact = format!("rescheduled/{}", start.as_second());
             if self.previous_id.is_none() {
