@@ -274,7 +274,7 @@ fn pack_event(event: &Event) -> Result<Vec<u8>, StoreError> {
 
 /// What the door knows of whose event it is. A request to erase somebody is not itself erased by it.
 fn digests(event: &Event) -> Digests {
-    if event.subject.kind == SubjectKind::Privacy {
+    if event.event.name.subject() == SubjectKind::Privacy {
         return Digests::new();
     }
     let head = &event.event;
