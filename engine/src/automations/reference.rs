@@ -116,7 +116,9 @@ fn times(out: &mut String) {
          | `appointment.start - 24h` | exactly 24 hours before it begins |\n\
          | `appointment.start - 1d` | the same time of day the day before |\n\
          | `appointment.start - 1d at 18:00` | six in the evening of the day before, in the appointment's zone |\n\
-         | `appointment.end + 2h` | two hours after it ends |\n",
+         | `appointment.end + 2h` | two hours after it ends |\n\n\
+         A time around an appointment belongs to its start: when it moves, the step is made again for the new one, and what waits for the old one ends as `moved`.\n\
+         A step whose time had passed when the booking was made is skipped. `+ DURATION` after a booking is counted from the booking: it is not repeated at a move and ends with a cancellation.\n",
     );
 }
 
