@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -18,6 +19,9 @@ use crate::fetch::FetchError;
 use crate::fetch::google_auth::AccessToken;
 use crate::fetch::google_calendar::{self as google, Listing};
 
+/// How long a question waits for its turn in this process. Each holds the place of a send: a Google that
+/// does not answer must not hold up messages.
+const TURN_WAIT: Duration = Duration::from_secs(3);
 /// How long a question waits whose calendar somebody else is reading.
 const BUSY: SignedDuration = SignedDuration::from_secs(5);
 /// By how much the clocks of a door and a worker may differ.
@@ -69,7 +73,11 @@ impl Worker {
             return Ok(Fetched::Done("no question about a calendar".to_owned()));
         };
         let turn = self.turns.of(name);
-        let _turn = turn.lock().await;
+        let Ok(_turn) = tokio::time::timeout(TURN_WAIT, turn.lock()).await else {
+            let now = self.store.clock().now();
+            let at = now.saturating_add(BUSY).unwrap_or(now);
+            return Ok(Fetched::Later(at, "the calendar is being read"));
+        };
         let Some(cursor) = self.store.cursor(name).await? else {
             return Ok(Fetched::Done("no calendar is connected".to_owned()));
         };
