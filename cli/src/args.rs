@@ -365,7 +365,7 @@ pub struct ConnectArgs {
     /// The shop, of shopify: minha-loja.myshopify.com
     #[arg(long, value_name = "SHOP")]
     pub shop: Option<String>,
-    /// The shop's address, of woocommerce: https://loja.example.com
+    /// The shop's address, of woocommerce: `https://loja.example.com`
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// The calendar's ID, of google-calendar: often an e-mail address
