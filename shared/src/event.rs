@@ -236,6 +236,29 @@ pub struct Subject {
     pub only_timed: bool,
 }
 
+impl Subject {
+    /// A subject that came into being at `as_of`, is open, and of which nothing else is known. Its event
+    /// is dated.
+    pub fn new(kind: SubjectKind, id: impl Into<String>, as_of: Timestamp) -> Subject {
+        Subject {
+            kind,
+            id: id.into(),
+            as_of,
+            created_at: as_of,
+            state: State::Open,
+            facts: Vec::new(),
+            parts: Vec::new(),
+            fresh: Fresh::Dated,
+            aliases: Vec::new(),
+            ends: Vec::new(),
+            start: None,
+            end: None,
+            previous_id: None,
+            only_timed: false,
+        }
+    }
+}
+
 /// The part of a subject that says that the provider's id `id` stands for nothing any more: the booking
 /// goes on under another id, at another time. Set once and never taken back, so that it does not matter
 /// which of a provider's two webhooks comes first.

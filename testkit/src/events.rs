@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use shared::event::{
-    Body, Checkout, Customer, Event, Fact, FreeMap, Fresh, FulfillmentStatus, Head, Link, Money,
-    Name, Order, PaymentStatus, PhoneCandidate, SalesChannel, State, Subject, SubjectKind,
+    Body, Checkout, Customer, Event, Fact, FreeMap, FulfillmentStatus, Head, Link, Money, Name,
+    Order, PaymentStatus, PhoneCandidate, SalesChannel, Subject, SubjectKind,
 };
 
 /// `shopify/order/{id}/paid` of Maria Silva in Brazil, at `at`; the order is five minutes older.
@@ -13,23 +13,13 @@ pub fn order_paid(id: &str, at: Timestamp) -> Event {
         event: head(Name::OrderPaid, format!("shopify/order/{id}/paid"), at),
         customer: maria(),
         subject: Subject {
-            kind: SubjectKind::Order,
-            id: id.to_owned(),
-            as_of: at,
             created_at,
-            state: State::Open,
             facts: vec![Fact::Paid, Fact::Unfulfilled],
-            parts: Vec::new(),
-            fresh: Fresh::Dated,
-            aliases: Vec::new(),
             ends: vec![Link {
                 kind: SubjectKind::Checkout,
                 id: format!("checkout-of-{id}"),
             }],
-            start: None,
-            end: None,
-            previous_id: None,
-            only_timed: false,
+            ..Subject::new(SubjectKind::Order, id, at)
         },
         body: Body::Order {
             order: Box::new(order(id, created_at, at)),
@@ -47,22 +37,7 @@ pub fn checkout(id: &str, at: Timestamp) -> Event {
             at,
         ),
         customer: maria(),
-        subject: Subject {
-            kind: SubjectKind::Checkout,
-            id: id.to_owned(),
-            as_of: at,
-            created_at: at,
-            state: State::Open,
-            facts: Vec::new(),
-            parts: Vec::new(),
-            fresh: Fresh::Dated,
-            aliases: Vec::new(),
-            ends: Vec::new(),
-            start: None,
-            end: None,
-            previous_id: None,
-            only_timed: false,
-        },
+        subject: Subject::new(SubjectKind::Checkout, id, at),
         body: Body::Checkout {
             checkout: Box::new(Checkout {
                 id: id.to_owned(),

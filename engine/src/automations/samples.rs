@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::event::{
-    Address, Appointment, Body, CancelledBy, Checkout, Customer, Event, Fact, FreeMap, Fresh,
+    Address, Appointment, Body, CancelledBy, Checkout, Customer, Event, Fact, FreeMap,
     FulfillmentStatus, Head, Host, Item, Money, Name, Order, PaymentStatus, PhoneCandidate,
     SalesChannel, Shipment, ShipmentStatus, State, Subject, SubjectKind,
 };
@@ -236,20 +236,9 @@ fn order(name: Name, clock: &Times) -> Event {
         event: head(name, "order/6171", clock.minutes_ago(1)),
         customer: customer(),
         subject: Subject {
-            kind: SubjectKind::Order,
-            id: "6171".to_owned(),
-            as_of: clock.minutes_ago(1),
             created_at,
-            state: State::Open,
             facts: vec![if paid { Fact::Paid } else { Fact::Unpaid }],
-            parts: Vec::new(),
-            fresh: Fresh::Dated,
-            aliases: Vec::new(),
-            ends: Vec::new(),
-            start: None,
-            end: None,
-            previous_id: None,
-            only_timed: false,
+            ..Subject::new(SubjectKind::Order, "6171", clock.minutes_ago(1))
         },
         body: Body::Order {
             order: Box::new(one),
@@ -293,20 +282,8 @@ fn checkout(name: Name, clock: &Times) -> Event {
         event: head(name, "checkout/b1946ac92492d234", one.updated_at),
         customer: customer(),
         subject: Subject {
-            kind: SubjectKind::Checkout,
-            id: one.id.clone(),
-            as_of: one.updated_at,
             created_at: one.created_at,
-            state: State::Open,
-            facts: Vec::new(),
-            parts: Vec::new(),
-            fresh: Fresh::Dated,
-            aliases: Vec::new(),
-            ends: Vec::new(),
-            start: None,
-            end: None,
-            previous_id: None,
-            only_timed: false,
+            ..Subject::new(SubjectKind::Checkout, one.id.clone(), one.updated_at)
         },
         body: Body::Checkout {
             checkout: Box::new(one),
@@ -362,9 +339,6 @@ fn appointment(name: Name, clock: &Times) -> Event {
         event: head(name, "appointment/evt-8812", clock.minutes_ago(1)),
         customer: customer(),
         subject: Subject {
-            kind: SubjectKind::Appointment,
-            id: one.id.clone(),
-            as_of: clock.minutes_ago(1),
             created_at: clock.minutes_ago(60),
             state: match name {
                 Name::AppointmentRequested => State::Requested,
@@ -372,15 +346,13 @@ fn appointment(name: Name, clock: &Times) -> Event {
                 Name::AppointmentNoShow => State::NoShow,
                 _ => State::Open,
             },
-            facts: Vec::new(),
-            parts: Vec::new(),
-            fresh: Fresh::Dated,
-            aliases: Vec::new(),
-            ends: Vec::new(),
             start: Some(start),
             end: Some(end),
-            previous_id: None,
-            only_timed: false,
+            ..Subject::new(
+                SubjectKind::Appointment,
+                one.id.clone(),
+                clock.minutes_ago(1),
+            )
         },
         body: Body::Appointment {
             appointment: Box::new(one),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::connections::Connection;
-use crate::event::{Fresh, State, Subject, SubjectKind, released};
+use crate::event::{State, Subject, SubjectKind, released};
 
 /// Longest answer that may be a phone number, in characters; the longest numbers have 15 digits.
 const NUMBER_CHARS_MAX: usize = 40;
@@ -154,20 +154,13 @@ pub(super) fn subject(standing: Standing<'_>) -> Subject {
     let own = standing.is_released.then_some(standing.id);
     let parts = standing.previous_id.into_iter().chain(own);
     Subject {
-        kind: SubjectKind::Appointment,
-        id: standing.id.to_owned(),
-        as_of: standing.as_of,
         created_at: standing.created_at,
         state: standing.state,
-        facts: Vec::new(),
         parts: parts.map(released).collect(),
-        fresh: Fresh::Dated,
-        aliases: Vec::new(),
-        ends: Vec::new(),
         start: standing.times.map(|(start, _)| start),
         end: standing.times.map(|(_, end)| end),
         previous_id: standing.previous_id.map(str::to_owned),
-        only_timed: false,
+        ..Subject::new(SubjectKind::Appointment, standing.id, standing.as_of)
     }
 }
 

@@ -14,9 +14,7 @@ use subtle::ConstantTimeEq;
 
 use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable};
 use crate::connections::Connection;
-use crate::event::{
-    Body, Changed, Customer, Event, Fresh, Head, Name, State, Subject, SubjectKind,
-};
+use crate::event::{Body, Changed, Customer, Event, Head, Name, Subject, SubjectKind};
 use crate::raw::{Raw, Verified};
 use crate::secrets::Secret;
 
@@ -192,22 +190,7 @@ impl Ask {
                 notes: Vec::new(),
             },
             customer: Customer::default(),
-            subject: Subject {
-                kind: SubjectKind::Source,
-                id: what.to_owned(),
-                as_of: now,
-                created_at: now,
-                state: State::Open,
-                facts: Vec::new(),
-                parts: Vec::new(),
-                fresh: Fresh::Dated,
-                aliases: Vec::new(),
-                ends: Vec::new(),
-                start: None,
-                end: None,
-                previous_id: None,
-                only_timed: false,
-            },
+            subject: Subject::new(SubjectKind::Source, what, now),
             body: Body::Changed { changed },
         }
     }

@@ -9,9 +9,7 @@ use super::account;
 use super::buyer::{self, Buyer, Currency, Set};
 use super::order::{DiscountCode, Line, codes, item_count, items};
 use crate::connections::Connection;
-use crate::event::{
-    Body, Checkout, Event, Fresh, Head, Link, Money, Name, State, Subject, SubjectKind,
-};
+use crate::event::{Body, Checkout, Event, Head, Link, Money, Name, State, Subject, SubjectKind};
 use crate::sources::{Reading, Unreadable, read};
 
 /// The id of Shopify's sample notification.
@@ -94,20 +92,14 @@ pub(super) fn read(
     });
     let checkout = checkout(payload, &buyer)?;
     let subject = Subject {
-        kind: SubjectKind::Checkout,
-        id: checkout.id.clone(),
-        as_of: checkout.updated_at,
         created_at: checkout.created_at,
         state,
-        facts: Vec::new(),
-        parts: Vec::new(),
-        fresh: Fresh::Dated,
         aliases: cart.into_iter().collect(),
-        ends: Vec::new(),
-        start: None,
-        end: None,
-        previous_id: None,
-        only_timed: false,
+        ..Subject::new(
+            SubjectKind::Checkout,
+            checkout.id.clone(),
+            checkout.updated_at,
+        )
     };
     let head = Head {
         name: Name::CheckoutAbandoned,

@@ -729,9 +729,6 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
         id: id.clone(),
     });
     Subject {
-        kind: SubjectKind::Order,
-        id: order.id.clone(),
-        as_of: payload.updated_at.unwrap_or(newest),
         created_at: order.created_at,
         state,
         facts: vec![
@@ -744,13 +741,11 @@ fn subject(payload: &Payload, order: &Order) -> Subject {
             ),
             pair(refunded, Fact::Refunded, Fact::Unrefunded),
         ],
-        parts: Vec::new(),
-        fresh: Fresh::Dated,
-        aliases: Vec::new(),
         ends: ends.collect(),
-        start: None,
-        end: None,
-        previous_id: None,
-        only_timed: false,
+        ..Subject::new(
+            SubjectKind::Order,
+            order.id.clone(),
+            payload.updated_at.unwrap_or(newest),
+        )
     }
 }

@@ -14,8 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{TOPIC, header};
 use crate::connections::Connection;
 use crate::event::{
-    Body, Customer, Event, FreeMap, Fresh, Head, Name, PhoneCandidate, Privacy, State, Subject,
-    SubjectKind,
+    Body, Customer, Event, FreeMap, Head, Name, PhoneCandidate, Privacy, Subject, SubjectKind,
 };
 use crate::raw::Verified;
 use crate::sources::{Reading, Refusal, Unreadable, read};
@@ -137,22 +136,7 @@ pub(super) fn read(
     let name = request.name();
     let fact = name.as_str().rsplit('.').next().unwrap_or_default();
     let orders = [payload.orders_requested, payload.orders_to_redact].concat();
-    let subject = Subject {
-        kind: SubjectKind::Privacy,
-        id: digest.clone(),
-        as_of: now,
-        created_at: now,
-        state: State::Open,
-        facts: Vec::new(),
-        parts: Vec::new(),
-        fresh: Fresh::Dated,
-        aliases: Vec::new(),
-        ends: Vec::new(),
-        start: None,
-        end: None,
-        previous_id: None,
-        only_timed: false,
-    };
+    let subject = Subject::new(SubjectKind::Privacy, digest.clone(), now);
     let event = Event {
         event: Head {
             name,

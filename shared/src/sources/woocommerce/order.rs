@@ -656,14 +656,9 @@ fn subject(payload: &Payload, order: &Order) -> Result<Subject, Unreadable> {
     } else {
         State::Open
     };
+    let newest = dates.into_iter().flatten().max();
+    let newest = newest.unwrap_or(order.created_at);
     Ok(Subject {
-        kind: SubjectKind::Order,
-        id: order.id.clone(),
-        as_of: dates
-            .into_iter()
-            .flatten()
-            .max()
-            .unwrap_or(order.created_at),
         created_at: order.created_at,
         state,
         facts: vec![
@@ -673,12 +668,6 @@ fn subject(payload: &Payload, order: &Order) -> Result<Subject, Unreadable> {
             pair(refunded, Fact::Refunded, Fact::Unrefunded),
         ],
         parts: payload.refund_ids()?.into_iter().map(refund_part).collect(),
-        fresh: Fresh::Dated,
-        aliases: Vec::new(),
-        ends: Vec::new(),
-        start: None,
-        end: None,
-        previous_id: None,
-        only_timed: false,
+        ..Subject::new(SubjectKind::Order, order.id.clone(), newest)
     })
 }
