@@ -6,6 +6,7 @@
 )]
 
 pub mod events;
+mod lambda;
 mod proxy;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,6 +23,7 @@ use shared::store::client::{ClientSettings, dynamodb, http_client};
 use shared::store::{KEY, LANE, LANE_SEND, RowKey, Store};
 use tokio::sync::oneshot;
 
+pub use lambda::Lambda;
 pub use proxy::Proxy;
 
 /// When every test begins: 2026-03-09 12:00 UTC, a Monday.

@@ -7,24 +7,19 @@
 )]
 
 use std::collections::VecDeque;
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::connections::Connections;
 use shared::store::{PersonId, Store};
-use testkit::Engine;
+use testkit::{Engine, Lambda};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
 const AUTOMATIONS: &str = r#"
 [defaults]
@@ -42,36 +37,6 @@ text = "Obrigado! Pedido {{ order.number }}."
 on      = "order.paid"
 message = "thanks"
 "#;
-
-/// What Lambda would ask, and word of each answer.
-#[derive(Clone)]
-struct Lambda {
-    waiting: Arc<Mutex<VecDeque<Value>>>,
-    answers: mpsc::UnboundedSender<()>,
-}
-
-async fn next(State(lambda): State<Lambda>) -> impl IntoResponse {
-    let event = lambda.waiting.lock().unwrap().pop_front();
-    let Some(event) = event else {
-        return std::future::pending().await;
-    };
-    let mut headers = HeaderMap::new();
-    headers.insert("lambda-runtime-aws-request-id", "1".parse().unwrap());
-    headers.insert(
-        "lambda-runtime-deadline-ms",
-        "4102444800000".parse().unwrap(),
-    );
-    headers.insert(
-        "lambda-runtime-invoked-function-arn",
-        "arn:aws:lambda:us-east-1:1:function:f".parse().unwrap(),
-    );
-    (headers, event.to_string())
-}
-
-async fn response(State(lambda): State<Lambda>) -> StatusCode {
-    lambda.answers.send(()).unwrap();
-    StatusCode::ACCEPTED
-}
 
 type Script = Arc<Mutex<VecDeque<(u16, Value)>>>;
 
@@ -91,36 +56,6 @@ async fn serve(router: Router) -> String {
     address
 }
 
-/// The binary, ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(runtime_api: &str, callbell: &str, table: &str, stack: &str) -> Running {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_deliver"));
-    command
-        .env_clear()
-        .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
-        .env("AWS_LAMBDA_FUNCTION_NAME", "deliver")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "local")
-        .env("AWS_SECRET_ACCESS_KEY", "local")
-        .env("AWS_ENDPOINT_URL_DYNAMODB", Engine::shared().endpoint())
-        .env("TABLE_NAME", table)
-        .env("STACK_NAME", stack)
-        .env("CALLBELL_API_URL", format!("http://{callbell}/v1"))
-        .env("API_SECRETS", r#"{"callbell": "token"}"#)
-        .stdout(Stdio::piped());
-    Running(command.spawn().unwrap())
-}
-
 /// Runs the binary over these invocations; every line that it printed.
 async fn lines(
     store: &Store,
@@ -128,30 +63,23 @@ async fn lines(
     events: Vec<Value>,
     script: &[(u16, Value)],
 ) -> Vec<Value> {
-    let (answers, mut answered) = mpsc::unbounded_channel();
     let count = events.len();
-    let lambda = Lambda {
-        waiting: Arc::new(Mutex::new(events.into())),
-        answers,
-    };
-    let runtime_api = Router::new()
-        .route("/2018-06-01/runtime/invocation/next", get(next))
-        .route("/2018-06-01/runtime/invocation/1/response", post(response))
-        .with_state(lambda);
+    let invocations = events.iter().map(Value::to_string).collect();
     let script: Script = Arc::new(Mutex::new(script.to_vec().into()));
     let callbell = Router::new().fallback(callbell).with_state(script.clone());
-    let (runtime_api, callbell) = (serve(runtime_api).await, serve(callbell).await);
-    let mut running = start(&runtime_api, &callbell, store.table(), stack);
+    let callbell = format!("http://{}/v1", serve(callbell).await);
+    let variables = [
+        ("STACK_NAME", stack),
+        ("CALLBELL_API_URL", callbell.as_str()),
+        ("API_SECRETS", r#"{"callbell": "token"}"#),
+    ];
+    let binary = env!("CARGO_BIN_EXE_deliver");
+    let mut lambda = Lambda::start(binary, "deliver", store.table(), &variables, invocations).await;
     for _ in 0..count {
-        // A compiler on the same two cores makes everything slow; an answer that never comes is the failure.
-        let answer = tokio::time::timeout(Duration::from_secs(120), answered.recv());
-        answer.await.unwrap().unwrap();
+        lambda.answer().await;
     }
     assert!(script.lock().unwrap().is_empty(), "Callbell was not asked");
-    running.0.kill().unwrap();
-    let mut printed = String::new();
-    let mut stdout = running.0.stdout.take().unwrap();
-    stdout.read_to_string(&mut printed).unwrap();
+    let printed = lambda.end();
     printed
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
