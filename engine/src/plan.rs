@@ -286,8 +286,7 @@ pub fn hours_of<'a>(
     step: &Step,
     event: &Event,
 ) -> Option<(&'a Hours, TimeZone)> {
-    let Action::Message(message) = &step.action;
-    let purpose = automations.messages.get(message)?.purpose;
+    let purpose = automations.messages.get(step.action.message()?)?.purpose;
     let name = match (&automation.send_hours, purpose) {
         (Some(SendHours::Any), _) => None,
         (Some(SendHours::Named(name)), _) => Some(name),

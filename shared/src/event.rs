@@ -72,6 +72,33 @@ names! {
     AppointmentCancelled = "appointment.cancelled", Appointment;
     /// The invitee did not come.
     AppointmentNoShow = "appointment.no_show", Appointment;
+    /// A person came into being in Callbell.
+    ContactCreated = "contact.created", Contact;
+    /// Something about a person changed in Callbell, by somebody else than us.
+    ContactUpdated = "contact.updated", Contact;
+    /// A person was deleted from Callbell.
+    ContactDeleted = "contact.deleted", Contact;
+    /// A conversation was opened.
+    ConversationOpened = "conversation.opened", Conversation;
+    /// A conversation was closed.
+    ConversationClosed = "conversation.closed", Conversation;
+    /// A person wrote; never our own or a colleague's message.
+    MessageReceived = "message.received", Message;
+    /// A team member wrote.
+    MessageSent = "message.sent", Message;
+    /// A message that we sent is on the phone.
+    MessageDelivered = "message.delivered", Message;
+    /// A message that we sent was read.
+    MessageRead = "message.read", Message;
+    /// WhatsApp could not deliver a message that we sent.
+    MessageFailed = "message.failed", Message;
+    /// We gave up on an action.
+    JobDead = "job.dead", Job;
+    /// A message that we sent shows up at Callbell. It settles its job; no automation sees it.
+    MessageEcho = "message.echo", Message;
+    /// A message that we sent has a status that automations do not name: `enqueued`, `sent`, `mismatch`,
+    /// `deleted`. No automation sees it.
+    MessageStatus = "message.status", Message;
     /// The provider gave the booking another id and says its new time in another webhook. No automation
     /// sees it.
     AppointmentReleased = "appointment.released", Appointment;
@@ -101,7 +128,9 @@ impl Name {
     pub fn is_internal(self) -> bool {
         matches!(
             self,
-            Name::AppointmentReleased
+            Name::MessageEcho
+                | Name::MessageStatus
+                | Name::AppointmentReleased
                 | Name::AppointmentUpdated
                 | Name::SourceChanged
                 | Name::PrivacyDataRequest
@@ -129,6 +158,14 @@ pub enum SubjectKind {
     Checkout,
     /// Somebody's time with somebody.
     Appointment,
+    /// A person in Callbell.
+    Contact,
+    /// The talk with a person in Callbell.
+    Conversation,
+    /// One message, in either direction.
+    Message,
+    /// One of our own jobs.
+    Job,
     /// A connected system itself.
     Source,
     /// A request under data protection law.
@@ -143,6 +180,10 @@ impl SubjectKind {
             SubjectKind::Shipment => "shipment",
             SubjectKind::Checkout => "checkout",
             SubjectKind::Appointment => "appointment",
+            SubjectKind::Contact => "contact",
+            SubjectKind::Conversation => "conversation",
+            SubjectKind::Message => "message",
+            SubjectKind::Job => "job",
             SubjectKind::Source => "source",
             SubjectKind::Privacy => "privacy",
         }
@@ -419,6 +460,9 @@ pub struct Customer {
     /// The id at the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// WhatsApp's id of a person who hides the number. Automations read it as `contact.bsuid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bsuid: Option<String>,
     /// Consent to marketing on the phone, as the system itself recorded it. An e-mail tick is not it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepts_marketing: Option<bool>,
@@ -474,6 +518,36 @@ pub enum Body {
     AppointmentChange {
         /// What is known of the change.
         appointment_change: AppointmentChange,
+    },
+    /// `message.*`.
+    Message {
+        /// The message.
+        message: Box<Message>,
+        /// Whose it is.
+        contact: Box<Contact>,
+        /// The talk that it is part of, as far as we know it: the worker fills it.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        conversation: Option<Box<Conversation>>,
+        /// The job that sent it. A source fills in its `id` alone, the worker the rest.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        job: Option<Box<Job>>,
+    },
+    /// `conversation.*`.
+    Conversation {
+        /// The talk.
+        conversation: Box<Conversation>,
+        /// With whom.
+        contact: Box<Contact>,
+    },
+    /// `contact.*`.
+    Contact {
+        /// The person in Callbell.
+        contact: Box<Contact>,
+    },
+    /// `job.dead`.
+    Job {
+        /// The job.
+        job: Box<Job>,
     },
     /// `source.changed`.
     Changed {
@@ -616,6 +690,200 @@ pub struct AppointmentChange {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// `contact.*`: a person in Callbell.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Contact {
+    /// Callbell's number of the person.
+    pub id: String,
+    /// The whole name; empty where Callbell has none.
+    pub name: String,
+    /// The given name; empty where there is none. The worker fills it, a source never does.
+    pub first_name: String,
+    /// As Callbell shows it, with a `+`; the worker makes E.164 of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// WhatsApp's id of a person who hides the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bsuid: Option<String>,
+    /// The e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The conversation in the inbox.
+    pub url: String,
+    /// Tags in Callbell.
+    pub tags: Vec<String>,
+    /// Custom fields by their Callbell name.
+    pub fields: FreeMap,
+    /// E-mail address of the assigned user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned_to: Option<String>,
+    /// The team's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// The funnel's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub funnel: Option<String>,
+    /// The note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// The picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// The channel's uuid; the worker replaces it by the file's name for it where there is one. Empty
+    /// where Callbell does not say.
+    pub channel: String,
+    /// `whatsapp`, `instagram`, `facebook`, `telegram`.
+    pub channel_kind: String,
+    /// When the person came into being there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// When the conversation was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
+    /// Blocked by the team.
+    pub blocked: bool,
+    /// On `contact.updated`, what changed against what we last saw: `tags`, `fields.Cidade`. Our own writes
+    /// are taken out. The worker fills it.
+    pub changed: Vec<String>,
+    /// Tags that are new. The worker fills it.
+    pub added_tags: Vec<String>,
+    /// Tags that are gone. The worker fills it.
+    pub removed_tags: Vec<String>,
+    /// Asked us to be left alone. The worker fills it.
+    pub opted_out: bool,
+    /// Wrote within the last 24 hours. The worker fills it.
+    pub window_open: bool,
+}
+
+/// `conversation.*`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Conversation {
+    /// Callbell has none of its own: the contact's.
+    pub id: String,
+    /// Opens the inbox.
+    pub url: String,
+    /// When it was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<Timestamp>,
+    /// When it was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
+    /// Why it was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closing_reason: Option<String>,
+    /// Somebody is assigned, or a team member wrote lately. The worker fills it.
+    pub human: bool,
+    /// The automation whose message this person got last, within 7 days. The worker fills it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_sent: Option<String>,
+}
+
+/// `message.*`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// What was written; absent where there are attachments alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub text: Option<String>,
+    /// What it is.
+    pub kind: MessageKind,
+    /// The id of a button that was tapped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub button: Option<String>,
+    /// The title of a list's row that was tapped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub choice: Option<String>,
+    /// Addresses of files; they hold keys: secrets in logs.
+    #[serde(default)]
+    pub attachments: Vec<String>,
+    /// A place.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub location: Option<Location>,
+    /// A contact card, in words.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub card: Option<String>,
+    /// The emoji of a reaction.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reaction: Option<String>,
+    /// Forwarded from somewhere else.
+    #[serde(default)]
+    pub forwarded: bool,
+    /// The first message of this person that we saw. The worker fills it.
+    #[serde(default)]
+    pub is_first: bool,
+    /// When it was written, or when its status changed.
+    pub at: Timestamp,
+    /// Callbell's number of the message; `message_created` has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    /// `received`, `sent`, `enqueued`, `delivered`, `read`, `failed`, `mismatch`, `deleted`.
+    pub status: String,
+    /// WhatsApp's reason, on `failed`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// The number that WhatsApp corrected it to, on `mismatch`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub corrected_phone: Option<String>,
+}
+
+/// `message.location`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Location {
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+}
+
+/// `message.kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageKind {
+    /// Words.
+    Text,
+    /// A picture.
+    Image,
+    /// A file.
+    Document,
+    /// Sound.
+    Audio,
+    /// A film.
+    Video,
+    /// A place.
+    Location,
+    /// A contact card.
+    Contact,
+    /// A tapped button.
+    Button,
+    /// A tapped row of a list.
+    List,
+    /// An emoji on an earlier message.
+    Reaction,
+}
+
+/// `job.*`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Job {
+    /// The number, as metadata and `callbell jobs show` have it. Automations do not see it.
+    pub id: String,
+    /// The readable key.
+    pub key: String,
+    /// The automation's name.
+    pub automation: String,
+    /// `message.order-confirmed`.
+    pub action: String,
+    /// `dead`, or where the job stands.
+    pub status: String,
+    /// Why.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The event that made it, so that a chain of our own doing is counted. Automations do not see it.
+    pub event: String,
 }
 
 /// `order.*`.
@@ -1027,6 +1295,16 @@ impl Event {
         }
     }
 
+    /// The person in Callbell, where the event has one.
+    pub fn contact(&self) -> Option<&Contact> {
+        match &self.body {
+            Body::Message { contact, .. }
+            | Body::Conversation { contact, .. }
+            | Body::Contact { contact } => Some(contact),
+            _ => None,
+        }
+    }
+
     /// The free maps of the event, which go first when it is too large.
     pub fn clear_free_maps(&mut self) {
         let attributes: BTreeMap<&str, &mut FreeMap> = match &mut self.body {
@@ -1039,9 +1317,13 @@ impl Event {
                 ("appointment.utm", &mut appointment.utm),
             ]
             .into(),
-            Body::AppointmentChange { .. } | Body::Changed { .. } | Body::Privacy { .. } => {
-                BTreeMap::new()
-            }
+            Body::Message { contact, .. }
+            | Body::Conversation { contact, .. }
+            | Body::Contact { contact } => [("contact.fields", &mut contact.fields)].into(),
+            Body::AppointmentChange { .. }
+            | Body::Job { .. }
+            | Body::Changed { .. }
+            | Body::Privacy { .. } => BTreeMap::new(),
         };
         for (path, map) in attributes {
             if !map.is_empty() {

@@ -96,7 +96,13 @@ impl Scope {
                 currency.clone_from(&one.currency);
                 roots.insert("appointment", appointment(one, home));
             }
-            Body::AppointmentChange { .. } | Body::Changed { .. } | Body::Privacy { .. } => {}
+            Body::Message { .. }
+            | Body::Conversation { .. }
+            | Body::Contact { .. }
+            | Body::Job { .. }
+            | Body::AppointmentChange { .. }
+            | Body::Changed { .. }
+            | Body::Privacy { .. } => {}
         }
         Scope(Arc::new(Inner {
             roots,

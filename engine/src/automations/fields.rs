@@ -730,6 +730,12 @@ pub fn has_root(event: Name, root: &str) -> bool {
             SubjectKind::Shipment => root == "order" || root == "shipment",
             SubjectKind::Checkout => root == "checkout",
             SubjectKind::Appointment => root == "appointment",
+            SubjectKind::Contact => root == "contact",
+            SubjectKind::Conversation => matches!(root, "contact" | "conversation"),
+            SubjectKind::Message => {
+                matches!(root, "contact" | "conversation" | "message" | "job")
+            }
+            SubjectKind::Job => root == "job",
             SubjectKind::Source | SubjectKind::Privacy => false,
         }
 }

@@ -26,6 +26,20 @@ pub struct Automations {
     pub hours: BTreeMap<String, Hours>,
     /// `[message.x]`.
     pub messages: BTreeMap<String, Message>,
+    /// `[contact.x]`.
+    pub contacts: BTreeMap<String, ContactTable>,
+    /// `[reply.x]`.
+    pub replies: BTreeMap<String, ReplyTable>,
+    /// `[slack.x]`.
+    pub slacks: BTreeMap<String, SlackTable>,
+    /// `[sheet.x]`.
+    pub sheets: BTreeMap<String, SheetTable>,
+    /// `[webhook.x]`.
+    pub webhooks: BTreeMap<String, WebhookTable>,
+    /// `[hubspot.x]` … `[intercom.x]`, by system and name.
+    pub records: BTreeMap<(Crm, String), RecordTable>,
+    /// `[opt_out]`; its defaults hold where the file has none.
+    pub opt_out: OptOut,
     /// `[automation.x]`.
     pub automations: BTreeMap<String, Automation>,
 }
@@ -327,18 +341,357 @@ pub struct Step {
 
 /// What a step does. `{kind}.{name}` is part of the job's key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    /// Send `[message.x]`.
-    Message(String),
+pub struct Action {
+    /// Which table: `message` of `[message.x]`.
+    pub kind: ActionKind,
+    /// Its name: `x`.
+    pub name: String,
 }
 
 impl Action {
     /// `message.order-confirmed`.
     pub fn key(&self) -> String {
+        format!("{}.{}", self.kind.as_str(), self.name)
+    }
+
+    /// The name of the message that it sends, where it sends one.
+    pub fn message(&self) -> Option<&str> {
+        (self.kind == ActionKind::Message).then_some(self.name.as_str())
+    }
+}
+
+/// The kinds of actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ActionKind {
+    /// Send `[message.x]`.
+    Message,
+    /// Answer by `[reply.x]`.
+    Reply,
+    /// Create or update the person in Callbell.
+    Contact,
+    /// A line in Slack.
+    Slack,
+    /// A row of a Google sheet.
+    Sheet,
+    /// A signed request to any system.
+    Webhook,
+    /// A record in another system.
+    Record(Crm),
+}
+
+/// Systems that keep records of people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Crm {
+    /// HubSpot.
+    Hubspot,
+    /// Pipedrive.
+    Pipedrive,
+    /// Salesforce.
+    Salesforce,
+    /// Mailchimp.
+    Mailchimp,
+    /// Zendesk.
+    Zendesk,
+    /// Intercom.
+    Intercom,
+}
+
+impl Crm {
+    /// All of them, in the order of the reference.
+    pub const ALL: [Crm; 6] = [
+        Crm::Hubspot,
+        Crm::Pipedrive,
+        Crm::Salesforce,
+        Crm::Mailchimp,
+        Crm::Zendesk,
+        Crm::Intercom,
+    ];
+
+    /// The word of tables, secrets and job keys.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Action::Message(name) => format!("message.{name}"),
+            Crm::Hubspot => "hubspot",
+            Crm::Pipedrive => "pipedrive",
+            Crm::Salesforce => "salesforce",
+            Crm::Mailchimp => "mailchimp",
+            Crm::Zendesk => "zendesk",
+            Crm::Intercom => "intercom",
         }
     }
+}
+
+impl ActionKind {
+    /// All of them, in the order of the reference.
+    pub const ALL: [ActionKind; 12] = [
+        ActionKind::Message,
+        ActionKind::Contact,
+        ActionKind::Reply,
+        ActionKind::Slack,
+        ActionKind::Sheet,
+        ActionKind::Webhook,
+        ActionKind::Record(Crm::Hubspot),
+        ActionKind::Record(Crm::Pipedrive),
+        ActionKind::Record(Crm::Salesforce),
+        ActionKind::Record(Crm::Mailchimp),
+        ActionKind::Record(Crm::Zendesk),
+        ActionKind::Record(Crm::Intercom),
+    ];
+
+    /// The word of tables and job keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ActionKind::Message => "message",
+            ActionKind::Reply => "reply",
+            ActionKind::Contact => "contact",
+            ActionKind::Slack => "slack",
+            ActionKind::Sheet => "sheet",
+            ActionKind::Webhook => "webhook",
+            ActionKind::Record(crm) => crm.as_str(),
+        }
+    }
+
+    /// The kind of this word.
+    pub fn parse(word: &str) -> Option<ActionKind> {
+        ActionKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
+/// `[contact.x]`.
+#[derive(Clone, Debug)]
+pub struct ContactTable {
+    /// The whole name.
+    pub name: Option<Text>,
+    /// The e-mail address.
+    pub email: Option<Text>,
+    /// The note, at most 1,000 characters.
+    pub note: Option<Text>,
+    /// Added to those there.
+    pub tags: Vec<Text>,
+    /// Taken from those there.
+    pub remove_tags: Vec<Text>,
+    /// Custom fields by their Callbell name.
+    pub fields: BTreeMap<String, Text>,
+    /// E-mail of the assigned user.
+    pub assign: Option<String>,
+    /// Team by name.
+    pub team: Option<String>,
+    /// Callbell's own bot.
+    pub bot: Option<Bot>,
+    /// Funnel by name.
+    pub funnel: Option<String>,
+    /// Opens or closes the conversation.
+    pub conversation: Option<OpenOrClose>,
+    /// Makes a person who is not there.
+    pub create: bool,
+    /// Changes one who is.
+    pub update: bool,
+}
+
+/// `conversation` of `[contact.x]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenOrClose {
+    /// `open`.
+    Open,
+    /// `close`.
+    Close,
+}
+
+/// `[slack.x]`.
+#[derive(Clone, Debug)]
+pub struct SlackTable {
+    /// Slack's own markup; interpolated values are escaped.
+    pub text: Text,
+    /// `#name` or an id; needs the bot token. `None`: the incoming webhook.
+    pub channel: Option<String>,
+    /// The name of the API secret: `slack`, or `slack-bot` where there is a channel, unless told.
+    pub secret: String,
+}
+
+/// `[sheet.x]`.
+#[derive(Clone, Debug)]
+pub struct SheetTable {
+    /// The id in the sheet's address.
+    pub spreadsheet: String,
+    /// The tab's name.
+    pub tab: String,
+    /// Header → value.
+    pub columns: BTreeMap<String, Text>,
+    /// The header whose value tells rows apart; `None`: every job appends.
+    pub key: Option<String>,
+    /// `mode = "append"`: never updates a row.
+    pub append: bool,
+    /// The name of the API secret.
+    pub secret: String,
+}
+
+/// `[webhook.x]`: an outgoing request.
+#[derive(Clone, Debug)]
+pub struct WebhookTable {
+    /// https, its host a literal.
+    pub url: Text,
+    /// `POST`, `PUT`, `PATCH`.
+    pub method: String,
+    /// Name → value; `None`: the whole event as documented.
+    pub body: Option<BTreeMap<String, Text>>,
+    /// Header → value.
+    pub headers: BTreeMap<String, HeaderValue>,
+    /// The name of the API secret that signs.
+    pub secret: String,
+}
+
+/// A header of `[webhook.x]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderValue {
+    /// As written.
+    Text(Text),
+    /// `secret:NAME`: the value of an API secret.
+    Secret(String),
+}
+
+/// `[hubspot.x]`, …: a record in another system.
+#[derive(Clone, Debug)]
+pub struct RecordTable {
+    /// Which system.
+    pub crm: Crm,
+    /// What finds the record after our own memory of it, in order.
+    pub match_by: Vec<MatchBy>,
+    /// Their field → value. Blank values are left out, never written over what is there.
+    pub fields: BTreeMap<String, Text>,
+    /// Added to those there, where the system has tags.
+    pub tags: Vec<Text>,
+    /// Makes a record that is not there.
+    pub create: bool,
+    /// Changes one that is.
+    pub update: bool,
+    /// Mailchimp: the audience's id.
+    pub list: Option<String>,
+    /// Mailchimp: `subscribed`, `unsubscribed`, `pending`, `transactional`.
+    pub status_if_new: String,
+    /// Salesforce: `Contact`, `Lead`.
+    pub object: String,
+    /// Zendesk: no verification mail.
+    pub verified: bool,
+    /// The name of the API secret.
+    pub secret: String,
+}
+
+/// What finds a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatchBy {
+    /// `phone`.
+    Phone,
+    /// `email`.
+    Email,
+}
+
+/// `[reply.x]`: the chatbot.
+#[derive(Clone, Debug)]
+pub struct ReplyTable {
+    /// The first that matches wins.
+    pub rules: Vec<Rule>,
+    /// Asked where no rule matched.
+    pub backend: Option<Backend>,
+    /// Message where the backend failed, or where there is none and no rule matched.
+    pub otherwise: Option<String>,
+    /// Waits for the rest of a burst.
+    pub gather: SignedDuration,
+    /// Silent for so long after a team member wrote.
+    pub quiet_after_human: SignedDuration,
+    /// Automated answers a conversation; then handover.
+    pub max_turns: u32,
+    /// Team that takes over.
+    pub handover: Option<String>,
+}
+
+/// A rule of `[reply.x]`.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// One condition, or none: always.
+    pub condition: RuleCondition,
+    /// What it does.
+    pub deed: RuleDeed,
+    /// `customer every DUR`: how often for one person.
+    pub once_every: Option<Span>,
+}
+
+/// When a rule matches.
+#[derive(Clone, Debug)]
+pub enum RuleCondition {
+    /// Always.
+    Always,
+    /// Whole words; case and accents do not count.
+    Words(Vec<String>),
+    /// A regular expression.
+    Pattern(String),
+    /// The id of a tapped button, or the title of a list's row.
+    Button(String),
+    /// An expression over the event and `now`.
+    When(Expr),
+}
+
+/// What a rule does.
+#[derive(Clone, Debug)]
+pub enum RuleDeed {
+    /// Answers with a message.
+    Say(String),
+    /// Hands over to a team, with an answer and a note.
+    Handover {
+        /// Team by name; `None`: the table's `handover`.
+        team: Option<String>,
+        /// Message that says so.
+        say: Option<String>,
+        /// Note for the team.
+        note: Option<Text>,
+    },
+    /// Says nothing.
+    Ignore,
+}
+
+/// Who is asked where no rule matched.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// How it is asked.
+    pub kind: BackendKind,
+    /// https, no private address.
+    pub url: String,
+    /// Name of the API secret.
+    pub secret: String,
+    /// `ai`: the model.
+    pub model: Option<String>,
+    /// `ai`: what it is told first.
+    pub prompt: Option<Text>,
+    /// Earlier messages that it sees.
+    pub history: u32,
+    /// `ai`: longest answer.
+    pub max_tokens: u32,
+    /// How long it may take.
+    pub timeout: SignedDuration,
+}
+
+/// `backend` of `[reply.x]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendKind {
+    /// Any HTTP bot.
+    Http,
+    /// An OpenAI-compatible chat endpoint.
+    Ai,
+}
+
+/// `[opt_out]`.
+#[derive(Clone, Debug, Default)]
+pub struct OptOut {
+    /// Words that opt out, as the file gives them; `None`: the default lists.
+    pub words: Option<ByLocale<Vec<String>>>,
+    /// Words that opt in again; `None`: the default lists.
+    pub back: Option<ByLocale<Vec<String>>>,
+    /// Message that confirms.
+    pub confirm: Option<String>,
+    /// Callbell tag set and removed with it.
+    pub tag: Option<String>,
+    /// `service = "send"`: order messages go out all the same.
+    pub service_goes_on: bool,
 }
 
 /// A Jinja expression without braces, checked to compile.

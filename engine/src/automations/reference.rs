@@ -31,7 +31,24 @@ fn meaning(event: Name) -> &'static str {
         }
         Name::AppointmentCancelled => "It does not take place.",
         Name::AppointmentNoShow => "The invitee did not come.",
-        Name::AppointmentReleased
+        Name::ContactCreated => "A person came into being in Callbell.",
+        Name::ContactUpdated => {
+            "Something about a person changed in Callbell, by somebody else than us: `contact.changed` says what."
+        }
+        Name::ContactDeleted => "A person was deleted from Callbell.",
+        Name::ConversationOpened => "A conversation was opened in Callbell.",
+        Name::ConversationClosed => "A conversation was closed in Callbell.",
+        Name::MessageReceived => "A person wrote; never our own or a colleague's message.",
+        Name::MessageSent => "A team member wrote.",
+        Name::MessageDelivered => "A message that we sent is on the phone.",
+        Name::MessageRead => "A message that we sent was read.",
+        Name::MessageFailed => "WhatsApp could not deliver a message that we sent.",
+        Name::JobDead => {
+            "We gave up on an action. Jobs that come from `job.*` make no `job.*` events."
+        }
+        Name::MessageEcho
+        | Name::MessageStatus
+        | Name::AppointmentReleased
         | Name::AppointmentUpdated
         | Name::SourceChanged
         | Name::PrivacyDataRequest

@@ -100,6 +100,7 @@ fn customer() -> Customer {
         accepts_marketing: Some(true),
         accepts_email: Some(true),
         tags: vec!["vip".to_owned()],
+        bsuid: None,
         phones: vec![PhoneCandidate {
             path: "phone".to_owned(),
             number: text("+5511987654321"),
@@ -156,7 +157,20 @@ fn fact(name: Name) -> &'static str {
         Name::AppointmentRescheduled => "rescheduled/1795510800",
         Name::AppointmentCancelled => "cancelled",
         Name::AppointmentNoShow => "no_show",
-        Name::AppointmentReleased
+        Name::ContactCreated => "created",
+        Name::ContactUpdated => "updated/1f2e3d4c",
+        Name::ContactDeleted => "deleted",
+        Name::ConversationOpened => "opened/1795510800",
+        Name::ConversationClosed => "closed/1795510800",
+        Name::MessageReceived => "received",
+        Name::MessageSent => "sent",
+        Name::MessageDelivered => "delivered",
+        Name::MessageRead => "read",
+        Name::MessageFailed => "failed",
+        Name::JobDead => "dead/3",
+        Name::MessageEcho
+        | Name::MessageStatus
+        | Name::AppointmentReleased
         | Name::AppointmentUpdated
         | Name::SourceChanged
         | Name::PrivacyDataRequest

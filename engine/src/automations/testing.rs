@@ -65,6 +65,13 @@ pub(super) fn automations() -> Automations {
         sources: BTreeMap::new(),
         hours: [("loja".to_owned(), hours)].into(),
         messages: BTreeMap::new(),
+        contacts: BTreeMap::new(),
+        replies: BTreeMap::new(),
+        slacks: BTreeMap::new(),
+        sheets: BTreeMap::new(),
+        webhooks: BTreeMap::new(),
+        records: BTreeMap::new(),
+        opt_out: super::model::OptOut::default(),
         automations: BTreeMap::new(),
     }
 }

@@ -20,8 +20,7 @@ use crate::automations::expr;
 use crate::automations::hours::{self, NoHourLeft};
 use crate::automations::locale::{self, Home};
 use crate::automations::model::{
-    Action, Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope,
-    Purpose, Step,
+    Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope, Purpose, Step,
 };
 use crate::automations::render::{self, Form, Occasion, Unfit};
 use crate::automations::times;
@@ -91,8 +90,10 @@ impl<'a> Found<'a> {
             .find(|step| Some(&step.action) == action.as_ref());
         let step =
             step.ok_or_else(|| format!("automation {} has no {}", job.automation, job.action))?;
-        let Action::Message(message) = &step.action;
-        let message = automations.messages.get(message);
+        let message = step
+            .action
+            .message()
+            .and_then(|name| automations.messages.get(name));
         let message = message.ok_or_else(|| format!("there is no {}", job.action))?;
         Ok(Found {
             name: &job.automation,

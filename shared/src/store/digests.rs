@@ -45,6 +45,12 @@ impl Digests {
         self.with("e", &address.trim().to_lowercase())
     }
 
+    /// Of a person at WhatsApp who hides the number, by the bsuid.
+    #[must_use]
+    pub fn bsuid(self, id: &str) -> Digests {
+        self.with("b", id.trim())
+    }
+
     /// All of both.
     #[must_use]
     pub fn and(mut self, other: &Digests) -> Digests {

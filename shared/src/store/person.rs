@@ -34,7 +34,12 @@ impl PersonId {
         PersonId::only(Digests::new().email(address))
     }
 
-    /// The digest: `p:` or `e:` and 32 hex digits. The same that [`Digests`] hold.
+    /// A person at WhatsApp who hides the number, by the bsuid.
+    pub fn bsuid(id: &str) -> PersonId {
+        PersonId::only(Digests::new().bsuid(id))
+    }
+
+    /// The digest: `p:`, `e:` or `b:` and 32 hex digits. The same that [`Digests`] hold.
     pub fn digest(&self) -> &str {
         &self.0
     }

@@ -3,7 +3,7 @@
 
 use shared::event::Name;
 
-use super::super::model::{Action, At, Automation, Step};
+use super::super::model::{At, Automation, Step};
 use super::Checker;
 
 /// The events of an automation over which its step is tried: a move makes the steps with a time of
@@ -63,7 +63,7 @@ impl Checker<'_> {
             );
         }
         if let Some(booked) = self.also_follows(one, step) {
-            let Action::Message(message) = &step.action;
+            let message = &step.action.name;
             self.warning(
                 &span,
                 format!(

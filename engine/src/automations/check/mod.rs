@@ -19,7 +19,7 @@ use shared::event::Name;
 
 use super::account::Account;
 use super::diagnostic::{Diagnostic, Severity, Source, listing};
-use super::model::{Action, Automation, Automations, ByLocale, Consent, Step};
+use super::model::{Automation, Automations, ByLocale, Consent, Step};
 use super::parse::{self, Sites};
 use super::templates::Templates;
 use super::{locale, syntax};
@@ -278,7 +278,9 @@ impl<'c> Checker<'c> {
 
     /// Templates exist on WhatsApp alone.
     fn template_channel(&mut self, path: &str, one: &Automation, step: &Step) {
-        let Action::Message(message) = &step.action;
+        let Some(message) = step.action.message() else {
+            return;
+        };
         let has_template = self
             .file
             .messages
@@ -332,8 +334,10 @@ impl<'c> Checker<'c> {
         let mut uses: BTreeMap<&'c str, Use> = BTreeMap::new();
         for one in self.file.automations.values() {
             for step in &one.steps {
-                let Action::Message(name) = &step.action;
-                let entry = uses.entry(name.as_str()).or_default();
+                let Some(name) = step.action.message() else {
+                    continue;
+                };
+                let entry = uses.entry(name).or_default();
                 entry.events.extend(appointment::events_of(one, step));
                 entry.to_others |= step.to.is_some() || one.to.is_some();
             }

@@ -9,8 +9,8 @@ use toml::de::DeValue;
 
 use super::super::diagnostic::nearest;
 use super::super::model::{
-    Action, At, Automation, Automations, Consent, Offset, Once, OnceScope, STEPS_MAX, SendHours,
-    Span, Step, Text,
+    Action, ActionKind, At, Automation, Automations, Consent, Offset, Once, OnceScope, STEPS_MAX,
+    SendHours, Span, Step, Text,
 };
 use super::super::{fields, spec, syntax};
 use super::message::{expr, text};
@@ -276,7 +276,12 @@ fn family(event: Name) -> String {
         SubjectKind::Order => "order.*".to_owned(),
         SubjectKind::Checkout => "checkout.*".to_owned(),
         SubjectKind::Appointment => "appointment.*".to_owned(),
-        SubjectKind::Shipment | SubjectKind::Source | SubjectKind::Privacy => event.to_string(),
+        SubjectKind::Contact => "contact.*".to_owned(),
+        SubjectKind::Conversation => "conversation.*".to_owned(),
+        SubjectKind::Message => "message.*".to_owned(),
+        SubjectKind::Shipment | SubjectKind::Job | SubjectKind::Source | SubjectKind::Privacy => {
+            event.to_string()
+        }
     }
 }
 
@@ -419,7 +424,10 @@ fn step<'t>(
         (None, None, None)
     };
     Some(Step {
-        action: Action::Message(message?),
+        action: Action {
+            kind: ActionKind::Message,
+            name: message?,
+        },
         at,
         when,
         to,

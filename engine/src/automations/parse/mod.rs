@@ -15,7 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity, nearest};
-use super::model::{AUTOMATIONS_MAX, Automations};
+use super::model::{AUTOMATIONS_MAX, Automations, OptOut};
 use super::spec;
 use reader::{Ctx, Node, Value, name_problem};
 
@@ -65,6 +65,13 @@ pub(crate) fn read(text: &str) -> Parsed {
         sources: each(&mut ctx, &kinds, &spec::SOURCE, tables::source),
         hours: each(&mut ctx, &kinds, &spec::HOURS, hours::hours),
         messages: each(&mut ctx, &kinds, &spec::MESSAGE, message::message),
+        contacts: BTreeMap::new(),
+        replies: BTreeMap::new(),
+        slacks: BTreeMap::new(),
+        sheets: BTreeMap::new(),
+        webhooks: BTreeMap::new(),
+        records: BTreeMap::new(),
+        opt_out: OptOut::default(),
         automations: BTreeMap::new(),
     };
     let automations = Automations {

@@ -220,6 +220,7 @@ impl Buyer {
             .and_then(|account| account.tags.as_deref())
             .unwrap_or_default();
         Customer {
+            bsuid: None,
             name: read::full_name(first_name.as_deref(), last_name.as_deref())
                 .or_else(|| addresses().find_map(Address::full_name)),
             first_name,

@@ -615,6 +615,7 @@ fn customer(payload: &Payload, meta: &FreeMap, connection: &Connection) -> Custo
         .iter()
         .find_map(|key| read::locale(read::free_text(meta, key).as_deref()));
     Customer {
+        bsuid: None,
         name: read::full_name(first_name.as_deref(), last_name.as_deref()),
         first_name,
         last_name,
