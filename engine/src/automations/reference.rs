@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shared::event::Name;
+use shared::event::{Name, SubjectKind};
 use shared::sources;
 
 use super::fields::{self, FIELDS, Field};
@@ -144,10 +144,12 @@ fn events(out: &mut String) {
         "\n## Events\n\n| event | subject | made when | from |\n| --- | --- | --- | --- |\n",
     );
     for event in Name::ALL.iter().filter(|name| !name.is_internal()) {
+        let ourselves = (event.subject() == SubjectKind::Job).then_some("ourselves");
         let from: Vec<&str> = sources::ALL
             .iter()
             .filter(|source| source.events().contains(event))
             .map(|source| source.kind())
+            .chain(ourselves)
             .collect();
         let subject = event.subject().as_str();
         let _ = writeln!(
@@ -190,10 +192,16 @@ fn whereabouts(root: &str) -> String {
         .filter(|event| !event.is_internal())
         .count();
     if events.len() == all {
-        "In every event.".to_owned()
-    } else {
-        format!("In {}.", events.join(", "))
+        return "In every event.".to_owned();
     }
+    let elsewhere = match fields::is_asked_for(root) {
+        true => {
+            " In a step's `when` and in texts of every other event: asked of Callbell where they are named, \
+             absent where the person is not there."
+        }
+        false => "",
+    };
+    format!("In {}.{elsewhere}", events.join(", "))
 }
 
 fn field(out: &mut String, field: &Field) {

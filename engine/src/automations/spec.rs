@@ -711,18 +711,7 @@ pub const LATER_EVENTS: &[&str] = &[
     "deal.won",
     "deal.lost",
     "email.received",
-    "contact.created",
-    "contact.updated",
-    "contact.deleted",
-    "conversation.opened",
-    "conversation.closed",
-    "message.received",
-    "message.sent",
-    "message.delivered",
-    "message.read",
-    "message.failed",
     "custom.received",
-    "job.dead",
 ];
 
 /// Kinds of sources of later versions.
@@ -736,19 +725,8 @@ pub const LATER_KINDS: &[&str] = &[
     "typeform",
     "google-forms",
     "gmail",
-    "callbell",
     "webhook",
 ];
 
 /// First parts of fields of later versions.
-pub const LATER_FIELDS: &[&str] = &[
-    "form",
-    "lead",
-    "deal",
-    "email",
-    "contact",
-    "conversation",
-    "message",
-    "job",
-    "data",
-];
+pub const LATER_FIELDS: &[&str] = &["form", "lead", "deal", "email", "data"];

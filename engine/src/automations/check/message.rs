@@ -267,7 +267,8 @@ impl Checker<'_> {
         for field in found.fields.iter().filter(|field| field.printed) {
             let optional = match fields::lookup(&field.path) {
                 Lookup::Field(known) => {
-                    known.optional && !(subject.to_customer && field.path == "customer.phone")
+                    fields::is_optional_in(known, subject.events)
+                        && !(subject.to_customer && field.path == "customer.phone")
                 }
                 Lookup::Free(_) => true,
                 Lookup::Unknown => false,
