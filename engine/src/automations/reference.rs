@@ -68,8 +68,8 @@ pub fn reference() -> String {
     );
     for table in spec::TABLES {
         self::table(&mut out, table);
-        if table.kind == spec::AUTOMATION.kind {
-            self::table(&mut out, &spec::STEP);
+        for (_, inner) in spec::INNER.iter().filter(|(kind, _)| *kind == table.kind) {
+            self::table(&mut out, inner);
         }
     }
     times(&mut out);
@@ -86,10 +86,10 @@ fn cell(text: &str) -> String {
 // Writing into a String cannot fail: the results below are dropped.
 
 fn table(out: &mut String, table: &Table) {
-    let header = if table.kind == spec::STEP.kind {
-        "A step: `{ … }` in `steps`".to_owned()
-    } else {
-        format!("`{}`", table.header())
+    let header = match table.kind {
+        "step" => "A step: `{ … }` in `steps`".to_owned(),
+        "rule" => "A rule: `{ … }` in `rules`".to_owned(),
+        _ => format!("`{}`", table.header()),
     };
     let _ = writeln!(
         out,
