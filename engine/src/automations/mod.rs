@@ -11,7 +11,7 @@ mod format;
 pub mod hours;
 pub mod locale;
 pub mod model;
-mod names;
+pub(crate) mod names;
 mod parse;
 mod reference;
 pub mod render;
