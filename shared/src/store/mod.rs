@@ -35,7 +35,7 @@ use crate::clock::Clock;
 
 pub use around::{Around, AroundKeys};
 pub use config::{CONFIG_BYTES_MAX, CONFIG_VERSIONS_KEPT, ConfigRow};
-pub use contact::{ContactDiff, ContactRow, ContactSeen, Expected, Showing, Shown};
+pub use contact::{ContactDiff, ContactRow, ContactSeen, Showing, Shown};
 pub use conversation::{Assigned, Closed, ConversationMark, ConversationRow};
 pub use cursor::{Channel, CursorRow, Synced};
 pub use digests::Digests;
