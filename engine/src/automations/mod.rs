@@ -11,7 +11,7 @@ mod format;
 pub mod hours;
 pub mod locale;
 pub mod model;
-mod names;
+pub(crate) mod names;
 mod parse;
 mod reference;
 pub mod render;
@@ -30,6 +30,7 @@ pub use diagnostic::{Diagnostic, Severity, listing};
 pub use parse::parse;
 pub use reference::reference;
 pub use schema::{schema, schema_text};
+pub use syntax::{Said, names_contact};
 
 /// Compares a generated text with the committed file, or writes it where `UPDATE` is set.
 #[cfg(test)]
