@@ -1,6 +1,7 @@
 //! The language of `automations.toml`: types, checking, expressions, locales, times, planning.
 
 pub mod account;
+mod asked;
 mod check;
 pub mod context;
 mod diagnostic;
@@ -25,6 +26,7 @@ pub mod templates;
 mod testing;
 pub mod times;
 
+pub use asked::step_names_contact;
 pub use check::{Counts, Report, check, check_account};
 pub use diagnostic::{Diagnostic, Severity, listing};
 pub use parse::parse;
