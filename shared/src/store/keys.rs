@@ -49,6 +49,11 @@ pub(super) fn message(uuid: &str) -> String {
     format!("map#callbell/message/{uuid}")
 }
 
+/// A person's record in another system.
+pub(super) fn record(system: &str, place: &str, person: &str) -> String {
+    format!("map#{system}/{place}/{person}")
+}
+
 /// How far a calendar has been read.
 pub(super) fn cursor(connection: &str) -> String {
     format!("{CURSOR}{connection}")

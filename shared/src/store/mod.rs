@@ -17,6 +17,7 @@ mod hold;
 mod job;
 mod keys;
 mod list;
+mod map;
 mod once;
 mod person;
 mod rate;
@@ -44,6 +45,7 @@ pub use job::{
     Owner, Settle, Status,
 };
 pub use list::{EventFilter, JobFilter, Page};
+pub use map::{Leased, RecordKey};
 pub use once::{Once, OnceKey};
 pub use person::{LastSent, Mark, PersonId, PersonMark, PersonRow};
 pub use rate::{RATE_LEASE_MAX, RateLease};

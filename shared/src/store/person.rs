@@ -39,7 +39,12 @@ impl PersonId {
         PersonId::only(Digests::new().bsuid(id))
     }
 
-    /// The digest: `p:`, `e:` or `b:` and 32 hex digits. The same that [`Digests`] hold.
+    /// A person in Callbell, by Callbell's number of them.
+    pub fn contact(uuid: &str) -> PersonId {
+        PersonId::only(Digests::new().customer("callbell", uuid))
+    }
+
+    /// The digest: `p:`, `e:`, `b:` or `c:` and 32 hex digits. The same that [`Digests`] hold.
     pub fn digest(&self) -> &str {
         &self.0
     }

@@ -18,6 +18,7 @@ mod limits;
 mod lists;
 mod lost_answers;
 mod machine;
+mod map;
 mod persons;
 mod settings;
 mod table;
