@@ -782,6 +782,17 @@ pub struct Conversation {
     pub last_sent: Option<String>,
 }
 
+impl Conversation {
+    /// The talk with a person of which nothing else is known.
+    pub fn unknown(contact: &Contact) -> Conversation {
+        Conversation {
+            id: contact.id.clone(),
+            url: contact.url.clone(),
+            ..Conversation::default()
+        }
+    }
+}
+
 /// `message.*`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {

@@ -4,6 +4,7 @@
 //! An action only says what has to be sent; sending it, and everything around it (tokens, claims,
 //! outcomes), is the business of `delivery`.
 
+pub mod contact;
 pub mod deed;
 pub mod message;
 pub mod tokens;

@@ -711,7 +711,7 @@ pub struct OptOut {
 pub struct Expr(pub String);
 
 /// A Jinja text, checked to compile.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text(pub String);
 
 /// `at`: a field or the event's time, moved, and set to a wall-clock time.

@@ -131,7 +131,7 @@ fn cased(word: &str) -> String {
 }
 
 /// Small letters, digits and hyphens; accents are taken off, other scripts' letters stay.
-pub(super) fn slug(text: &str) -> String {
+pub(crate) fn slug(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.to_lowercase().chars() {
         match plain(c) {

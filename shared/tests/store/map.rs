@@ -66,7 +66,7 @@ async fn each_person_place_and_system_has_a_record_of_its_own() {
         key("salesforce", Some("Contact")),
         key("salesforce", Some("Lead")),
         RecordKey::new("hubspot", None, &person("+393312345678")),
-        RecordKey::new("hubspot", None, &PersonId::contact("c1")),
+        RecordKey::new("hubspot", None, &PersonId::customer("callbell", "c1")),
     ];
     for (n, key) in keys.iter().enumerate() {
         let owner = Owner::new().unwrap();
