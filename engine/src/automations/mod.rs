@@ -22,7 +22,7 @@ pub mod spec;
 mod syntax;
 pub mod templates;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod times;
 
 pub use check::{Counts, Report, check, check_account};
