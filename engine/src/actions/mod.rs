@@ -7,7 +7,10 @@
 pub mod contact;
 pub mod deed;
 pub mod message;
+pub mod sheet;
+pub mod slack;
 pub mod tokens;
+pub mod webhook;
 
 use jiff::SignedDuration;
 
