@@ -12,8 +12,12 @@ use serde_json::{Map, Value};
 /// <https://github.com/callbellchat/callbell-public-docs>
 #[derive(Clone, PartialEq, Serialize)]
 pub struct SendMessage {
-    /// E.164.
-    pub to: String,
+    /// E.164; required unless there is a `bsuid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// WhatsApp's id of a person who hides the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bsuid: Option<String>,
     /// The kind of channel: `whatsapp`.
     pub from: &'static str,
     /// `text`, `image`, `document`, or, of templates alone, `video`.
@@ -61,8 +65,15 @@ pub struct Content {
 impl SendMessage {
     /// The texts that an error of Callbell's might repeat, and that no reason may.
     pub(super) fn echoes(&self) -> Vec<&str> {
-        let optional = [&self.content.text, &self.content.url, &self.assigned_user];
-        let mut echoes = vec![self.to.as_str(), self.to.trim_start_matches('+')];
+        let optional = [
+            &self.bsuid,
+            &self.content.text,
+            &self.content.url,
+            &self.assigned_user,
+        ];
+        let to = self.to.as_deref();
+        let mut echoes: Vec<&str> = to.into_iter().collect();
+        echoes.extend(to.map(|to| to.trim_start_matches('+')));
         echoes.extend(optional.into_iter().flatten().map(String::as_str));
         echoes.extend(self.template_values.iter().map(String::as_str));
         // Longest first, so that a part does not break up the whole.

@@ -19,6 +19,7 @@ mod hold;
 mod job;
 mod keys;
 mod list;
+mod map;
 mod once;
 mod person;
 mod rate;
@@ -48,6 +49,7 @@ pub use job::{
     News, Owner, Settle, Status,
 };
 pub use list::{EventFilter, JobFilter, Page};
+pub use map::{Leased, RecordKey};
 pub use once::{Once, OnceKey};
 pub use person::{LastSent, Mark, OptMark, PersonId, PersonMark, PersonRow, Wrote};
 pub use rate::{RATE_LEASE_MAX, RateLease};
