@@ -4,6 +4,8 @@
 //! reads a clock or a table, every effect is one idempotent conditional write, and the event counts as
 //! planned only after all of them: [`Effect::Planned`] is always the last.
 
+use std::fmt;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use shared::event::{Body, Contact, Conversation, DEPTH_MAX, Event, Fresh, Name, SubjectKind};
@@ -63,7 +65,23 @@ pub struct Known {
     /// What it tells is not written yet, and may never be.
     pub is_early: bool,
     /// The person in Callbell of whom the event itself does not tell, asked for because a step names them.
-    pub beside: Option<Box<(Contact, Conversation)>>,
+    pub beside: Option<Box<Beside>>,
+}
+
+/// A person in Callbell, and the talk with them.
+#[derive(Clone)]
+pub struct Beside {
+    /// The person.
+    pub contact: Contact,
+    /// The talk.
+    pub conversation: Conversation,
+}
+
+impl fmt::Debug for Beside {
+    /// Nothing: it is personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside").finish_non_exhaustive()
+    }
 }
 
 impl Known {
@@ -91,7 +109,10 @@ impl Known {
     pub fn scope(&self, automations: &Automations, home: &Home<'_>) -> Scope {
         let scope = Scope::new(automations, home, &self.event);
         match self.beside.as_deref() {
-            Some((contact, conversation)) => scope.with_contact(contact, Some(conversation)),
+            Some(Beside {
+                contact,
+                conversation,
+            }) => scope.with_contact(contact, Some(conversation)),
             None => scope,
         }
     }
@@ -218,7 +239,10 @@ pub fn plan(
     };
     if event.event.name.is_internal() || matches!(event.body, Body::AppointmentChange { .. }) {
         let own = callbell::settled(event);
-        let lines = appointments::unknown(event).into_iter().chain(own).collect();
+        let lines = appointments::unknown(event)
+            .into_iter()
+            .chain(own)
+            .collect();
         return vec![Effect::Planned(Planned {
             lines,
             digests: known.digests(),

@@ -3,24 +3,25 @@
 
 use futures_util::future::try_join3;
 use shared::event::{Body, Event, Name};
-use shared::sources;
 use shared::store::{
     Changed, ContactSeen, EventRow, JobId, JobRow, LastSent, News, PersonMark, Shown, Store,
     StoreError,
 };
 
+use super::attempt::Place;
 use super::backoff::after_limit;
 use super::config::Configured;
-use super::decide::{Decision, Found, RECHECK, Wait};
+use super::decide::{Decision, PAUSED_RECHECK, RECHECK, Wait, decide};
 use super::rate::Taken;
+use super::route::Route;
 use super::{Run, Worker, log};
 use crate::automations::locale;
 use crate::automations::model::Automations;
 use crate::automations::step_names_contact;
 use crate::callbell::{CallError, Contact};
 use crate::phone;
-use crate::plan::Known;
 use crate::plan::callbell::{self, Lesson, Rows};
+use crate::plan::{Beside, Known};
 
 impl Worker {
     /// Writes down what an event teaches; what its contact is against what we had last seen.
@@ -97,7 +98,11 @@ impl Worker {
     }
 
     /// Ends not knowing whether a job's message exists, where a webhook has said so: `true`.
-    pub(super) async fn settled_by_news(&self, job: &JobRow, run: &Run) -> Result<bool, StoreError> {
+    pub(super) async fn settled_by_news(
+        &self,
+        job: &JobRow,
+        run: &Run,
+    ) -> Result<bool, StoreError> {
         if job.delivery.is_none() {
             return Ok(false);
         }
@@ -108,13 +113,11 @@ impl Worker {
 
     /// Stores the `job.dead` of a job that is about to die of `reason`, before its row says so: whoever plans
     /// it waits for that. Storing it again, after a crash, is the same event.
-    pub(super) async fn job_died(
-        &self,
-        job: &JobRow,
-        reason: &str,
-        configured: &Configured,
-    ) -> Result<(), StoreError> {
-        let Some((cause, _)) = self.known_of(job, configured).await? else {
+    pub(super) async fn job_died(&self, job: &JobRow, reason: &str) -> Result<(), StoreError> {
+        let Some(configured) = self.configuration.get(&self.store).await? else {
+            return Ok(());
+        };
+        let Some((cause, _)) = self.known_of(job, &configured).await? else {
             return Ok(());
         };
         let automations = &configured.automations;
@@ -134,37 +137,63 @@ impl Worker {
     }
 
     /// The event with the person in Callbell, asked for where the step names them and the event does not
-    /// tell; or that the job has to wait for Callbell. Questions cost a place in the send rate each, and no
-    /// attempt.
+    /// tell; or that the job has to wait for Callbell. Nobody is asked before everything else lets the job
+    /// act. Questions cost a place in the send rate each, and no attempt. `asked`: the answer of an earlier
+    /// look.
     pub(super) async fn with_contact(
         &self,
         mut known: Known,
-        found: &Found<'_>,
-        configured: &Configured,
+        place: Place<'_>,
+        asked: &mut Option<Asked>,
         run: &Run,
     ) -> Result<Result<Known, Decision>, StoreError> {
-        let automations = &configured.automations;
+        let automations = &place.configured.automations;
         let is_asked_for = known.event.contact().is_none()
-            && known.beside.is_none()
-            && step_names_contact(automations, found.automation, found.step);
+            && step_names_contact(automations, place.found.automation, place.found.step);
         if !is_asked_for {
             return Ok(Ok(known));
         }
-        let contact = match self.ask_for_person(&known, found, configured, run).await? {
-            Ok(contact) => contact,
-            Err(decision) => return Ok(Err(decision)),
-        };
-        let read = contact.and_then(|contact| {
-            let json = serde_json::Value::Object(contact.json);
-            sources::callbell::contact(&json)
-        });
-        if let Some(contact) = read {
-            let rows = rows(&self.store, &known, Some(&contact.id), None).await?;
-            let now = self.store.clock().now();
-            let person = callbell::person(contact, &rows, now, automations);
-            known.beside = Some(Box::new(person));
+        if asked.is_none() {
+            if let Some(wait) = self.waits_anyway(&known, place).await? {
+                return Ok(Err(wait));
+            }
+            match self.ask_for_person(&known, place, run).await? {
+                Ok(contact) => *asked = Some(self.read_person(&known, contact, automations).await?),
+                Err(decision) => return Ok(Err(decision)),
+            }
         }
+        known.beside = asked.as_ref().and_then(|asked| asked.0.clone());
         Ok(Ok(known))
+    }
+
+    /// Whether the job has to wait whoever the person is.
+    async fn waits_anyway(
+        &self,
+        known: &Known,
+        place: Place<'_>,
+    ) -> Result<Option<Decision>, StoreError> {
+        let now = self.store.clock().now();
+        let route = Route::of(place.job, place.configured, place.found, known, now);
+        let rows = self.rows(known, &route).await?;
+        let mut facts = self.facts(now, known, place, &rows);
+        facts.probing = facts.hold.is_some_and(|hold| hold.probe_at <= now);
+        let decision = decide(&facts, &route);
+        Ok(matches!(decision, Decision::Wait(_)).then_some(decision))
+    }
+
+    async fn read_person(
+        &self,
+        known: &Known,
+        contact: Option<Contact>,
+        automations: &Automations,
+    ) -> Result<Asked, StoreError> {
+        let Some(contact) = contact.map(|contact| contact.told()) else {
+            return Ok(Asked(None));
+        };
+        let rows = rows(&self.store, known, Some(&contact.id), None).await?;
+        let now = self.store.clock().now();
+        let person = callbell::person(contact, &rows, now, automations);
+        Ok(Asked(Some(Box::new(person))))
     }
 
     /// By the number, in both forms that Callbell may have of it, on the channel; else by the bsuid. `None`:
@@ -172,13 +201,12 @@ impl Worker {
     async fn ask_for_person(
         &self,
         known: &Known,
-        found: &Found<'_>,
-        configured: &Configured,
+        place: Place<'_>,
         run: &Run,
     ) -> Result<Result<Option<Contact>, Decision>, StoreError> {
-        let automations = &configured.automations;
-        let channel =
-            locale::channel_of(automations, found.automation, found.step, &known.event);
+        let automations = &place.configured.automations;
+        let (automation, step) = (place.found.automation, place.found.step);
+        let channel = locale::channel_of(automations, automation, step, &known.event);
         let channel = channel.and_then(|name| automations.channels.get(name));
         let channel = channel.map(|channel| channel.uuid.as_str());
         let phone = known.phone.as_ref().ok().map(|phone| phone.e164.clone());
@@ -190,12 +218,14 @@ impl Worker {
             .chain(bsuid.map(Question::Bsuid));
         for question in questions {
             let now = self.store.clock().now();
-            match self.token(configured, run).await? {
-                Taken::Token(_) => {}
-                Taken::Paused | Taken::TooLate => {
-                    let why = "the person in Callbell could not be asked for yet";
-                    return Ok(Err(wait(now, why.to_owned())));
-                }
+            let at = match self.token(place.configured, run).await? {
+                Taken::Token(_) => None,
+                Taken::Paused => Some(now + PAUSED_RECHECK),
+                Taken::TooLate => Some(now),
+            };
+            if let Some(at) = at {
+                let why = "the person in Callbell could not be asked for yet";
+                return Ok(Err(wait(at, why.to_owned())));
             }
             let callbell = self.callbell();
             let answer = match &question {
@@ -212,7 +242,7 @@ impl Worker {
                             .take_a_break(after_limit(now, *retry_after, &self.random));
                     }
                     let why = format!("the person in Callbell could not be asked for: {error}");
-                    return Ok(Err(wait(now, why)));
+                    return Ok(Err(wait(now + RECHECK, why)));
                 }
             }
         }
@@ -226,9 +256,12 @@ enum Question {
     Bsuid(String),
 }
 
-fn wait(now: jiff::Timestamp, reason: String) -> Decision {
+/// What was found of a person whom a step names: `None`, nobody.
+pub(super) struct Asked(Option<Box<Beside>>);
+
+fn wait(at: jiff::Timestamp, reason: String) -> Decision {
     Decision::Wait(Wait {
-        at: now + RECHECK,
+        at,
         due_at: None,
         reason,
     })
@@ -261,7 +294,7 @@ async fn undeleted(store: &Store, mut event: Event) -> Result<Event, StoreError>
     };
     let seen = store.contact(&id).await?.and_then(|row| row.contact);
     if let Some(seen) = seen {
-        event.customer = sources::callbell::customer(&seen);
+        event.customer = callbell::customer(&seen);
         event.body = Body::Contact {
             contact: Box::new(seen),
         };

@@ -195,7 +195,10 @@ pub async fn recall(
         _ => store.entity(&key).await?,
     };
     let shown = match event.event.name {
-        Name::ContactUpdated => store.event(&event.event.id).await?.and_then(|row| row.contact),
+        Name::ContactUpdated => store
+            .event(&event.event.id)
+            .await?
+            .and_then(|row| row.contact),
         _ => None,
     };
     let known = told(store, event, shown, entity.as_ref(), automations).await?;

@@ -5,14 +5,17 @@
 //! any number of times; [`Rows`] are what is known afterwards, and [`complete`] puts that into the event.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{Body, Contact, Conversation, Event, Job, MessageKind, Name, SubjectKind};
+use shared::event::{
+    Body, Contact, Conversation, Customer, Event, Job, MessageKind, Name, PhoneCandidate,
+    SubjectKind,
+};
 use shared::store::{
     Assigned, Closed, ContactDiff, ConversationMark, ConversationRow, Delivery, JobId, JobRow,
     News, OptMark, PersonId, PersonRow, Showing, Shown, Status, Wrote,
 };
 
 use super::opt_out::Said;
-use super::{Known, opt_out};
+use super::{Beside, Known, opt_out};
 use crate::automations::model::Automations;
 use crate::automations::names::first_name;
 
@@ -171,16 +174,14 @@ pub struct Rows {
 
 /// The event with everything that the worker fills in, and what follows from that for planning.
 #[must_use]
-pub fn complete(
-    mut known: Known,
-    rows: &Rows,
-    now: Timestamp,
-    automations: &Automations,
-) -> Known {
+pub fn complete(mut known: Known, rows: &Rows, now: Timestamp, automations: &Automations) -> Known {
     let id = known.event.event.id.clone();
     known.shown.clone_from(&rows.shown);
     known.opted = opted(&known, rows, automations);
-    let firsts = rows.persons.iter().filter_map(|row| row.first_message.as_ref());
+    let firsts = rows
+        .persons
+        .iter()
+        .filter_map(|row| row.first_message.as_ref());
     let firsts: Vec<&String> = firsts.collect();
     let is_first = !firsts.is_empty() && firsts.iter().all(|first| **first == id);
     let depth = rows.job.as_ref().map(|job| job.depth.saturating_add(1));
@@ -232,12 +233,33 @@ pub fn person(
     rows: &Rows,
     now: Timestamp,
     automations: &Automations,
-) -> (Contact, Conversation) {
+) -> Beside {
     named(&mut contact);
     complete_contact(&mut contact, rows, now, automations);
-    let mut talk = talk_with(&contact);
-    complete_talk(&mut talk, rows, now);
-    (contact, talk)
+    let mut conversation = talk_with(&contact);
+    complete_talk(&mut conversation, rows, now);
+    Beside {
+        contact,
+        conversation,
+    }
+}
+
+/// The customer whom a contact is.
+pub fn customer(contact: &Contact) -> Customer {
+    let known = |text: &String| (!text.is_empty()).then(|| text.clone());
+    Customer {
+        name: known(&contact.name),
+        email: contact.email.clone(),
+        id: known(&contact.id),
+        bsuid: contact.bsuid.clone(),
+        tags: contact.tags.clone(),
+        phones: vec![PhoneCandidate {
+            path: "contact.phoneNumber".to_owned(),
+            number: contact.phone.clone(),
+            country: None,
+        }],
+        ..Customer::default()
+    }
 }
 
 /// Fills in the given name and the number in its usual form.
@@ -263,12 +285,7 @@ fn opted(known: &Known, rows: &Rows, automations: &Automations) -> Option<Said> 
     }
 }
 
-fn complete_contact(
-    contact: &mut Contact,
-    rows: &Rows,
-    now: Timestamp,
-    automations: &Automations,
-) {
+fn complete_contact(contact: &mut Contact, rows: &Rows, now: Timestamp, automations: &Automations) {
     let plain = |uuid: &str| uuid.replace('-', "").to_ascii_lowercase();
     let uuid = plain(&contact.channel);
     let mut channels = automations.channels.iter();
@@ -382,9 +399,8 @@ pub fn is_dying(event: &Event, job: Option<&JobRow>) -> bool {
 
 /// Why nobody hears of a death; `None`: it is true.
 fn not_dead(event: &Event, job: Option<&JobRow>) -> Option<String> {
-    let is_dead = job.is_none_or(|job| {
-        job.status == Status::Dead && Some(job.version) == death_version(event)
-    });
+    let is_dead = job
+        .is_none_or(|job| job.status == Status::Dead && Some(job.version) == death_version(event));
     (!is_dead).then(|| "the job is not dead after all".to_owned())
 }
 

@@ -136,10 +136,7 @@ fn is_one_of(text: &str, own: Option<&ByLocale<Vec<String>>>, defaults: &[&str])
 pub fn built_in(mut automations: Automations) -> Automations {
     let OptOut { confirm, tag, .. } = automations.opt_out.clone();
     let confirm = confirm.map(|name| (ActionKind::Message, name));
-    let of_tag = |name: &str| {
-        tag.as_ref()
-            .map(|_| (ActionKind::Contact, name.to_owned()))
-    };
+    let of_tag = |name: &str| tag.as_ref().map(|_| (ActionKind::Contact, name.to_owned()));
     let out = [confirm, of_tag(OUT)];
     let back = [None, of_tag(BACK)];
     for (name, actions) in [(OUT, out), (BACK, back)] {
@@ -263,13 +260,22 @@ mod tests {
             ("", None),
         ];
         for (text, expected) in rows {
-            assert_eq!(said_in(&message(text), &OptOut::default()), expected, "{text}");
+            assert_eq!(
+                said_in(&message(text), &OptOut::default()),
+                expected,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn the_files_words_take_the_place_of_ours() {
-        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let list = |words: &[&str]| {
+            words
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>()
+        };
         let each = BTreeMap::from([
             ("pt-BR".to_owned(), list(&["Chega"])),
             ("it".to_owned(), list(&["non più"])),
