@@ -24,7 +24,7 @@ pub mod spec;
 mod syntax;
 pub mod templates;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod times;
 
 pub use asked::step_names_contact;
