@@ -4,7 +4,9 @@
 //! An action only says what has to be sent; sending it, and everything around it (tokens, claims,
 //! outcomes), is the business of `delivery`.
 
+mod crm;
 pub mod deed;
+pub mod hubspot;
 pub mod message;
 pub mod tokens;
 
