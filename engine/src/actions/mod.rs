@@ -7,8 +7,13 @@
 mod crm;
 pub mod deed;
 pub mod hubspot;
+pub mod intercom;
+pub mod mailchimp;
 pub mod message;
+pub mod pipedrive;
+pub mod salesforce;
 pub mod tokens;
+pub mod zendesk;
 
 use jiff::SignedDuration;
 
