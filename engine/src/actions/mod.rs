@@ -5,8 +5,12 @@
 //! outcomes), is the business of `delivery`.
 
 pub mod contact;
+mod crm;
 pub mod deed;
+pub mod hubspot;
 pub mod message;
+pub mod record;
+pub mod render;
 pub mod sheet;
 pub mod slack;
 pub mod tokens;

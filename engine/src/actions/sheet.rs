@@ -488,6 +488,7 @@ mod tests {
                 json!({ "error": { "code": status, "status": word, "message": "of Maria" } });
             let reply = Reply {
                 status,
+                headers: Default::default(),
                 retry_after: None,
                 body: body.to_string().into_bytes(),
             };

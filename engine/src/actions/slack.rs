@@ -278,6 +278,7 @@ mod tests {
         let failure = |status, code| {
             let reply = Reply {
                 status,
+                headers: Default::default(),
                 retry_after: Some(Duration::from_secs(7)),
                 body: Vec::new(),
             };

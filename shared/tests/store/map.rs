@@ -1,7 +1,9 @@
 //! Map rows of records elsewhere: one worker at a time, an id that stays, and nothing left of an erased person.
 
 use jiff::SignedDuration;
-use shared::store::{Digests, Erasure, LEASE_MS, Leased, Owner, PersonId, RecordKey, Settle, Status};
+use shared::store::{
+    Digests, Erasure, LEASE_MS, Leased, Owner, PersonId, RecordKey, Settle, Status,
+};
 
 use super::job_in;
 
@@ -31,7 +33,10 @@ async fn one_of_two_workers_makes_the_record_and_the_other_finds_it() {
     // The answer to the first request got lost.
     assert_eq!(take(&one).await, Ok(leased(None)));
     // Whoever has no lease writes nothing.
-    assert_eq!(store.finish_record(&key, &other, Some("9")).await, Ok(false));
+    assert_eq!(
+        store.finish_record(&key, &other, Some("9")).await,
+        Ok(false)
+    );
     assert_eq!(store.finish_record(&key, &one, Some("7")).await, Ok(true));
     assert_eq!(take(&other).await, Ok(leased(Some("7"))));
     // An attempt that came to nothing takes nothing back.
