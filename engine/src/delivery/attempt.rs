@@ -15,6 +15,7 @@ use super::answering::{Answer, Question};
 use super::backoff::{after_limit, next_attempt};
 use super::config::Configured;
 use super::decide::{Decision, Facts, Post, RECHECK, Wait, What, decide, forgotten, missing};
+use super::learning::Asked;
 use super::rate::{Taken, Token};
 use super::route::{Found, Route, Sender};
 use super::{Run, SEND_BUDGET, Worker};
@@ -91,6 +92,16 @@ pub(super) struct Rows {
     pub(super) recipient: Vec<PersonRow>,
 }
 
+/// A job and its part of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) job: &'a JobRow,
+    pub(super) configured: &'a Configured,
+    pub(super) found: &'a Found<'a>,
+    /// What is known of its appointment.
+    pub(super) appointment: Option<&'a EntityRow>,
+}
+
 /// What looking at a job came to.
 enum Look {
     Ready(Box<Ready>),
@@ -104,6 +115,9 @@ impl Worker {
             return Ok(());
         };
         let now = self.store.clock().now();
+        if self.settled_by_news(&job, run).await? {
+            return Ok(());
+        }
         match job.status {
             Status::Due if job.next_at <= now => Box::pin(self.attempt(&job, run)).await,
             Status::Running if job.has_lapsed(now) => self.lapse(&job, now, run).await,
@@ -149,10 +163,10 @@ impl Worker {
                 return self.carry_out(job, decision, run).await;
             }
         };
-        let (mut token, mut answer) = (None, None);
+        let (mut token, mut answer, mut asked) = (None, None, None);
         for _ in 0..LOOKS_MAX {
             let looked_at = self.store.clock().now();
-            let look = self.look(job, &configured, &found, &mut answer, run);
+            let look = self.look(job, &configured, &found, (&mut answer, &mut asked), run);
             let ready = match look.await? {
                 Look::Not(decision) => return self.carry_out(job, decision, run).await,
                 Look::Ready(ready) => ready,
@@ -193,7 +207,7 @@ impl Worker {
         job: &JobRow,
         configured: &Configured,
         found: &Found<'_>,
-        answer: &mut Option<Answer>,
+        (answer, asked): (&mut Option<Answer>, &mut Option<Asked>),
         run: &Run,
     ) -> Result<Look, StoreError> {
         let Some((known, appointment)) = self.known_of(job, configured).await? else {
@@ -205,25 +219,20 @@ impl Worker {
         {
             return Ok(Look::Not(decision));
         }
+        let place = Place {
+            job,
+            configured,
+            found,
+            appointment: appointment.as_ref(),
+        };
+        let known = match self.with_contact(known, place, asked, run).await? {
+            Ok(known) => known,
+            Err(decision) => return Ok(Look::Not(decision)),
+        };
         let now = self.store.clock().now();
         let route = Route::of(job, configured, found, &known, now);
         let rows = self.rows(&known, &route).await?;
-        let around = &rows.around;
-        let facts = Facts {
-            now,
-            job,
-            configured,
-            found: *found,
-            known: &known,
-            entity: appointment.as_ref().or(around.entity.as_ref()),
-            aliases: &around.aliases,
-            paused_since: around.paused.as_ref().map(|pause| pause.since),
-            hold: around.hold.as_ref(),
-            probing: false,
-            customer: &rows.customer,
-            recipient: &rows.recipient,
-            nothing_before: self.nothing_before,
-        };
+        let facts = self.facts(now, &known, place, &rows);
         let (decision, probing) = self.decide_or_probe(facts, &route).await?;
         let Decision::Act(act) = decision else {
             return Ok(Look::Not(decision));
@@ -251,6 +260,32 @@ impl Worker {
             probing,
             known,
         })))
+    }
+
+    /// What the checks read.
+    pub(super) fn facts<'a>(
+        &self,
+        now: Timestamp,
+        known: &'a Known,
+        place: Place<'a>,
+        rows: &'a Rows,
+    ) -> Facts<'a> {
+        let around = &rows.around;
+        Facts {
+            now,
+            job: place.job,
+            configured: place.configured,
+            found: *place.found,
+            known,
+            entity: place.appointment.or(around.entity.as_ref()),
+            aliases: &around.aliases,
+            paused_since: around.paused.as_ref().map(|pause| pause.since),
+            hold: around.hold.as_ref(),
+            probing: false,
+            customer: &rows.customer,
+            recipient: &rows.recipient,
+            nothing_before: self.nothing_before,
+        }
     }
 
     /// Gets what the work takes and the rows do not have: the words of an answer, the number of a team.
@@ -418,10 +453,16 @@ impl Worker {
                 }))
             }
             About::Event(key) => {
-                let event = self.store.event(key).await?.and_then(|row| row.event);
-                let Some(event) = event else { return Ok(None) };
+                let Some(row) = self.store.event(key).await? else {
+                    return Ok(None);
+                };
+                let shown = row.contact;
+                let Some(event) = row.event else {
+                    return Ok(None);
+                };
                 if event.subject.kind != SubjectKind::Appointment {
-                    return Ok(Some((known(event), None)));
+                    let known = self.told(event, shown, None, configured).await?;
+                    return Ok(Some((known, None)));
                 }
                 let row = self.store.entity_by_any_id(&event.entity_key()).await?;
                 let newest = row.as_ref().filter(|row| row.event.as_deref() != Some(key));
@@ -432,7 +473,7 @@ impl Worker {
                     let event = appointments::brought_up_to_date(event, row, newest);
                     return Ok(Some((known(event), Some(row.clone()))));
                 }
-                let known = self.told(event, row.as_ref(), configured).await?;
+                let known = self.told(event, None, row.as_ref(), configured).await?;
                 Ok(Some((known, row)))
             }
         }
@@ -550,6 +591,9 @@ impl Worker {
                 changed
             }
             Decision::End(end) => {
+                if let Ended::Dead(reason) = &end {
+                    self.job_died(job, reason).await?;
+                }
                 self.store
                     .end(&job.id, job.version, &[Status::Due], &end)
                     .await?

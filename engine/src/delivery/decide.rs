@@ -22,7 +22,7 @@ use crate::automations::render::{self, Form, Occasion, Unfit};
 use crate::automations::times;
 use crate::callbell::Hold;
 use crate::phone;
-use crate::plan::{self, About, Known, appointments};
+use crate::plan::{self, About, Known, appointments, opt_out};
 
 /// How long a job waits that nothing but a person can free: between two looks at it.
 pub(super) const RECHECK: SignedDuration = SignedDuration::from_mins(5);
@@ -230,6 +230,7 @@ fn post(facts: &Facts<'_>, route: &Route<'_>, message: &Message) -> Result<What,
     consents(facts, route, message).map_err(skip)?;
     let to = route.to.clone().map_err(skip)?;
     may_reach(facts, &to).map_err(skip)?;
+    not_opted_out(facts, Some(message.purpose)).map_err(skip)?;
     let from = sender(route)?;
     render::form(message, is_window_open(facts, route)).map_err(|unfit| skip(unfit.to_string()))?;
     still_wants(facts, route)?;
@@ -248,6 +249,7 @@ fn post(facts: &Facts<'_>, route: &Route<'_>, message: &Message) -> Result<What,
 fn answer(facts: &Facts<'_>, route: &Route<'_>) -> Result<What, Decision> {
     let to = route.to.clone().map_err(skip)?;
     may_reach(facts, &to).map_err(skip)?;
+    not_opted_out(facts, None).map_err(skip)?;
     let from = sender(route)?;
     still_wants(facts, route)?;
     Ok(What::Answer { to, from })
@@ -585,6 +587,14 @@ fn may_reach(facts: &Facts<'_>, to: &Recipient) -> Result<(), String> {
         (Some(_), false) => Err("not in only_to".to_owned()),
         (None, false) => Ok(()),
     }
+}
+
+/// Whoever asked to be left alone gets no message. `purpose`: `None` for a reply.
+fn not_opted_out(facts: &Facts<'_>, purpose: Option<Purpose>) -> Result<(), String> {
+    let event = &facts.known.event;
+    let opt_out = &facts.configured.automations.opt_out;
+    let why = opt_out::silences(facts.recipient, facts.job, event, purpose, opt_out);
+    why.map_or(Ok(()), Err)
 }
 
 /// Whether the recipient wrote within 24 hours. Unknown counts as no.

@@ -15,6 +15,7 @@ mod calendar;
 mod config;
 mod decide;
 mod fetching;
+mod learning;
 mod log;
 mod planning;
 pub mod preview;

@@ -152,7 +152,7 @@ impl<'a> Route<'a> {
         let from = sender(automations, found, &known.event);
         let name = from.as_ref().map(|from| from.name.as_str());
         let home = Home::of(automations, &known.event, name);
-        let scope = Scope::new(automations, &home, &known.event).at(now);
+        let scope = known.scope(automations, &home).at(now);
         let (to, is_customer) = if found.is_letter() {
             recipient(job, found, known, &scope, home.country())
         } else {
