@@ -98,6 +98,17 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The system, as people call it.
+    pub fn system(&self) -> &'static str {
+        match self {
+            Table::Message(_) | Table::Reply(_) | Table::Contact(_) => "Callbell",
+            Table::Slack(_) => "Slack",
+            Table::Sheet(_) => "Google Sheets",
+            Table::Webhook(_) => "webhook",
+            Table::Record(table) => record::name(table.crm),
+        }
+    }
+
     /// The name of the API secret that it goes by. `None`: what goes by a channel of Callbell's.
     pub fn secret(&self) -> Option<&'a str> {
         match self {

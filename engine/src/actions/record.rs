@@ -43,18 +43,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// The system, as people call it.
-    pub fn system(&self) -> &'static str {
-        match self.crm {
-            Crm::Hubspot => "HubSpot",
-            Crm::Pipedrive => "Pipedrive",
-            Crm::Salesforce => "Salesforce",
-            Crm::Mailchimp => "Mailchimp",
-            Crm::Zendesk => "Zendesk",
-            Crm::Intercom => "Intercom",
-        }
-    }
-
     /// Where our own memory of the person's record is.
     pub fn key(&self, person: &PersonId) -> RecordKey {
         let crm = self.crm.as_str();
@@ -99,6 +87,18 @@ impl Record {
             lines.push(("tags".to_owned(), self.tags.join(", ")));
         }
         lines
+    }
+}
+
+/// The system, as people call it.
+pub fn name(crm: Crm) -> &'static str {
+    match crm {
+        Crm::Hubspot => "HubSpot",
+        Crm::Pipedrive => "Pipedrive",
+        Crm::Salesforce => "Salesforce",
+        Crm::Mailchimp => "Mailchimp",
+        Crm::Zendesk => "Zendesk",
+        Crm::Intercom => "Intercom",
     }
 }
 
