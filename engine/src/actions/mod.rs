@@ -8,13 +8,18 @@ pub mod contact;
 mod crm;
 pub mod deed;
 pub mod hubspot;
+pub mod intercom;
+pub mod mailchimp;
 pub mod message;
+pub mod pipedrive;
 pub mod record;
 pub mod render;
+pub mod salesforce;
 pub mod sheet;
 pub mod slack;
 pub mod tokens;
 pub mod webhook;
+pub mod zendesk;
 
 use jiff::SignedDuration;
 

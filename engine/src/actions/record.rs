@@ -102,10 +102,14 @@ pub fn name(crm: Crm) -> &'static str {
     }
 }
 
-/// The file of a system. `None`: this version has none.
-pub fn system(crm: Crm) -> Option<&'static dyn System> {
+/// The file of a system.
+pub fn system(crm: Crm) -> &'static dyn System {
     match crm {
-        Crm::Hubspot => Some(&super::hubspot::Hubspot),
-        _ => None,
+        Crm::Hubspot => &super::hubspot::Hubspot,
+        Crm::Pipedrive => &super::pipedrive::Pipedrive,
+        Crm::Salesforce => &super::salesforce::Salesforce,
+        Crm::Mailchimp => &super::mailchimp::Mailchimp,
+        Crm::Zendesk => &super::zendesk::Zendesk,
+        Crm::Intercom => &super::intercom::Intercom,
     }
 }

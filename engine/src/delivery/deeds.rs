@@ -201,13 +201,12 @@ impl Worker {
             Leased::Leased { id } => id,
             Leased::Busy => return Ok(None),
         };
-        let done = match (record::system(record.crm), self.desk(job, errand)) {
-            (Some(system), Some(desk)) => {
-                in_time(system.upsert(desk, record.wanted(id.as_deref()))).await
+        let done = match self.desk(job, errand) {
+            Some(desk) => {
+                let wanted = record.wanted(id.as_deref());
+                in_time(record::system(record.crm).upsert(desk, wanted)).await
             }
-            _ => Err(ActError::Unavailable(
-                "this version cannot do it".to_owned(),
-            )),
+            None => Err(nobody_asks()),
         };
         let made = match &done {
             Ok(Done::Done { id, .. }) => id.as_deref(),
@@ -252,9 +251,7 @@ impl Worker {
     /// A line, a row, a request.
     async fn tell(&self, job: &JobRow, errand: &Errand) -> Result<Done, ActError> {
         let Some(desk) = self.desk(job, errand) else {
-            return Err(ActError::Unavailable(
-                "nobody here asks other systems".to_owned(),
-            ));
+            return Err(nobody_asks());
         };
         match &errand.deed {
             Deed::Slack { text, channel } => {
@@ -352,6 +349,10 @@ impl Worker {
             }
         })
     }
+}
+
+fn nobody_asks() -> ActError {
+    ActError::Unavailable("nobody here asks other systems".to_owned())
 }
 
 /// Notes what we are about to write at Callbell, so that the webhook that it causes is no news.

@@ -7,9 +7,14 @@ pub mod calendly;
 mod deliver;
 pub mod google_calendar;
 pub mod hubspot;
+pub mod intercom;
+pub mod mailchimp;
+pub mod pipedrive;
 mod room;
+pub mod salesforce;
 pub mod shopify;
 pub mod woocommerce;
+pub mod zendesk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,7 +153,14 @@ impl Connectable {
 
 /// The stand-ins of systems that keep records of people.
 pub fn books() -> Vec<Arc<dyn Api>> {
-    vec![Arc::new(hubspot::HubSpot::default())]
+    vec![
+        Arc::new(hubspot::HubSpot::default()),
+        Arc::new(pipedrive::Pipedrive::default()),
+        Arc::new(salesforce::Salesforce::default()),
+        Arc::new(mailchimp::Mailchimp::default()),
+        Arc::new(zendesk::Zendesk::default()),
+        Arc::new(intercom::Intercom::default()),
+    ]
 }
 
 /// All of them. Clones share their state.
