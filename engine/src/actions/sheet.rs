@@ -490,6 +490,7 @@ mod tests {
                 status,
                 headers: Default::default(),
                 retry_after: None,
+                headers: reqwest::header::HeaderMap::new(),
                 body: body.to_string().into_bytes(),
             };
             failure(&reply, "Contatos")

@@ -280,6 +280,7 @@ mod tests {
                 status,
                 headers: Default::default(),
                 retry_after: Some(Duration::from_secs(7)),
+                headers: reqwest::header::HeaderMap::new(),
                 body: Vec::new(),
             };
             failure(&reply, word(code))
