@@ -14,7 +14,7 @@ use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::connections::Connection;
-use shared::event::{Event, Name};
+use shared::event::{Event, Name, SubjectKind};
 use shared::raw::Raw;
 use shared::sources::{self, Reading, Source, demo};
 use shared::store::Status;
@@ -38,7 +38,15 @@ pub fn run(args: &TryArgs) -> Outcome {
         super::check::print(&args.automations.display().to_string(), &report);
         return Err(CliError::new("nothing can be tried before that is mended"));
     };
-    let events = match Name::parse(&args.event) {
+    let named = Name::parse(&args.event);
+    let is_message = named.is_some_and(|name| name.subject() == SubjectKind::Message);
+    if (args.text.is_some() || args.last_sent.is_some()) && !is_message {
+        return Err(
+            CliError::new("--text and --last-sent are of a sample message")
+                .hint("callbell try message.received --text \"SÌ\" --last-sent visit"),
+        );
+    }
+    let events = match named {
         Some(name) => vec![sample(name, args, now)],
         None => read(args, automations, now)?,
     };
@@ -75,6 +83,21 @@ fn sample(name: Name, args: &TryArgs, now: Timestamp) -> Event {
     let mut event = samples::sample(name, samples::Kind::Full, now, []);
     if let Some(source) = &args.source {
         event.event.source.clone_from(source);
+    }
+    if let shared::event::Body::Message {
+        message,
+        conversation,
+        ..
+    } = &mut event.body
+    {
+        if args.text.is_some() {
+            message.text.clone_from(&args.text);
+        }
+        if let Some(conversation) = conversation
+            && args.last_sent.is_some()
+        {
+            conversation.last_sent.clone_from(&args.last_sent);
+        }
     }
     event
 }

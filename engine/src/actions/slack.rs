@@ -278,7 +278,6 @@ mod tests {
         let failure = |status, code| {
             let reply = Reply {
                 status,
-                headers: Default::default(),
                 retry_after: Some(Duration::from_secs(7)),
                 headers: reqwest::header::HeaderMap::new(),
                 body: Vec::new(),
