@@ -30,7 +30,7 @@ use self::secrets::Files;
 use self::table::Engine;
 use crate::net::{Cut, Loopback};
 use crate::project;
-use crate::standin::apis::{self, Apis, Connectable};
+use crate::standin::apis::{self, Apis, Connectable, Told};
 use crate::standin::{AccountData, StandIn};
 
 /// The port where nothing else is asked for.
@@ -102,6 +102,7 @@ struct World {
     secrets: RwLock<Files>,
     stand_in: StandIn,
     connectable: Connectable,
+    told: Told,
     apis: Apis,
     routes: Vec<Route>,
     functions: RwLock<Arc<Functions>>,
@@ -216,6 +217,11 @@ impl Dev {
         &self.world.connectable
     }
 
+    /// The stand-ins of what tells a team.
+    pub fn told(&self) -> &Told {
+        &self.world.told
+    }
+
     /// The clock that everything reads.
     pub fn clock(&self) -> &Clock {
         &self.world.clock
@@ -303,6 +309,7 @@ impl World {
             return Err(DevError::Unhosted(route.function.clone()));
         }
         let connectable = Connectable::default();
+        let told = Told::default();
         Ok(World {
             port,
             settings: settings.clone(),
@@ -312,10 +319,11 @@ impl World {
             secrets: RwLock::new(secrets),
             // A shop is at any address, so those come last.
             apis: Apis::new(
-                [apis::books(), connectable.all()].concat(),
+                [apis::books(), told.all(), connectable.all()].concat(),
                 stand_in.clone(),
             ),
             connectable,
+            told,
             stand_in,
             routes,
             functions: RwLock::new(Arc::new(functions)),
