@@ -123,9 +123,9 @@ impl Reply {
         }
     }
 
-    /// With a header.
+    /// With a header that is a number.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Reply {
+    pub fn with(mut self, name: &'static str, value: u64) -> Reply {
         self.headers.push((name, value.to_string()));
         self
     }
