@@ -13,6 +13,7 @@ use shared::secrets::Secret;
 
 use crate::apis::{Apis, Reply, Unanswered};
 use crate::automations::model::MatchBy;
+use crate::callbell::CallError;
 
 /// What one attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +78,26 @@ impl ActError {
 impl From<Unanswered> for ActError {
     fn from(error: Unanswered) -> Self {
         match error {
-            Unanswered::Malformed => ActError::Rejected(error.to_string()),
+            Unanswered::Malformed | Unanswered::NotPublic => ActError::Rejected(error.to_string()),
             Unanswered::NotConnected | Unanswered::NoAnswer | Unanswered::TooLarge => {
                 ActError::Unavailable(error.to_string())
             }
+        }
+    }
+}
+
+impl From<CallError> for ActError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unavailable(_) | CallError::Unreadable(_) => {
+                ActError::Unavailable(error.to_string())
+            }
+            CallError::Limited { retry_after } => ActError::Limited {
+                why: error.to_string(),
+                retry_after,
+            },
+            CallError::Held(_) => ActError::Refused(error.to_string()),
+            CallError::Refused { .. } => ActError::Rejected(error.to_string()),
         }
     }
 }

@@ -12,7 +12,7 @@ mod format;
 pub mod hours;
 pub mod locale;
 pub mod model;
-mod names;
+pub(crate) mod names;
 mod parse;
 mod reference;
 pub mod render;
@@ -24,7 +24,7 @@ pub mod spec;
 mod syntax;
 pub mod templates;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod times;
 
 pub use asked::step_names_contact;

@@ -11,6 +11,7 @@
 //! accepts bytes for a peer that is already gone, and a peer that closes at once may have read all of
 //! it. So every other failure is unknown.
 
+mod contacts;
 mod outcome;
 mod types;
 
@@ -22,10 +23,11 @@ use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use shared::secrets::Secret;
 
+pub use contacts::BotStatus;
 pub use outcome::{CallError, Hold, Outcome};
 pub use types::{
-    ChannelInfo, Contact, Content, HistoryMessage, Me, MessageStatus, Page, SendMessage, Team,
-    TemplateInfo,
+    ChannelInfo, Contact, ContactBody, Content, Funnel, HistoryMessage, Me, MessageStatus, Page,
+    SendMessage, Team, TemplateInfo,
 };
 
 use outcome::{Answer, Lost};
@@ -134,34 +136,6 @@ impl Callbell {
     ) -> Result<Page<HistoryMessage>, CallError> {
         self.page(&["contacts", contact, "messages"], "messages", page)
             .await
-    }
-
-    /// `GET /contacts/phone/:number`, on the given channel. `None`: Callbell does not know the number.
-    pub async fn contact_by_phone(
-        &self,
-        phone: &str,
-        channel: Option<&str>,
-    ) -> Result<Option<Contact>, CallError> {
-        let query: Vec<(&str, String)> = channel
-            .map(|uuid| ("channel_uuid", uuid.to_owned()))
-            .into_iter()
-            .collect();
-        let echoes = [phone, phone.trim_start_matches('+')];
-        let answer = self
-            .call(
-                Method::GET,
-                &["contacts", "phone", phone],
-                &query,
-                None::<&()>,
-            )
-            .await;
-        match outcome::of_question(answer, &echoes)? {
-            Some(json) => {
-                let contact = json.get("contact").unwrap_or(&json);
-                types::one(contact).map_err(|_| unreadable("contact"))
-            }
-            None => Ok(None),
-        }
     }
 
     /// `GET /teams`.

@@ -201,6 +201,21 @@ pub(super) fn of_question(
     }
 }
 
+/// Reads the answer to a change that may be repeated: its JSON, null where a success has none. What is not
+/// there is refused.
+pub(super) fn of_change(answer: Result<Answer, Lost>, echoes: &[&str]) -> Result<Value, CallError> {
+    match answer {
+        Ok(answer) if (200..300).contains(&answer.status) => {
+            Ok(serde_json::from_slice(&answer.body).unwrap_or_default())
+        }
+        Ok(answer) if answer.status == 404 => Err(CallError::Refused {
+            status: 404,
+            reason: reason(&answer.body, echoes),
+        }),
+        answer => of_question(answer, echoes).map(Option::unwrap_or_default),
+    }
+}
+
 fn message_uuid(body: &[u8]) -> Option<String> {
     let json: Value = serde_json::from_slice(body).ok()?;
     let uuid = json.get("message")?.get("uuid")?.as_str()?;
@@ -384,6 +399,41 @@ mod tests {
                 "{status} {body}"
             );
         }
+    }
+
+    #[test]
+    fn a_change_is_done_refused_or_for_later() {
+        let refused = |status, reason: &str| {
+            let reason = reason.to_owned();
+            Err(CallError::Refused { status, reason })
+        };
+        let rows = [
+            (200, r#"{"a":1}"#, Ok(serde_json::json!({"a": 1}))),
+            (204, "", Ok(Value::Null)),
+            (
+                404,
+                r#"{"error":"contact not found"}"#,
+                refused(404, "contact not found"),
+            ),
+            (
+                422,
+                r#"{"error":{"tags":["Lead does not exist"]}}"#,
+                refused(422, "tags Lead does not exist"),
+            ),
+            (401, "", Err(CallError::Held(Hold::TokenRefused))),
+            (403, "", Err(CallError::Held(Hold::TokenRefused))),
+            (429, "", Err(CallError::Limited { retry_after: None })),
+            (
+                502,
+                "",
+                Err(CallError::Unavailable("Callbell 502".to_owned())),
+            ),
+        ];
+        for (status, body, expected) in rows {
+            assert_eq!(of_change(answer(status, body), &[]), expected, "{status}");
+        }
+        let lost = of_change(Err(Lost::AfterConnect("lost".to_owned())), &[]);
+        assert_eq!(lost, Err(CallError::Unavailable("lost".to_owned())));
     }
 
     #[test]

@@ -83,7 +83,8 @@ fn client(address: SocketAddr) -> Callbell {
 
 fn message() -> SendMessage {
     SendMessage {
-        to: "+5511987654321".to_owned(),
+        to: Some("+5511987654321".to_owned()),
+        bsuid: None,
         from: "whatsapp",
         kind: "text",
         content: Content {
@@ -312,6 +313,63 @@ async fn questions_read_objects_and_one_element_arrays() {
             .unwrap()
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn somebody_who_is_not_there_is_nobody() {
+    let answers = [
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 422 No\r\ncontent-length: 29\r\n\r\n{\"error\":\"Contact not found\"}",
+        "HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\n{\"contact\":[]}",
+    ];
+    for answer in answers {
+        let callbell = client(answering(answer).address);
+        assert_eq!(
+            callbell.contact("u", false).await.unwrap(),
+            None,
+            "{answer}"
+        );
+        let peer = client(answering(answer).address);
+        assert_eq!(peer.contact_by_bsuid("b").await.unwrap(), None, "{answer}");
+        let peer = client(answering(answer).address);
+        assert_eq!(
+            peer.contact_by_phone("+1", None).await.unwrap(),
+            None,
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_contact_is_read_in_every_shape() {
+    let read = |json: Value| serde_json::from_value::<Contact>(json).ok();
+    let whole = read(serde_json::json!({
+        "uuid": "u", "name": "Maria", "href": "h", "tags": ["a", null, "b"], "assignedUser": "ana@example.com",
+        "customFields": {"Cidade": "Roma", "Extras": "[\"x\", \"y\"]", "Nota": "[sic"},
+        "customFieldsMetadata": {"Cidade": {"type": "text"}, "Posta": {"type": "email"}},
+        "team": {"uuid": "t", "name": "Vendas"}, "funnelId": "f", "note": " ", "closedAt": "2026-01-01T00:00:00Z",
+    }));
+    let whole = whole.unwrap();
+    assert_eq!(whole.tags, ["a", "b"]);
+    assert_eq!(
+        Value::Object(whole.fields),
+        serde_json::json!({"Cidade": "Roma", "Extras": ["x", "y"], "Nota": "[sic"})
+    );
+    assert_eq!(whole.email_fields, ["Posta"]);
+    assert_eq!(whole.assigned_user.as_deref(), Some("ana@example.com"));
+    assert_eq!(
+        (whole.team.as_deref(), whole.team_name.as_deref()),
+        (Some("t"), Some("Vendas"))
+    );
+    assert_eq!((whole.funnel.as_deref(), whole.note), (Some("f"), None));
+    assert!(whole.closed);
+    let bare = serde_json::json!({"uuid": "u", "team": {}, "tags": null, "funnelId": {"uuid": "g"},
+        "assignedUser": {"email": "b@example.com"}, "closedAt": null});
+    let bare = read(bare).unwrap();
+    assert_eq!((bare.team, bare.closed), (None, false));
+    assert_eq!(bare.funnel.as_deref(), Some("g"));
+    assert_eq!(bare.assigned_user.as_deref(), Some("b@example.com"));
+    assert_eq!(read(serde_json::json!({"name": "x"})), None);
 }
 
 #[tokio::test]

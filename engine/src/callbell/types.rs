@@ -6,13 +6,19 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use shared::event;
 
 /// The body of `POST /messages/send`.
 /// <https://github.com/callbellchat/callbell-public-docs>
 #[derive(Clone, PartialEq, Serialize)]
 pub struct SendMessage {
-    /// E.164.
-    pub to: String,
+    /// E.164; required unless there is a `bsuid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// WhatsApp's id of a person who hides the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bsuid: Option<String>,
     /// The kind of channel: `whatsapp`.
     pub from: &'static str,
     /// `text`, `image`, `document`, or, of templates alone, `video`.
@@ -60,8 +66,15 @@ pub struct Content {
 impl SendMessage {
     /// The texts that an error of Callbell's might repeat, and that no reason may.
     pub(super) fn echoes(&self) -> Vec<&str> {
-        let optional = [&self.content.text, &self.content.url, &self.assigned_user];
-        let mut echoes = vec![self.to.as_str(), self.to.trim_start_matches('+')];
+        let optional = [
+            &self.bsuid,
+            &self.content.text,
+            &self.content.url,
+            &self.assigned_user,
+        ];
+        let to = self.to.as_deref();
+        let mut echoes: Vec<&str> = to.into_iter().collect();
+        echoes.extend(to.map(|to| to.trim_start_matches('+')));
         echoes.extend(optional.into_iter().flatten().map(String::as_str));
         echoes.extend(self.template_values.iter().map(String::as_str));
         // Longest first, so that a part does not break up the whole.
@@ -116,16 +129,142 @@ pub struct Page<T> {
 }
 
 /// A person in Callbell.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Contact {
     /// Callbell's number of the person.
     pub uuid: String,
     /// The name.
-    #[serde(default)]
     pub name: Option<String>,
     /// The page in the inbox.
-    #[serde(default)]
     pub href: Option<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Custom fields by name; a checkbox has a list.
+    pub fields: Map<String, Value>,
+    /// Names of the custom fields that hold an e-mail address, where the answer says so.
+    pub email_fields: Vec<String>,
+    /// E-mail address of the assigned user.
+    pub assigned_user: Option<String>,
+    /// The team's number.
+    pub team: Option<String>,
+    /// The team's name.
+    pub team_name: Option<String>,
+    /// The funnel's number.
+    pub funnel: Option<String>,
+    /// The note.
+    pub note: Option<String>,
+    /// The conversation is closed.
+    pub closed: bool,
+    /// All of it, in the shape that webhooks have too.
+    pub json: Map<String, Value>,
+}
+
+impl<'de> Deserialize<'de> for Contact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Map::<String, Value>::deserialize(deserializer)?;
+        Contact::read(json).ok_or_else(|| serde::de::Error::custom("a contact without a uuid"))
+    }
+}
+
+impl Contact {
+    fn read(json: Map<String, Value>) -> Option<Contact> {
+        let text = |name: &str| text(json.get(name));
+        let within = |name: &str, part: &str| match json.get(name)? {
+            Value::Object(object) => self::text(object.get(part)),
+            _ => None,
+        };
+        // Two ways to name one thing: its number alone, or all of it.
+        let number = |name: &str| text(name).or_else(|| within(name, "uuid"));
+        let tags = json.get("tags").and_then(Value::as_array);
+        let fields = json.get("customFields").and_then(Value::as_object);
+        let types = json.get("customFieldsMetadata").and_then(Value::as_object);
+        Some(Contact {
+            uuid: text("uuid")?,
+            name: text("name"),
+            href: text("href"),
+            tags: tags
+                .into_iter()
+                .flatten()
+                .filter_map(|tag| self::text(Some(tag)))
+                .collect(),
+            fields: fields
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.clone(), listed(value)))
+                .collect(),
+            email_fields: types
+                .into_iter()
+                .flatten()
+                .filter(|(_, field)| field.get("type").and_then(Value::as_str) == Some("email"))
+                .map(|(name, _)| name.clone())
+                .collect(),
+            assigned_user: text("assignedUser").or_else(|| within("assignedUser", "email")),
+            team: number("team"),
+            team_name: within("team", "name"),
+            funnel: number("funnelId"),
+            note: text("note"),
+            closed: text("closedAt").is_some(),
+            json,
+        })
+    }
+}
+
+impl Contact {
+    /// The person as automations know them, but for what the worker fills in.
+    pub fn told(&self) -> event::Contact {
+        let text = |name: &str| text(self.json.get(name));
+        let time = |name: &str| text(name).and_then(|text| text.parse().ok());
+        let of_channel = |part: &str| match self.json.get("channel")? {
+            Value::Object(channel) => self::text(channel.get(part)),
+            plain => self::text(Some(plain)).filter(|_| part == "uuid"),
+        };
+        event::Contact {
+            id: self.uuid.clone(),
+            name: self.name.clone().unwrap_or_default(),
+            phone: text("phoneNumber").and_then(|number| with_plus(&number)),
+            bsuid: text("bsuid"),
+            email: text("email"),
+            url: text("conversationHref")
+                .or_else(|| self.href.clone())
+                .unwrap_or_default(),
+            tags: self.tags.clone(),
+            fields: self.fields.clone(),
+            assigned_to: self.assigned_user.clone(),
+            team: self.team_name.clone().or_else(|| self.team.clone()),
+            funnel: self.funnel.clone(),
+            note: self.note.clone(),
+            avatar_url: text("avatarUrl"),
+            channel: of_channel("uuid").unwrap_or_default(),
+            channel_kind: text("source")
+                .or_else(|| of_channel("type"))
+                .unwrap_or_default(),
+            created_at: time("createdAt"),
+            closed_at: time("closedAt"),
+            blocked: text("blockedAt").is_some(),
+            ..event::Contact::default()
+        }
+    }
+}
+
+/// Callbell leaves the `+` out and spaces in.
+fn with_plus(number: &str) -> Option<String> {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    (!digits.is_empty()).then(|| format!("+{digits}"))
+}
+
+/// A text that is not blank.
+fn text(value: Option<&Value>) -> Option<String> {
+    let text = value.and_then(Value::as_str)?;
+    (!text.trim().is_empty()).then(|| text.to_owned())
+}
+
+/// A custom field's value. A checkbox comes back as the JSON of its list: `"[\"Dark Mode\"]"`.
+fn listed(value: &Value) -> Value {
+    let list = value
+        .as_str()
+        .filter(|text| text.trim_start().starts_with('['))
+        .and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+    list.map_or_else(|| value.clone(), Value::from)
 }
 
 impl fmt::Debug for Contact {
@@ -134,6 +273,89 @@ impl fmt::Debug for Contact {
             .field("uuid", &self.uuid)
             .finish_non_exhaustive()
     }
+}
+
+/// The body of `POST /contacts` and `PATCH /contacts/:uuid`. What is absent stays as it is.
+#[derive(Clone, Default, PartialEq, Serialize)]
+pub struct ContactBody {
+    /// The phone number, when the person is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// The kind of channel, when the person is made: `whatsapp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'static str>,
+    /// On which channel the person is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_uuid: Option<String>,
+    /// The name; required when the person is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// All tags, which have to exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Vec<String>>,
+    /// Custom fields by name, which have to exist: texts, and lists of texts for a checkbox.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub custom_fields: Map<String, Value>,
+    /// An existing user's e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assigned_user: Option<String>,
+    /// An existing team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team_uuid: Option<String>,
+    /// `bot_start` or `bot_end`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bot_status: Option<&'static str>,
+    /// At most 1,000 characters; empty takes the note away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl ContactBody {
+    /// It changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == ContactBody::default()
+    }
+
+    /// The texts that an error of Callbell's might repeat, and that no reason may. Tags and names of fields
+    /// are the account's own words.
+    pub(super) fn echoes(&self) -> Vec<&str> {
+        let optional = [
+            &self.identifier,
+            &self.name,
+            &self.assigned_user,
+            &self.note,
+        ];
+        let mut echoes: Vec<&str> = optional.into_iter().flatten().map(String::as_str).collect();
+        let digits = self.identifier.as_deref();
+        echoes.extend(digits.map(|phone| phone.trim_start_matches('+')));
+        for value in self.custom_fields.values() {
+            match value {
+                Value::String(text) => echoes.push(text),
+                Value::Array(list) => echoes.extend(list.iter().filter_map(Value::as_str)),
+                _ => {}
+            }
+        }
+        // Longest first, so that a part does not break up the whole.
+        echoes.sort_by_key(|echo| std::cmp::Reverse(echo.len()));
+        echoes
+    }
+}
+
+impl fmt::Debug for ContactBody {
+    /// Nothing: it is personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContactBody").finish_non_exhaustive()
+    }
+}
+
+/// A funnel of the inbox.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Funnel {
+    /// Its number.
+    pub uuid: String,
+    /// Its name, as automations write it.
+    #[serde(default)]
+    pub name: String,
 }
 
 /// A team.
