@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 /// Longest delay of an answer, in milliseconds.
 pub const DELAY_MS_MAX: u64 = 120_000;
+/// What faults call Callbell.
+pub const CALLBELL: &str = "callbell";
 
 /// How a request goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -16,6 +18,17 @@ pub enum Kind {
         /// 400 to 599.
         status: u16,
     },
+    /// As `status`, with a `Retry-After`. For other systems than Callbell.
+    Limited {
+        /// 400 to 599; 429 where it is not given.
+        #[serde(default = "too_many")]
+        status: u16,
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// Somebody else is first with the very same request: it is carried out twice, and the second answer
+    /// is given. For other systems than Callbell.
+    Race,
     /// The message is accepted, and the connection closed without an answer.
     DropAfterAccept,
     /// The message is accepted, and the answer is this status.
@@ -30,6 +43,45 @@ pub enum Kind {
     },
     /// Template messages on WhatsApp are refused with 402; other messages pass and use up nothing.
     OutOfCredit,
+    /// The message is accepted, and WhatsApp does not deliver it: a webhook says so a second later.
+    MessageFails {
+        /// WhatsApp's reason.
+        #[serde(default = "not_on_whatsapp")]
+        reason: String,
+    },
+    /// The message is accepted, and WhatsApp corrects the number, of which a webhook tells.
+    Mismatch {
+        /// The number that it makes of it.
+        phone: String,
+    },
+    /// A webhook does not reach us, and is not tried again.
+    WebhookLost {
+        /// Of this event alone: `message_created`.
+        #[serde(default)]
+        event: Option<String>,
+    },
+}
+
+impl Kind {
+    /// Whether the stand-in of this system can fail so: `callbell`, `hubspot`.
+    pub fn is_for(&self, system: &str) -> bool {
+        match self {
+            Kind::Limited { .. } | Kind::Race => system != CALLBELL,
+            Kind::OutOfCredit
+            | Kind::MessageFails { .. }
+            | Kind::Mismatch { .. }
+            | Kind::WebhookLost { .. } => system == CALLBELL,
+            _ => true,
+        }
+    }
+}
+
+fn too_many() -> u16 {
+    429
+}
+
+fn not_on_whatsapp() -> String {
+    "number does not exist on WhatsApp".to_owned()
 }
 
 /// A fault and how many requests it still meets.
@@ -56,9 +108,27 @@ impl Faults {
     /// The fault that this request meets, used up by one.
     pub fn take(&mut self, is_send: bool, is_template: bool) -> Option<Kind> {
         let meets = |fault: &Fault| {
-            let credit = fault.kind != Kind::OutOfCredit || (is_send && is_template);
-            credit && (is_send || fault.every_request)
+            let meets = match fault.kind {
+                Kind::OutOfCredit => is_send && is_template,
+                Kind::MessageFails { .. } | Kind::Mismatch { .. } => is_send,
+                Kind::WebhookLost { .. } => false,
+                _ => true,
+            };
+            meets && (is_send || fault.every_request)
         };
+        self.take_first(meets)
+    }
+
+    /// Whether this webhook gets lost, used up by one.
+    pub fn take_webhook(&mut self, event: &str) -> bool {
+        let meets = |fault: &Fault| match &fault.kind {
+            Kind::WebhookLost { event: only } => only.as_deref().is_none_or(|only| only == event),
+            _ => false,
+        };
+        self.take_first(meets).is_some()
+    }
+
+    fn take_first(&mut self, meets: impl Fn(&Fault) -> bool) -> Option<Kind> {
         let index = self.0.iter().position(meets)?;
         let fault = self.0.get_mut(index)?;
         fault.times = fault.times.saturating_sub(1);
@@ -78,7 +148,8 @@ impl Faults {
 }
 
 /// Reads one fault of the list: `{"kind": …, "times": 3}`; `times` is 1 where it is not given, and
-/// `"on": "any"` lets the fault meet requests that are no sends as well.
+/// `"on": "any"` lets the fault meet requests that are no sends as well (of other systems: that change
+/// nothing).
 ///
 /// # Errors
 /// What is wrong with it, in words for the answer.
@@ -99,7 +170,9 @@ pub fn read(value: &serde_json::Value) -> Result<Fault, String> {
     let kind = serde_json::from_value::<Kind>(serde_json::Value::Object(fields))
         .map_err(|error| error.to_string())?;
     match kind {
-        Kind::Status { status } | Kind::AcceptThenStatus { status }
+        Kind::Status { status }
+        | Kind::AcceptThenStatus { status }
+        | Kind::Limited { status, .. }
             if !(400..600).contains(&status) =>
         {
             Err("status is between 400 and 599".to_owned())
@@ -137,12 +210,34 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_of_a_webhook_meets_no_request() {
+        let mut faults = Faults::default();
+        let list = [
+            json!({"kind": "webhook_lost", "event": "contact_created"}),
+            json!({"kind": "webhook_lost"}),
+            json!({"kind": "message_fails"}),
+        ];
+        faults.set(list.iter().map(|fault| read(fault).unwrap()).collect());
+        assert_eq!(faults.take(false, false), None);
+        assert!(matches!(
+            faults.take(true, false),
+            Some(Kind::MessageFails { .. })
+        ));
+        assert!(faults.take_webhook("message_created"));
+        assert!(!faults.take_webhook("message_created"));
+        assert!(faults.take_webhook("contact_created"));
+        assert_eq!(faults.left(), 0);
+    }
+
+    #[test]
     fn an_unknown_fault_is_refused() {
         for fault in [
             json!({"kind": "flood"}),
             json!({"kind": "status"}),
             json!({"kind": "status", "status": 200}),
             json!({"kind": "delay", "ms": 1, "times": -1}),
+            json!({"kind": "limited", "status": 200, "retry_after": 1}),
+            json!({"kind": "limited"}),
             json!("status"),
         ] {
             assert!(read(&fault).is_err(), "{fault}");

@@ -15,7 +15,7 @@ use shared::sources::callbell::{self, Callbell};
 use super::apis::deliver::{here, takes};
 use super::journal::Message;
 use super::rules::Refused;
-use super::{Answer, Held, Request, StandIn, meta};
+use super::{Answer, Held, Request, StandIn, faults, meta};
 
 /// How long after it was sent a message is on the phone.
 const DELIVERED_AFTER: SignedDuration = SignedDuration::from_secs(1);
@@ -143,7 +143,10 @@ impl Webhooks {
         let now = message.at;
         self.announce("message_created", created(message, contact), now);
         let later = now.saturating_add(DELIVERED_AFTER).unwrap_or(now);
-        let (sent, delivered) = (json!({"ts": now.as_second()}), json!({"ts": later.as_second()}));
+        let (sent, delivered) = (
+            json!({"ts": now.as_second()}),
+            json!({"ts": later.as_second()}),
+        );
         let mut tell = |status: &str, inner: Value, at: Timestamp| {
             let payload = status_of(message, contact, status, inner);
             self.announce("message_status_updated", payload, at);
@@ -154,7 +157,11 @@ impl Webhooks {
                 tell("delivered", delivered, later);
             }
             Fate::Mismatch(phone) => {
-                tell("mismatch", json!({ "phone": phone, "ts": now.as_second() }), now);
+                tell(
+                    "mismatch",
+                    json!({ "phone": phone, "ts": now.as_second() }),
+                    now,
+                );
                 tell("sent", sent, now);
                 tell("delivered", delivered, later);
             }
@@ -198,14 +205,21 @@ impl Webhooks {
                 self.waiting.clear();
             }
             let minutes = RETRY_MINUTES.get(delivery.attempts - 1).filter(|_| again);
-            let enabled = self.subscribed.as_ref().is_some_and(|webhook| webhook.enabled);
+            let enabled = self
+                .subscribed
+                .as_ref()
+                .is_some_and(|webhook| webhook.enabled);
             if let (Some(minutes), true) = (minutes, enabled) {
                 let later = now.saturating_add(SignedDuration::from_mins(*minutes));
                 delivery.due = later.unwrap_or(Timestamp::MAX);
                 self.waiting.push(delivery.clone());
             }
         }
-        match self.log.iter_mut().find(|known| known.number == delivery.number) {
+        match self
+            .log
+            .iter_mut()
+            .find(|known| known.number == delivery.number)
+        {
             Some(known) => *known = delivery,
             None => self.log.push(delivery),
         }
@@ -237,7 +251,10 @@ fn created(message: &Message, contact: &Value) -> Value {
 
 /// `message_status_updated`. Metadata comes as a text here and as an object elsewhere.
 fn status_of(message: &Message, contact: &Value, status: &str, inner: Value) -> Value {
-    let metadata = message.body.get("metadata").filter(|value| !value.is_null());
+    let metadata = message
+        .body
+        .get("metadata")
+        .filter(|value| !value.is_null());
     let mut payload = json!({
         "uuid": message.uuid, "status": status, "contact": [contact],
         "messageStatusPayload": { "id": message.uuid, "type": status, "payload": inner },
@@ -303,7 +320,11 @@ impl StandIn {
     /// When the next webhook is due.
     pub fn next_webhook(&self) -> Option<Timestamp> {
         let held = self.held();
-        held.webhooks.waiting.iter().map(|delivery| delivery.due).min()
+        held.webhooks
+            .waiting
+            .iter()
+            .map(|delivery| delivery.due)
+            .min()
     }
 
     /// Posts every webhook that is due, one after the other; `false`: there was none.
@@ -344,7 +365,9 @@ impl StandIn {
         let contact = self.writer(who, written.name.as_deref());
         let now = self.now();
         let payload = received(written, &contact, now);
-        self.held().webhooks.announce("message_created", payload, now);
+        self.held()
+            .webhooks
+            .announce("message_created", payload, now);
         Ok(contact)
     }
 
@@ -413,14 +436,19 @@ impl StandIn {
             .map(|delivery| delivery.json())
             .collect();
         let pages = found.len().div_ceil(items).max(1);
-        (200, json!({ "webhook_events": list, "meta": meta(page, pages) }))
+        (
+            200,
+            json!({ "webhook_events": list, "meta": meta(page, pages) }),
+        )
     }
 }
 
 impl Held {
     /// Whether a webhook gets lost, as told by a fault.
     fn take_webhook_fault(&mut self, event: &str) -> bool {
-        self.faults.take_webhook(event)
+        self.faults
+            .get_mut(faults::CALLBELL)
+            .is_some_and(|faults| faults.take_webhook(event))
     }
 }
 

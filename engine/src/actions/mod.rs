@@ -5,7 +5,9 @@
 //! outcomes), is the business of `delivery`.
 
 pub mod contact;
+mod crm;
 pub mod deed;
+pub mod hubspot;
 pub mod message;
 pub mod sheet;
 pub mod slack;
