@@ -131,9 +131,7 @@ impl Dev {
         let port_error = |error| DevError::Port(settings.port, error);
         let listener = Loopback::bind(settings.port).await.map_err(port_error)?;
         let port = listener.port().map_err(port_error)?;
-        // Everything that is started, on the heap: it is large.
-        let world = Box::pin(World::new(settings, secrets, port, notice)).await?;
-        let world = Arc::new(world);
+        let world = Arc::new(World::new(settings, secrets, port, notice).await?);
         world.reload().await;
         let pushed = match &settings.automations {
             Some(path) => project::Files::read(path).ok(),
