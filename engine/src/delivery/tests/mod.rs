@@ -2,7 +2,9 @@
 
 mod appointments;
 mod desk;
+mod elsewhere;
 mod interleavings;
+mod systems;
 mod year;
 
 use super::Report;
