@@ -42,6 +42,7 @@ struct State {
     sent: Vec<(Timestamp, Value)>,
     history: Vec<Value>,
     requests: Vec<String>,
+    person: Option<Value>,
 }
 
 /// The scripted Callbell.
@@ -128,6 +129,18 @@ impl Script {
             .collect()
     }
 
+    /// The person whom Callbell finds, whoever is asked for; an empty object is nobody.
+    pub(super) fn knows(&self, person: Value) {
+        self.0.lock().unwrap().person = Some(person);
+    }
+
+    /// How often Callbell was asked for a person.
+    pub(super) fn questions(&self) -> usize {
+        let state = self.0.lock().unwrap();
+        let about_a_person = |line: &&String| line.starts_with("GET /v1/contacts/");
+        state.requests.iter().filter(about_a_person).count()
+    }
+
     /// How many sends were tried.
     pub(super) fn tries(&self) -> usize {
         self.0
@@ -170,7 +183,8 @@ impl Script {
         state.requests.push(first.to_owned());
         let ok = |body: Value| Some((200, String::new(), body.to_string()));
         if first.starts_with("GET /v1/contacts/phone/") {
-            return ok(json!({"contact": [{"uuid": "person"}]}));
+            let person = state.person.clone();
+            return ok(json!({"contact": [person.unwrap_or(json!({"uuid": "person"}))]}));
         }
         if first.starts_with("GET /v1/contacts/person/messages") {
             return ok(json!({"messages": state.history, "meta": {"page": 1, "pages": 1}}));
@@ -183,7 +197,8 @@ impl Script {
             reply,
             Reply::Accept | Reply::AcceptAfter(_) | Reply::AcceptAndDrop | Reply::AcceptThen(_)
         ) {
-            let body: Value = serde_json::from_str(body).unwrap();
+            let body: Value = serde_json::from_str(body)
+                .unwrap_or_else(|error| panic!("{first}: {error}"));
             let uuid = format!("{:032x}", state.sent.len() + 1);
             let text = body["content"]["text"]
                 .as_str()
