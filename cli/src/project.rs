@@ -1,10 +1,10 @@
 //! The user's files: `automations.toml`, and beside it `templates.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use engine::automations::account::Account;
-use engine::automations::model::Automations;
+use engine::automations::model::{Automations, Rule, RuleDeed};
 use engine::automations::templates::Templates;
 use engine::automations::{Report, check, check_account};
 use jiff::Timestamp;
@@ -125,9 +125,31 @@ pub fn account(
             status => status.to_owned(),
         },
     });
-    let teams = automations
-        .messages
-        .values()
-        .filter_map(|message| message.team.clone());
-    (channels.collect(), templates.collect(), teams.collect())
+    let handed_over = automations.replies.values().flat_map(|reply| {
+        let of_rule = |rule: &Rule| match &rule.deed {
+            RuleDeed::Handover { team, .. } => team.clone(),
+            RuleDeed::Say(_) | RuleDeed::Ignore => None,
+        };
+        reply
+            .handover
+            .iter()
+            .cloned()
+            .chain(reply.rules.iter().filter_map(of_rule))
+    });
+    let messages = automations.messages.values();
+    let teams: BTreeSet<String> = messages
+        .filter_map(|message| message.team.clone())
+        .chain(
+            automations
+                .contacts
+                .values()
+                .filter_map(|one| one.team.clone()),
+        )
+        .chain(handed_over)
+        .collect();
+    (
+        channels.collect(),
+        templates.collect(),
+        teams.into_iter().collect(),
+    )
 }

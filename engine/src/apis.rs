@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
@@ -118,6 +119,8 @@ pub struct Reply {
     pub status: u16,
     /// `Retry-After`, as far as it is believed.
     pub retry_after: Option<Duration>,
+    /// The headers: limits that a provider says in its own.
+    pub headers: HeaderMap,
     /// The body's bytes.
     pub body: Vec<u8>,
 }
@@ -126,6 +129,11 @@ impl Reply {
     /// 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// A header, where it is there and text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// The body as JSON; null where it is none.
@@ -196,6 +204,18 @@ impl Apis {
     /// # Errors
     /// [`Unanswered`]; every status is an answer.
     pub async fn call(&self, call: &Call<'_>) -> Result<Reply, Unanswered> {
+        self.call_with(call, &[]).await
+    }
+
+    /// [`Apis::call`] with headers beside the one that proves who asks.
+    ///
+    /// # Errors
+    /// As [`Apis::call`].
+    pub async fn call_with(
+        &self,
+        call: &Call<'_>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Reply, Unanswered> {
         let url = self.url(call).ok_or(Unanswered::Malformed)?;
         let mut request = self
             .http
@@ -207,6 +227,9 @@ impl Apis {
             Auth::Basic(user, password) => request.basic_auth(user, Some(password)),
             Auth::Header(name, value) => request.header(name, value),
         };
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         request = match &call.body {
             Body::None => request,
             Body::Json(json) => request.json(json),
@@ -295,6 +318,7 @@ async fn answer(request: reqwest::RequestBuilder, bytes_max: usize) -> Result<Re
     let mut response = request.send().await.map_err(|error| unanswered(&error))?;
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
+    let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();
     while bytes_max > 0
         && let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))?
@@ -307,6 +331,7 @@ async fn answer(request: reqwest::RequestBuilder, bytes_max: usize) -> Result<Re
     Ok(Reply {
         status,
         retry_after,
+        headers,
         body,
     })
 }

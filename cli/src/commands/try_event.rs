@@ -4,7 +4,7 @@ use engine::actions::message::Recipient;
 use engine::automations::model::Automations;
 use engine::automations::render::Form;
 use engine::automations::samples;
-use engine::delivery::preview::{Explained, Explanation, Verdict, explain};
+use engine::delivery::preview::{Explained, Explanation, Verdict, WrittenElsewhere, explain};
 use engine::phone;
 use http::Method;
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::connections::Connection;
-use shared::event::{Event, Name};
+use shared::event::{Event, Name, SubjectKind};
 use shared::raw::Raw;
 use shared::sources::{self, Reading, Source, demo};
 use shared::store::Status;
@@ -38,7 +38,15 @@ pub fn run(args: &TryArgs) -> Outcome {
         super::check::print(&args.automations.display().to_string(), &report);
         return Err(CliError::new("nothing can be tried before that is mended"));
     };
-    let events = match Name::parse(&args.event) {
+    let named = Name::parse(&args.event);
+    let is_message = named.is_some_and(|name| name.subject() == SubjectKind::Message);
+    if (args.text.is_some() || args.last_sent.is_some()) && !is_message {
+        return Err(
+            CliError::new("--text and --last-sent are of a sample message")
+                .hint("callbell try message.received --text \"SÌ\" --last-sent visit"),
+        );
+    }
+    let events = match named {
         Some(name) => vec![sample(name, args, now)],
         None => read(args, automations, now)?,
     };
@@ -75,6 +83,21 @@ fn sample(name: Name, args: &TryArgs, now: Timestamp) -> Event {
     let mut event = samples::sample(name, samples::Kind::Full, now, []);
     if let Some(source) = &args.source {
         event.event.source.clone_from(source);
+    }
+    if let shared::event::Body::Message {
+        message,
+        conversation,
+        ..
+    } = &mut event.body
+    {
+        if args.text.is_some() {
+            message.text.clone_from(&args.text);
+        }
+        if let Some(conversation) = conversation
+            && args.last_sent.is_some()
+        {
+            conversation.last_sent.clone_from(&args.last_sent);
+        }
     }
     event
 }
@@ -214,6 +237,16 @@ fn print_job(job: &Explanation, at: Timestamp, zone: &TimeZone) {
         },
     };
     say(format!("      {}, {when}: {fate}", job.action));
+    if let Some(written) = &job.written {
+        say(format!(
+            "      to {} by the secret {}",
+            written.system, written.secret
+        ));
+        for (name, value) in &written.values {
+            say(format!("      {name} = {value}"));
+        }
+        return;
+    }
     let to = match &job.to {
         Ok(to) => masked(to),
         Err(why) => why.clone(),
@@ -260,12 +293,19 @@ fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
             "reason": reason, "channel": job.channel,
             "to": job.to.as_ref().map(masked).ok(),
             "no_recipient": job.to.as_ref().err(), "messages": said.collect::<Vec<_>>(),
+            "written": job.written.as_ref().map(as_written),
         })
     });
     json!({
         "event": name.as_str(), "at": at, "automations": explained.lines,
         "jobs": jobs.collect::<Vec<_>>(),
     })
+}
+
+fn as_written(written: &WrittenElsewhere) -> Value {
+    let value = |(name, value): &(String, String)| (name.clone(), Value::from(value.as_str()));
+    let values: serde_json::Map<String, Value> = written.values.iter().map(value).collect();
+    json!({"system": written.system, "secret": written.secret, "values": values})
 }
 
 #[cfg(test)]

@@ -119,6 +119,10 @@ impl World {
             let templates = project::templates(&row.templates);
             (account.channels, account.templates, account.teams) =
                 project::account(&automations, &templates);
+            if self.settings.secrets.is_none() {
+                let files = secrets::Files::demo_for(&automations);
+                *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = files;
+            }
         }
         self.stand_in.set_account(account);
         self.renew_functions().await;

@@ -489,6 +489,7 @@ mod tests {
             let reply = Reply {
                 status,
                 retry_after: None,
+                headers: reqwest::header::HeaderMap::new(),
                 body: body.to_string().into_bytes(),
             };
             failure(&reply, "Contatos")

@@ -279,6 +279,7 @@ mod tests {
             let reply = Reply {
                 status,
                 retry_after: Some(Duration::from_secs(7)),
+                headers: reqwest::header::HeaderMap::new(),
                 body: Vec::new(),
             };
             failure(&reply, word(code))

@@ -347,6 +347,7 @@ mod tests {
             read(&Reply {
                 status,
                 retry_after: None,
+                headers: reqwest::header::HeaderMap::new(),
                 body: body.to_string().into_bytes(),
             })
             .map(|(token, seconds)| (token.0, seconds))
