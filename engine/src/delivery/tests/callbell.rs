@@ -189,6 +189,8 @@ async fn opting_out_silences_and_opting_in_restores() {
     let desk = quiet(OPT_OUT).await;
     let start = desk.clock.now();
     desk.clock.advance(seconds(5));
+    let with = |tags: Value| json!({"uuid": CONTACT, "name": "MARIA DA SILVA", "tags": tags});
+    desk.callbell.knows(with(json!(["vip"])));
     let key = hear(&desk, received("a", start, " Sair! ")).await;
     assert_eq!(
         whys(&desk, &key).await,
@@ -209,6 +211,7 @@ async fn opting_out_silences_and_opting_in_restores() {
     let actions: Vec<&str> = tagged.iter().map(|job| job.action.as_str()).collect();
     assert_eq!(actions, ["contact.(opt-out)", "message.bye"]);
 
+    desk.callbell.knows(with(json!(["vip", "opt-out"])));
     desk.clock.advance(seconds(30));
     hear(&desk, received("d", desk.clock.now(), "Voltar")).await;
     hear(
@@ -221,6 +224,11 @@ async fn opting_out_silences_and_opting_in_restores() {
     let untagged = jobs_of(&desk, "(opt-in)").await;
     assert_eq!(untagged.len(), 1);
     assert_eq!(untagged[0].action, "contact.(opt-in)");
+    let tags = [
+        json!({"tags": ["vip", "opt-out"]}),
+        json!({"tags": ["vip"]}),
+    ];
+    assert_eq!(desk.callbell.changes(), tags);
     assert_eq!(
         person(&desk, PersonId::phone(PHONE)).await.opted_out_at,
         None
@@ -292,12 +300,29 @@ async fn who_hides_the_number_is_a_person_as_well() {
         row.first_message.as_deref(),
         Some("callbell/message/a/received")
     );
-    // The safety catch has numbers alone.
-    desk.push(
-        &format!("{file}\n[automation.x]\non = \"message.sent\"\nmessage = \"hello\"")
-            .replace("[message.later]", "[message.later]"),
-    )
-    .await;
+}
+
+#[tokio::test]
+async fn the_safety_catch_has_numbers_alone() {
+    let file = r#"
+        [message.hello]
+        text = "Olá!"
+        [automation.hello]
+        on      = "message.received"
+        message = "hello"
+    "#;
+    let head = "[defaults]\nonly_to = [\"+5511987654321\"]\n[channel.shop]\nuuid = \"35f6f8ccb5504278a2ea099f3a4e0730\"\n";
+    let desk = Desk::empty().await;
+    desk.push_raw(&format!("{head}{file}"), "[]").await;
+    let start = desk.clock.now();
+    hear(&desk, hidden(received("a", start, "Oi"))).await;
+    hear(&desk, received("b", start, "Oi")).await;
+    let mut reasons: Vec<Option<String>> = Vec::new();
+    for job in desk.jobs().await {
+        reasons.push(job.reason);
+    }
+    assert_eq!(reasons, [Some("not in only_to".to_owned()), None]);
+    assert_eq!(desk.messages(), 1);
 }
 
 /// A job whose answer was lost.

@@ -43,6 +43,7 @@ struct State {
     history: Vec<Value>,
     requests: Vec<String>,
     person: Option<Value>,
+    changes: Vec<Value>,
 }
 
 /// The scripted Callbell.
@@ -134,6 +135,11 @@ impl Script {
         self.0.lock().unwrap().person = Some(person);
     }
 
+    /// What was changed about persons, in order.
+    pub(super) fn changes(&self) -> Vec<Value> {
+        self.0.lock().unwrap().changes.clone()
+    }
+
     /// How often Callbell was asked for a person.
     pub(super) fn questions(&self) -> usize {
         let state = self.0.lock().unwrap();
@@ -182,12 +188,17 @@ impl Script {
         let mut state = self.0.lock().unwrap();
         state.requests.push(first.to_owned());
         let ok = |body: Value| Some((200, String::new(), body.to_string()));
-        if first.starts_with("GET /v1/contacts/phone/") {
+        if first.starts_with("GET /v1/contacts/") && first.contains("/messages") {
+            return ok(json!({"messages": state.history, "meta": {"page": 1, "pages": 1}}));
+        }
+        if first.starts_with("PATCH /v1/contacts/") {
+            let body = serde_json::from_str(body).unwrap();
+            state.changes.push(body);
+            return ok(json!({}));
+        }
+        if first.starts_with("GET /v1/contacts/") {
             let person = state.person.clone();
             return ok(json!({"contact": [person.unwrap_or(json!({"uuid": "person"}))]}));
-        }
-        if first.starts_with("GET /v1/contacts/person/messages") {
-            return ok(json!({"messages": state.history, "meta": {"page": 1, "pages": 1}}));
         }
         if first.starts_with("GET /v1/teams") {
             return ok(json!({"teams": [{"uuid": "team-7", "name": "Vendas"}]}));
@@ -197,8 +208,7 @@ impl Script {
             reply,
             Reply::Accept | Reply::AcceptAfter(_) | Reply::AcceptAndDrop | Reply::AcceptThen(_)
         ) {
-            let body: Value = serde_json::from_str(body)
-                .unwrap_or_else(|error| panic!("{first}: {error}"));
+            let body: Value = serde_json::from_str(body).unwrap();
             let uuid = format!("{:032x}", state.sent.len() + 1);
             let text = body["content"]["text"]
                 .as_str()
