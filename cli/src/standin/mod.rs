@@ -530,10 +530,14 @@ impl StandIn {
         let name = person.clone();
         drop(held);
         let mut contact = self.contact(who);
-        if let Some(fields) = contact.as_object_mut()
-            && !name.is_empty()
-        {
-            fields.insert("name".to_owned(), json!(name));
+        if let Some(fields) = contact.as_object_mut() {
+            if !name.is_empty() {
+                fields.insert("name".to_owned(), json!(name));
+            }
+            if !who.starts_with('+') {
+                fields.insert("phoneNumber".to_owned(), Value::Null);
+                fields.insert("bsuid".to_owned(), json!(who));
+            }
         }
         contact
     }
