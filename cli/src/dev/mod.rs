@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
+use shared::sources::callbell;
 use shared::store::client::{self, ClientSettings};
 use shared::store::{Store, StoreError};
 use tokio::sync::{oneshot, watch};
@@ -31,7 +32,7 @@ use self::table::Engine;
 use crate::net::{Cut, Loopback};
 use crate::project;
 use crate::standin::apis::{self, Apis, Connectable};
-use crate::standin::{AccountData, StandIn};
+use crate::standin::{AccountData, StandIn, webhooks};
 
 /// The port where nothing else is asked for.
 pub const PORT: u16 = 8787;
@@ -132,6 +133,7 @@ impl Dev {
         let listener = Loopback::bind(settings.port).await.map_err(port_error)?;
         let port = listener.port().map_err(port_error)?;
         let world = Arc::new(World::new(settings, secrets, port, notice).await?);
+        world.subscribe();
         world.reload().await;
         let pushed = match &settings.automations {
             Some(path) => project::Files::read(path).ok(),
@@ -151,6 +153,7 @@ impl Dev {
             }),
             tokio::spawn(life::stream(world.clone())),
             tokio::spawn(life::minutes(world.clone())),
+            tokio::spawn(life::webhooks(world.clone())),
         ];
         if let Some(path) = &settings.automations {
             tasks.push(tokio::spawn(push::watch(
@@ -331,6 +334,18 @@ impl World {
 
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Gives the stand-in Callbell a webhook to this server, where there is a secret for its path.
+    fn subscribe(&self) {
+        let secrets = self.secrets();
+        let values = secrets.webhooks.get(callbell::KIND);
+        let (signing, path) = webhooks::signing_and_path(values);
+        if let Some(path) = path {
+            let url = format!("{}/callbell/{path}", self.url());
+            let events = &callbell::SUBSCRIPTIONS;
+            self.stand_in.subscribe(&url, events, signing);
+        }
     }
 
     fn secrets(&self) -> Files {

@@ -6,6 +6,7 @@ pub mod apis;
 pub mod faults;
 pub mod journal;
 pub mod rules;
+pub mod webhooks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -25,6 +26,7 @@ use shared::clock::Clock;
 use self::faults::{Fault, Faults, Kind};
 use self::journal::{Journal, Line, Message};
 use self::rules::{Account, Channel, Refused, Template};
+use self::webhooks::{Fate, Webhooks};
 use crate::net::Cut;
 
 /// Most requests a second, as the API's limits page says.
@@ -45,6 +47,8 @@ struct Inner {
     /// What folds the forms of one phone number into one, so that a window is found.
     identity: fn(&str) -> String,
     state: Mutex<Held>,
+    /// One webhook at a time.
+    posting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -56,11 +60,13 @@ struct Held {
     messages: Vec<Message>,
     requests: VecDeque<Value>,
     windows: BTreeMap<String, Option<Timestamp>>,
+    /// Names of people who wrote.
+    people: BTreeMap<String, String>,
     /// By system: `callbell`, `hubspot`.
     faults: BTreeMap<String, Faults>,
     journal: Journal,
     recent: VecDeque<Instant>,
-    webhook: Option<Value>,
+    webhooks: Webhooks,
 }
 
 /// What the account of the stand-in has.
@@ -104,6 +110,7 @@ impl StandIn {
             clock,
             identity,
             state: Mutex::new(held),
+            posting: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -319,7 +326,7 @@ impl StandIn {
             return Some(refused);
         }
         let (status, body) = if is_send {
-            self.send(request)
+            self.send(request, fate(fault.as_ref()))
         } else {
             self.look_up(request)
         };
@@ -341,7 +348,7 @@ impl StandIn {
         token.is_some_and(|token| self.held().tokens.iter().any(|known| known == token))
     }
 
-    fn send(&self, request: &Request) -> Answer {
+    fn send(&self, request: &Request, fate: Fate) -> Answer {
         let now = self.0.clock.now();
         let mut held = self.held();
         let windows = &held.windows;
@@ -372,6 +379,8 @@ impl StandIn {
         if held.journal.append(&line).is_err() {
             return failure(500);
         }
+        let person = self.contact(&sendable.to);
+        held.webhooks.sent(&message, &person, &fate);
         held.messages.push(message);
         let wants = |part: &str| match request.body.get("fields") {
             Some(Value::String(word)) => word == part,
@@ -422,14 +431,7 @@ impl StandIn {
             }
             ("GET", ["messages", "status", uuid]) => self.status(uuid),
             ("GET", ["contacts", rest @ ..]) => self.contacts(request, rest),
-            ("POST", ["webhooks", "subscribe"]) => {
-                self.held().webhook = Some(request.body.clone());
-                (200, json!({ "webhook": request.body }))
-            }
-            ("DELETE", ["webhooks", "unsubscribe"]) => {
-                self.held().webhook = None;
-                (200, json!({ "success": true }))
-            }
+            (_, ["webhooks", rest @ ..]) => self.webhooks(request, rest).unwrap_or_else(missing),
             _ => missing(),
         }
     }
@@ -440,6 +442,12 @@ impl StandIn {
         let Some(message) = held.messages.iter().find(|message| message.uuid == uuid) else {
             return missing();
         };
+        if let Some(reason) = held.webhooks.failed(uuid) {
+            let inner = json!({ "payload": { "reason": reason } });
+            let message =
+                json!({ "uuid": uuid, "status": "failed", "messageStatusPayload": inner });
+            return (200, json!({ "message": message }));
+        }
         let age = self.0.clock.now().duration_since(message.at);
         let status = match age.as_secs() {
             ..1 => "enqueued",
@@ -512,6 +520,28 @@ impl StandIn {
         }
     }
 
+    /// The person who writes, as the API shows them.
+    fn writer(&self, who: &str, name: Option<&str>) -> Value {
+        let mut held = self.held();
+        let person = held.people.entry((self.0.identity)(who)).or_default();
+        if let Some(name) = name {
+            *person = name.to_owned();
+        }
+        let name = person.clone();
+        drop(held);
+        let mut contact = self.contact(who);
+        if let Some(fields) = contact.as_object_mut() {
+            if !name.is_empty() {
+                fields.insert("name".to_owned(), json!(name));
+            }
+            if !who.starts_with('+') {
+                fields.insert("phoneNumber".to_owned(), Value::Null);
+                fields.insert("bsuid".to_owned(), json!(who));
+            }
+        }
+        contact
+    }
+
     fn contact(&self, to: &str) -> Value {
         let mut value = contact(to);
         if let Some(uuid) = value.get_mut("uuid") {
@@ -545,6 +575,15 @@ impl StandIn {
     }
 }
 
+/// What becomes of a message that meets this fault and is accepted.
+fn fate(fault: Option<&Kind>) -> Fate {
+    match fault {
+        Some(Kind::MessageFails { reason }) => Fate::Fails(reason.clone()),
+        Some(Kind::Mismatch { phone }) => Fate::Mismatch(phone.clone()),
+        _ => Fate::Delivered,
+    }
+}
+
 fn refused_by(fault: Option<&Kind>) -> Option<Answer> {
     match fault? {
         Kind::Status { status } | Kind::Limited { status, .. } => Some(failure(*status)),
@@ -556,9 +595,13 @@ fn refused_by(fault: Option<&Kind>) -> Option<Answer> {
             );
             Some((refused.status, refused.body))
         }
-        Kind::DropAfterAccept | Kind::AcceptThenStatus { .. } | Kind::Delay { .. } | Kind::Race => {
-            None
-        }
+        Kind::DropAfterAccept
+        | Kind::AcceptThenStatus { .. }
+        | Kind::Delay { .. }
+        | Kind::Race
+        | Kind::MessageFails { .. }
+        | Kind::Mismatch { .. }
+        | Kind::WebhookLost { .. } => None,
     }
 }
 

@@ -4,7 +4,7 @@
 
 pub mod cal_com;
 pub mod calendly;
-mod deliver;
+pub(super) mod deliver;
 pub mod google_calendar;
 pub mod hubspot;
 pub mod intercom;
@@ -263,7 +263,13 @@ impl StandIn {
                 let _ = answer();
                 Some(answer())
             }
-            Some(Kind::OutOfCredit) | None => Some(answer()),
+            Some(
+                Kind::OutOfCredit
+                | Kind::MessageFails { .. }
+                | Kind::Mismatch { .. }
+                | Kind::WebhookLost { .. },
+            )
+            | None => Some(answer()),
         }
     }
 }
