@@ -271,7 +271,7 @@ pub fn plan(
         if known.silent.is_some() {
             break;
         }
-        match why_not(known, received_at, entity, automations, automation) {
+        match why_not(known, received_at, entity, automations, name, automation) {
             Some(why) => lines.push(Line {
                 automation: name.clone(),
                 matched: false,
@@ -451,6 +451,7 @@ fn why_not(
     received_at: Timestamp,
     entity: Option<&EntityRow>,
     automations: &Automations,
+    name: &str,
     automation: &Automation,
 ) -> Option<String> {
     let head = &known.event.event;
@@ -464,6 +465,9 @@ fn why_not(
             head.source,
             automation.source.join(" or ")
         ));
+    }
+    if callbell::is_of_own(&known.event, name) {
+        return Some("the message was its own".to_owned());
     }
     if head.depth >= DEPTH_MAX {
         return Some(format!(

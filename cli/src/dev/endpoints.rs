@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use shared::event::Name;
 use shared::store::{Delivery, EventFilter, EventRow, JobFilter, JobRow, PersonId};
 
 use super::envelope::{self, Parts};
@@ -187,7 +188,11 @@ async fn events(State(world): Shared, uri: Uri) -> Response {
         Ok(events) => events,
         Err(error) => return problem(503, &error.to_string()),
     };
-    let nothing = |event: &&EventRow| all || !event.lines.iter().any(|line| line.matched);
+    // What no automation can name has no answer to the question why nothing happened.
+    let internal = |event: &EventRow| event.name.is_some_and(Name::is_internal);
+    let nothing = |event: &&EventRow| {
+        all || !(internal(event) || event.lines.iter().any(|line| line.matched))
+    };
     let list = events.iter().filter(nothing).map(|event| {
         json!({
             "id": event.key, "name": event.name.map(|name| name.as_str()), "source": event.source,

@@ -473,7 +473,7 @@ uuid = "35f6f8ccb5504278a2ea099f3a4e0730"
                 "x",
                 "<vip>",
             ),
-            ("{{ [customer.name] }}", "<a>", "[\"&lt;a&gt;\"]"),
+            ("{{ [customer.name] }}", "<a>", "['&lt;a&gt;']"),
             (
                 "{% if customer.name == '<a>' %}yes{% endif %}",
                 "<a>",

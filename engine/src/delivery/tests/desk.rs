@@ -42,6 +42,8 @@ struct State {
     sent: Vec<(Timestamp, Value)>,
     history: Vec<Value>,
     requests: Vec<String>,
+    person: Option<Value>,
+    changes: Vec<Value>,
 }
 
 /// The scripted Callbell.
@@ -128,6 +130,23 @@ impl Script {
             .collect()
     }
 
+    /// The person whom Callbell finds, whoever is asked for; an empty object is nobody.
+    pub(super) fn knows(&self, person: Value) {
+        self.0.lock().unwrap().person = Some(person);
+    }
+
+    /// What was changed about persons, in order.
+    pub(super) fn changes(&self) -> Vec<Value> {
+        self.0.lock().unwrap().changes.clone()
+    }
+
+    /// How often Callbell was asked for a person.
+    pub(super) fn questions(&self) -> usize {
+        let state = self.0.lock().unwrap();
+        let about_a_person = |line: &&String| line.starts_with("GET /v1/contacts/");
+        state.requests.iter().filter(about_a_person).count()
+    }
+
     /// How many sends were tried.
     pub(super) fn tries(&self) -> usize {
         self.0
@@ -169,11 +188,17 @@ impl Script {
         let mut state = self.0.lock().unwrap();
         state.requests.push(first.to_owned());
         let ok = |body: Value| Some((200, String::new(), body.to_string()));
-        if first.starts_with("GET /v1/contacts/phone/") {
-            return ok(json!({"contact": [{"uuid": "person"}]}));
-        }
-        if first.starts_with("GET /v1/contacts/person/messages") {
+        if first.starts_with("GET /v1/contacts/") && first.contains("/messages") {
             return ok(json!({"messages": state.history, "meta": {"page": 1, "pages": 1}}));
+        }
+        if first.starts_with("PATCH /v1/contacts/") {
+            let body = serde_json::from_str(body).unwrap();
+            state.changes.push(body);
+            return ok(json!({}));
+        }
+        if first.starts_with("GET /v1/contacts/") {
+            let person = state.person.clone();
+            return ok(json!({"contact": [person.unwrap_or(json!({"uuid": "person"}))]}));
         }
         if first.starts_with("GET /v1/teams") {
             return ok(json!({"teams": [{"uuid": "team-7", "name": "Vendas"}]}));
