@@ -162,6 +162,7 @@ pub fn plan(
             lines,
             digests: known.digests(),
             last_job_at,
+            contact: None,
         })];
     }
     let mut effects = stop_marks(known, automations);
@@ -192,6 +193,7 @@ pub fn plan(
         lines,
         digests: known.digests(),
         last_job_at,
+        contact: None,
     }));
     effects
 }
@@ -438,6 +440,7 @@ fn jobs(
         event_at: event.event.at,
         // A time that cannot be told is no reason to lose the job: at its claim it is skipped with it.
         due_at: time(step).unwrap_or(event.event.at),
+        depth: event.event.depth,
         digests: known.digests(),
         ended: None,
     };
@@ -512,8 +515,7 @@ fn privacy(known: &Known) -> Vec<Effect> {
     };
     let planned = Planned {
         lines: vec![line(why)],
-        digests: Digests::new(),
-        last_job_at: None,
+        ..Planned::default()
     };
     erased
         .into_iter()

@@ -330,6 +330,7 @@ impl Worker {
             event: appointments::timed_key_of(&row.key, start),
             event_at: job.event_at,
             due_at: job.due_at,
+            depth: job.depth,
             digests: job.digests.clone(),
             ended: None,
         };

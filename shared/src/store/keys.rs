@@ -9,6 +9,7 @@ pub(super) const JOB: &str = "job#";
 pub(super) const HOLD: &str = "hold#callbell#";
 pub(super) const PAUSED: &str = "paused";
 pub(super) const CURSOR: &str = "cursor#";
+pub(super) const CONVERSATION: &str = "conversation#";
 pub(super) const CONFIG: &str = "config";
 pub(super) const CONNECTIONS: &str = "connections";
 
@@ -47,6 +48,16 @@ pub(super) fn config_version(version: u64) -> String {
 /// The job that a message at Callbell belongs to.
 pub(super) fn message(uuid: &str) -> String {
     format!("map#callbell/message/{uuid}")
+}
+
+/// What we last saw of a person in Callbell.
+pub(super) fn contact(uuid: &str) -> String {
+    format!("map#callbell/contact/{uuid}")
+}
+
+/// The talk with a person in Callbell.
+pub(super) fn conversation(contact: &str) -> String {
+    format!("{CONVERSATION}{contact}")
 }
 
 /// How far a calendar has been read.

@@ -8,6 +8,8 @@
 mod around;
 pub mod client;
 mod config;
+mod contact;
+mod conversation;
 mod cursor;
 mod digests;
 mod entity;
@@ -33,6 +35,8 @@ use crate::clock::Clock;
 
 pub use around::{Around, AroundKeys};
 pub use config::{CONFIG_BYTES_MAX, CONFIG_VERSIONS_KEPT, ConfigRow};
+pub use contact::{ContactDiff, ContactRow, ContactSeen, Expected, Showing, Shown};
+pub use conversation::{Assigned, Closed, ConversationMark, ConversationRow};
 pub use cursor::{Channel, CursorRow, Synced};
 pub use digests::Digests;
 pub use entity::{EntityChange, EntityRow};
@@ -41,11 +45,11 @@ pub use event::{EVENT_BYTES_MAX, EventRow, EventStatus, Line, Planned, Put};
 pub use hold::{HoldRow, Pause};
 pub use job::{
     Changed, Claim, ClaimRequest, Delivery, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob,
-    Owner, Settle, Status,
+    News, Owner, Settle, Status,
 };
 pub use list::{EventFilter, JobFilter, Page};
 pub use once::{Once, OnceKey};
-pub use person::{LastSent, Mark, PersonId, PersonMark, PersonRow};
+pub use person::{LastSent, Mark, OptMark, PersonId, PersonMark, PersonRow, Wrote};
 pub use rate::{RATE_LEASE_MAX, RateLease};
 pub use sweep::{RowKey, SHARDS, Waiting};
 pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_SEND, TTL};

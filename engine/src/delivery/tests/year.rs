@@ -621,6 +621,7 @@ impl World {
                 event: job.event,
                 event_at: job.event_at,
                 due_at: job.due_at,
+                depth: job.depth,
                 digests: job.digests,
                 ended: None,
             };

@@ -1,0 +1,457 @@
+//! Contact rows: what we last saw of a person in Callbell, so that a webhook which shows the person tells
+//! what changed.
+//!
+//! Callbell dates no change, so webhooks count in the order in which our door took them. One that comes to
+//! be planned after a later one changes nothing: the later one showed what it shows. What an event was told
+//! is kept for a while, so that planning it twice tells the same.
+//!
+//! What we are about to write at Callbell ourselves is noted beforehand ([`Expected`]); the webhook that it
+//! causes then shows no change. What did not come true in time is forgotten, so a request that failed hides
+//! nothing later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::digests::DIGESTS;
+use super::event::EVENT_KEEP_MS;
+use super::request::{Item, Update, Written};
+use super::rows::{Reader, SCHEMA_VERSION, bytes, expiry, later, number, pack};
+use super::table::TTL;
+use super::{Digests, Store, StoreError, keys};
+use crate::event::Contact;
+
+/// How long a change of our own is waited for, in milliseconds: Callbell's webhooks follow within seconds,
+/// its retries within minutes.
+const EXPECTED_KEEP_MS: i64 = 10 * 60 * 1000;
+/// Events whose difference is kept on the row, the newest.
+const RECENT_MAX: usize = 20;
+/// Changes of our own that are waited for at once, the newest.
+const EXPECTED_MAX: usize = 20;
+/// How often a row is read and written again where somebody else changes it at the same time.
+const WRITES_MAX: u32 = 6;
+
+/// What is different from what we last saw.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContactDiff {
+    /// Fields: `tags`, `fields.Cidade`.
+    pub changed: Vec<String>,
+    /// Tags that are new.
+    pub added_tags: Vec<String>,
+    /// Tags that are gone.
+    pub removed_tags: Vec<String>,
+}
+
+impl fmt::Debug for ContactDiff {
+    /// How many: tags and fields are personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContactDiff({})", self.changed.len())
+    }
+}
+
+/// What an event's contact is against what we last saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// We saw the person for the first time: what changed is not known.
+    New,
+    /// So much changed; nothing where it is empty.
+    Changed(ContactDiff),
+}
+
+/// Why an event shows a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Showing {
+    /// It came into being.
+    Created,
+    /// It changed.
+    Updated,
+    /// The event is about something else. What it shows counts only where we know nothing yet.
+    Beside,
+}
+
+/// A contact as an event shows it.
+#[derive(Clone, Copy)]
+pub struct ContactSeen<'a> {
+    /// The contact as the source made it.
+    pub contact: &'a Contact,
+    /// The event's key.
+    pub event: &'a str,
+    /// When our door took it.
+    pub received_at: Timestamp,
+    /// Why it shows it.
+    pub showing: Showing,
+    /// Whose it is.
+    pub digests: &'a Digests,
+}
+
+/// A change that we are about to make at Callbell.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Expected {
+    /// Field → what it will be: `name`, `email`, `note`, `assigned_to`, `fields.Cidade`.
+    pub fields: BTreeMap<String, Value>,
+    /// Fields that will change to what only Callbell knows: `team`, `funnel`, `closed_at`.
+    pub any: BTreeSet<String>,
+    /// Tags that will be there.
+    pub added_tags: BTreeSet<String>,
+    /// Tags that will not be there.
+    pub removed_tags: BTreeSet<String>,
+}
+
+impl fmt::Debug for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Expected([REDACTED])")
+    }
+}
+
+/// A contact row.
+#[derive(Clone, PartialEq)]
+pub struct ContactRow {
+    /// Callbell's number of the person.
+    pub id: String,
+    /// As we last saw it; `None`: we only wrote to it.
+    pub contact: Option<Contact>,
+    /// The event that showed it.
+    pub shown_by: Option<String>,
+    /// Rises with every change.
+    pub version: u64,
+}
+
+impl fmt::Debug for ContactRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContactRow")
+            .field("id", &self.id)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the row's compressed attribute holds.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<Contact>,
+    /// The event of a change that showed it, and when our door took that. An event that showed it beside
+    /// something else is none: nothing is late against it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shown: Option<(Timestamp, String)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recent: Vec<(String, Shown)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expected: Vec<(Timestamp, Expected)>,
+}
+
+impl Store {
+    /// Remembers the contact as an event shows it, and tells what that changes. Telling an event twice tells
+    /// the same.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where others keep changing the row; what DynamoDB reports.
+    pub async fn record_contact(&self, seen: ContactSeen<'_>) -> Result<Shown, StoreError> {
+        let id = &seen.contact.id;
+        for _ in 0..WRITES_MAX {
+            let (version, mut state) = self.contact_state(id).await?;
+            let (shown, changed) = state.see(seen, self.clock.now());
+            let written = !changed
+                || self
+                    .write_contact(id, version, &state, seen.digests)
+                    .await?;
+            if written {
+                return Ok(shown);
+            }
+        }
+        Err(StoreError::Conflict("a contact's row"))
+    }
+
+    /// Notes what we are about to change at Callbell, before the request leaves: the webhook that it causes
+    /// tells no change. Noting the same again, for another attempt, waits anew.
+    ///
+    /// # Errors
+    /// As [`Store::record_contact`]; then nothing may be sent.
+    pub async fn expect_contact(
+        &self,
+        id: &str,
+        expected: &Expected,
+        digests: &Digests,
+    ) -> Result<(), StoreError> {
+        for _ in 0..WRITES_MAX {
+            let (version, mut state) = self.contact_state(id).await?;
+            let now = self.clock.now();
+            state.expect(expected.clone(), now);
+            if self.write_contact(id, version, &state, digests).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Conflict("a contact's row"))
+    }
+
+    /// A person was deleted from Callbell: what we saw of them, and of the talk with them, goes with the
+    /// event that says so. Until then its automations can still name them.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn forget_contact(&self, id: &str) -> Result<(), StoreError> {
+        let ends = expiry(later(self.clock.now(), EVENT_KEEP_MS));
+        for pk in [keys::contact(id), keys::conversation(id)] {
+            let update = Update::new()
+                .set(TTL, ends.clone())
+                .when("attribute_exists(#pk)");
+            self.update(&pk, update).await?;
+        }
+        Ok(())
+    }
+
+    /// What we last saw of a person, read strongly.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where it cannot be read; what DynamoDB reports.
+    pub async fn contact(&self, id: &str) -> Result<Option<ContactRow>, StoreError> {
+        let Some(item) = self.get(&keys::contact(id)).await? else {
+            return Ok(None);
+        };
+        let (version, state) = decode(&item)?;
+        Ok(Some(ContactRow {
+            id: id.to_owned(),
+            contact: state.contact,
+            shown_by: state.shown.map(|(_, event)| event),
+            version,
+        }))
+    }
+
+    /// The row's version, 0 where there is none, and what it holds.
+    async fn contact_state(&self, id: &str) -> Result<(u64, State), StoreError> {
+        match self.get(&keys::contact(id)).await? {
+            Some(item) => decode(&item),
+            None => Ok((0, State::default())),
+        }
+    }
+
+    /// Writes the row over the version that was read; `false`: somebody else did.
+    async fn write_contact(
+        &self,
+        id: &str,
+        version: u64,
+        state: &State,
+        digests: &Digests,
+    ) -> Result<bool, StoreError> {
+        let json = serde_json::to_vec(state).map_err(|_| StoreError::Corrupt {
+            kind: "map",
+            problem: "a contact cannot be written as JSON".to_owned(),
+        })?;
+        let update = Update::new()
+            .set("v", number(SCHEMA_VERSION))
+            .set("version", number(version.saturating_add(1)))
+            .set("contact", bytes(pack(&json)));
+        let update = match version {
+            0 => update.when("attribute_not_exists(#pk)"),
+            _ => update
+                .when("#version = :seen_version")
+                .value("seen_version", number(version)),
+        };
+        let update = match digests.attribute() {
+            Some(digests) => update.add(DIGESTS, digests),
+            None => update,
+        };
+        Ok(matches!(
+            self.update(&keys::contact(id), update).await?,
+            Written::Done(_)
+        ))
+    }
+}
+
+impl State {
+    /// What the event's contact is against what is here, and whether that changes anything here.
+    fn see(&mut self, seen: ContactSeen<'_>, now: Timestamp) -> (Shown, bool) {
+        let told = |(event, _): &&(String, Shown)| event == seen.event;
+        if let Some((_, shown)) = self.recent.iter().find(told) {
+            return (shown.clone(), false);
+        }
+        let contact = plain(seen.contact);
+        match seen.showing {
+            Showing::Beside | Showing::Created if self.contact.is_some() => {
+                return (Shown::New, false);
+            }
+            Showing::Beside => {
+                self.contact = Some(contact);
+                return (Shown::New, true);
+            }
+            Showing::Created | Showing::Updated => {}
+        }
+        let order = (seen.received_at, seen.event.to_owned());
+        if self.shown.as_ref().is_some_and(|last| order < *last) {
+            return (Shown::Changed(ContactDiff::default()), false);
+        }
+        self.expected.retain(|(until, _)| *until > now);
+        let shown = match self.contact.take() {
+            Some(before) => Shown::Changed(self.without_ours(&before, &contact)),
+            None if seen.showing == Showing::Updated && self.is_all_ours(&contact) => {
+                Shown::Changed(ContactDiff::default())
+            }
+            None => Shown::New,
+        };
+        self.contact = Some(contact);
+        self.shown = Some(order);
+        self.recent.push((seen.event.to_owned(), shown.clone()));
+        let over = self.recent.len().saturating_sub(RECENT_MAX);
+        self.recent.drain(..over);
+        (shown, true)
+    }
+
+    fn expect(&mut self, expected: Expected, now: Timestamp) {
+        self.expected
+            .retain(|(until, other)| *until > now && *other != expected);
+        self.expected.push((later(now, EXPECTED_KEEP_MS), expected));
+        let over = self.expected.len().saturating_sub(EXPECTED_MAX);
+        self.expected.drain(..over);
+    }
+
+    /// The difference without what we wrote ourselves; what came true is not waited for any longer.
+    fn without_ours(&mut self, before: &Contact, after: &Contact) -> ContactDiff {
+        let mut diff = ContactDiff {
+            changed: Vec::new(),
+            added_tags: missing_in(&before.tags, &after.tags),
+            removed_tags: missing_in(&after.tags, &before.tags),
+        };
+        diff.added_tags
+            .retain(|tag| !self.take(|expected| expected.added_tags.remove(tag)));
+        diff.removed_tags
+            .retain(|tag| !self.take(|expected| expected.removed_tags.remove(tag)));
+        let (old, new) = (fields(before), fields(after));
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let absent = Value::Null;
+        for name in names {
+            let value = new.get(name).unwrap_or(&absent);
+            if same(old.get(name).unwrap_or(&absent), value) {
+                continue;
+            }
+            let ours = self.take(|expected| {
+                let foreseen = expected.fields.get(name);
+                if foreseen.is_some_and(|foreseen| same(foreseen, value)) {
+                    return expected.fields.remove(name).is_some();
+                }
+                expected.any.remove(name)
+            });
+            if !ours {
+                diff.changed.push(name.clone());
+            }
+        }
+        if !diff.added_tags.is_empty() || !diff.removed_tags.is_empty() {
+            diff.changed.push("tags".to_owned());
+            diff.changed.sort();
+        }
+        self.expected
+            .retain(|(_, expected)| *expected != Expected::default());
+        diff
+    }
+
+    /// Whether some change of our own had it.
+    fn take(&mut self, mut found: impl FnMut(&mut Expected) -> bool) -> bool {
+        self.expected
+            .iter_mut()
+            .any(|(_, expected)| found(expected))
+    }
+
+    /// Of a person that we never saw: we just wrote to them, and they are as we wrote them.
+    fn is_all_ours(&self, contact: &Contact) -> bool {
+        let values = fields(contact);
+        let absent = Value::Null;
+        let came_true = |expected: &Expected| {
+            let value = |name: &String| values.get(name).unwrap_or(&absent);
+            let has = |tag: &String| contact.tags.contains(tag);
+            expected
+                .fields
+                .iter()
+                .all(|(name, foreseen)| same(foreseen, value(name)))
+                && expected.added_tags.iter().all(has)
+                && !expected.removed_tags.iter().any(has)
+        };
+        !self.expected.is_empty() && self.expected.iter().all(|(_, one)| came_true(one))
+    }
+}
+
+/// Without what the worker fills in, and without addresses that change by themselves.
+fn plain(contact: &Contact) -> Contact {
+    Contact {
+        first_name: String::new(),
+        avatar_url: None,
+        changed: Vec::new(),
+        added_tags: Vec::new(),
+        removed_tags: Vec::new(),
+        opted_out: false,
+        window_open: false,
+        ..contact.clone()
+    }
+}
+
+/// The fields that a difference names, but for tags. Absent ones are not in it.
+fn fields(contact: &Contact) -> BTreeMap<String, Value> {
+    let text = |value: Option<&String>| {
+        let value = value.filter(|value| !value.is_empty())?;
+        Some(Value::String(value.clone()))
+    };
+    let own = [
+        ("name", text(Some(&contact.name))),
+        ("phone", text(contact.phone.as_ref())),
+        ("bsuid", text(contact.bsuid.as_ref())),
+        ("email", text(contact.email.as_ref())),
+        ("assigned_to", text(contact.assigned_to.as_ref())),
+        ("team", text(contact.team.as_ref())),
+        ("funnel", text(contact.funnel.as_ref())),
+        ("note", text(contact.note.as_ref())),
+        ("channel", text(Some(&contact.channel))),
+        (
+            "closed_at",
+            contact.closed_at.map(|at| Value::String(at.to_string())),
+        ),
+        ("blocked", contact.blocked.then_some(Value::Bool(true))),
+    ];
+    let own = own
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let custom = contact
+        .fields
+        .iter()
+        .filter(|(_, value)| !is_blank(value))
+        .map(|(name, value)| (format!("fields.{name}"), value.clone()));
+    own.chain(custom).collect()
+}
+
+/// What `of` has and `list` has not, each once, in order.
+fn missing_in(list: &[String], of: &[String]) -> Vec<String> {
+    let missing: BTreeSet<&String> = of.iter().filter(|tag| !list.contains(tag)).collect();
+    missing.into_iter().cloned().collect()
+}
+
+/// Whether Callbell means the same: it answers some numbers as texts, and what is blank as null.
+fn same(one: &Value, other: &Value) -> bool {
+    let plain = |value: &Value| match value {
+        Value::String(text) => text.trim().to_owned(),
+        other => other.to_string(),
+    };
+    one == other || (is_blank(one) && is_blank(other)) || plain(one) == plain(other)
+}
+
+fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+fn decode(item: &Item) -> Result<(u64, State), StoreError> {
+    let reader = Reader::new(item, "map")?;
+    let json = reader
+        .packed_opt("contact")?
+        .ok_or_else(|| reader.corrupt("contact is absent"))?;
+    let state =
+        serde_json::from_slice(&json).map_err(|_| reader.corrupt("contact cannot be read"))?;
+    Ok((reader.number("version")?, state))
+}
