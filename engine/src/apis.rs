@@ -1,12 +1,17 @@
 //! The APIs of other systems than Callbell: where they are, and one request to one of them.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use crate::http::{ClientError, Limits, client, is_allowed, retry_after};
+use crate::http::{
+    ClientError, Limits, client, is_allowed, is_public_host, public_client, retry_after,
+    was_not_public,
+};
 
 /// Largest answer that is read, in bytes: a page of 2,500 calendar events.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -15,6 +20,8 @@ const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Apis {
     http: reqwest::Client,
+    /// For addresses that a file names. Made when one is needed: it costs a table of root certificates.
+    public: Arc<OnceLock<Option<reqwest::Client>>>,
     /// Under which `{host}/{path}` every API answers.
     stand_in: Option<Url>,
 }
@@ -47,6 +54,32 @@ pub struct Call<'a> {
     pub auth: Auth<'a>,
     /// What it carries.
     pub body: Body<'a>,
+}
+
+/// One request to an address that the user's file names: any host, over https, at a public address.
+#[derive(Clone)]
+pub struct Outgoing<'a> {
+    /// The HTTP method.
+    pub method: Method,
+    /// Where to.
+    pub url: &'a Url,
+    /// Name and value.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The bytes.
+    pub body: &'a [u8],
+    /// Longest answer that is read, in bytes; 0: the status is enough.
+    pub answer_bytes_max: usize,
+    /// How long it may take where that is not the client's own limit.
+    pub timeout: Option<Duration>,
+}
+
+impl fmt::Debug for Outgoing<'_> {
+    /// The method alone: addresses and headers may hold keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a request proves itself. Not printed.
@@ -86,6 +119,8 @@ pub struct Reply {
     pub status: u16,
     /// `Retry-After`, as far as it is believed.
     pub retry_after: Option<Duration>,
+    /// The headers: limits that a provider says in its own.
+    pub headers: HeaderMap,
     /// The body's bytes.
     pub body: Vec<u8>,
 }
@@ -94,6 +129,11 @@ impl Reply {
     /// 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// A header, where it is there and text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// The body as JSON; null where it is none.
@@ -123,6 +163,9 @@ pub enum Unanswered {
     /// The request may have been carried out.
     #[error("no whole answer in time")]
     NoAnswer,
+    /// The address is somebody's own network.
+    #[error("the address is not a public one")]
+    NotPublic,
     /// The answer is larger than is read.
     #[error("the answer is too large")]
     TooLarge,
@@ -149,7 +192,11 @@ impl Apis {
         if stand_in.as_ref().is_some_and(|url| !is_allowed(url)) {
             return Err(ApisError::Address);
         }
-        Ok(Apis { http, stand_in })
+        Ok(Apis {
+            http,
+            public: Arc::default(),
+            stand_in,
+        })
     }
 
     /// Carries out one request, once.
@@ -157,6 +204,18 @@ impl Apis {
     /// # Errors
     /// [`Unanswered`]; every status is an answer.
     pub async fn call(&self, call: &Call<'_>) -> Result<Reply, Unanswered> {
+        self.call_with(call, &[]).await
+    }
+
+    /// [`Apis::call`] with headers beside the one that proves who asks.
+    ///
+    /// # Errors
+    /// As [`Apis::call`].
+    pub async fn call_with(
+        &self,
+        call: &Call<'_>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Reply, Unanswered> {
         let url = self.url(call).ok_or(Unanswered::Malformed)?;
         let mut request = self
             .http
@@ -168,6 +227,9 @@ impl Apis {
             Auth::Basic(user, password) => request.basic_auth(user, Some(password)),
             Auth::Header(name, value) => request.header(name, value),
         };
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         request = match &call.body {
             Body::None => request,
             Body::Json(json) => request.json(json),
@@ -178,21 +240,45 @@ impl Apis {
                 )
                 .body(form(pairs)),
         };
-        let mut response = request.send().await.map_err(|error| unanswered(&error))?;
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
-            if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
-                return Err(Unanswered::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
+        answer(request, ANSWER_BYTES_MAX).await
+    }
+
+    /// Carries out one request to an address that the file names, once. With a stand-in it goes there, as
+    /// everything does.
+    ///
+    /// # Errors
+    /// [`Unanswered`]; every status is an answer, redirects too.
+    pub async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Reply, Unanswered> {
+        let own = |url: &Url| {
+            url.scheme() == "https" && url.username().is_empty() && url.password().is_none()
+        };
+        if !own(outgoing.url) {
+            return Err(Unanswered::Malformed);
         }
-        Ok(Reply {
-            status,
-            retry_after,
-            body,
-        })
+        let (http, url) = match &self.stand_in {
+            Some(base) => {
+                let url = stand_in_for(base, outgoing.url).ok_or(Unanswered::Malformed)?;
+                (self.http.clone(), url)
+            }
+            None if !is_public_host(outgoing.url) => return Err(Unanswered::NotPublic),
+            None => {
+                let made = || public_client(Limits::default()).ok();
+                let http = self.public.get_or_init(made).clone();
+                (http.ok_or(Unanswered::Malformed)?, outgoing.url.clone())
+            }
+        };
+        let mut request = http.request(outgoing.method.clone(), url);
+        for (name, value) in outgoing.headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(timeout) = outgoing.timeout {
+            request = request.timeout(timeout);
+        }
+        answer(
+            request.body(outgoing.body.to_vec()),
+            outgoing.answer_bytes_max,
+        )
+        .await
     }
 
     fn url(&self, call: &Call<'_>) -> Option<Url> {
@@ -227,6 +313,45 @@ impl fmt::Debug for Apis {
     }
 }
 
+/// Sends, and reads the answer as far as it is wanted.
+async fn answer(request: reqwest::RequestBuilder, bytes_max: usize) -> Result<Reply, Unanswered> {
+    let mut response = request.send().await.map_err(|error| unanswered(&error))?;
+    let status = response.status().as_u16();
+    let retry_after = retry_after(response.headers());
+    let headers = std::mem::take(response.headers_mut());
+    let mut body = Vec::new();
+    while bytes_max > 0
+        && let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))?
+    {
+        if body.len().saturating_add(chunk.len()) > bytes_max {
+            return Err(Unanswered::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Reply {
+        status,
+        retry_after,
+        headers,
+        body,
+    })
+}
+
+/// The address at the stand-in: its own, then `/{host}/{path}`.
+fn stand_in_for(base: &Url, url: &Url) -> Option<Url> {
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    let host = format!("{}{port}", url.host_str()?);
+    let mut there = base.clone();
+    there.path_segments_mut().ok()?.pop_if_empty().push(&host);
+    // The path stands as it was written: it may be escaped already.
+    let path = format!("{}{}", there.path(), url.path());
+    there.set_path(&path);
+    there.set_query(url.query());
+    Some(there)
+}
+
 fn host_is(url: &Url, host: &str) -> bool {
     let port = url
         .port()
@@ -245,7 +370,9 @@ fn form(pairs: &[(&str, &str)]) -> String {
 }
 
 fn unanswered(error: &reqwest::Error) -> Unanswered {
-    if error.is_builder() {
+    if was_not_public(error) {
+        Unanswered::NotPublic
+    } else if error.is_builder() {
         Unanswered::Malformed
     } else if error.is_connect() {
         Unanswered::NotConnected
@@ -288,6 +415,47 @@ mod tests {
         }
         for address in ["http://example.com", "ftp://127.0.0.1", "nothing"] {
             assert_eq!(Apis::new(Some(address)).err(), Some(ApisError::Address));
+        }
+    }
+
+    #[test]
+    fn an_address_of_the_file_goes_to_the_stand_in_as_it_is() {
+        let base = Url::parse("http://127.0.0.1:1/_apis").unwrap();
+        let at = |url: &str| {
+            let url = Url::parse(url).unwrap();
+            stand_in_for(&base, &url).map(String::from)
+        };
+        assert_eq!(
+            at("https://erp.example.com:8443/a%20b/?q=1").as_deref(),
+            Some("http://127.0.0.1:1/_apis/erp.example.com:8443/a%20b/?q=1")
+        );
+        assert_eq!(
+            at("https://erp.example.com").as_deref(),
+            Some("http://127.0.0.1:1/_apis/erp.example.com/")
+        );
+    }
+
+    #[tokio::test]
+    async fn no_request_goes_to_a_private_address_or_in_the_clear() {
+        let apis = Apis::new(None).unwrap();
+        let rows = [
+            ("https://127.0.0.1/x", Unanswered::NotPublic),
+            ("https://[::1]/x", Unanswered::NotPublic),
+            ("https://169.254.169.254/x", Unanswered::NotPublic),
+            ("https://localhost/x", Unanswered::NotPublic),
+            ("http://example.com/x", Unanswered::Malformed),
+            ("https://user@example.com/x", Unanswered::Malformed),
+        ];
+        for (url, expected) in rows {
+            let outgoing = Outgoing {
+                method: Method::POST,
+                url: &Url::parse(url).unwrap(),
+                headers: &[],
+                body: b"{}",
+                answer_bytes_max: 0,
+                timeout: None,
+            };
+            assert_eq!(apis.send(&outgoing).await.err(), Some(expected), "{url}");
         }
     }
 }

@@ -235,6 +235,44 @@ pub fn other_form(e164: &str) -> Option<String> {
     (national.len() == 10).then(|| format!("+521{national}"))
 }
 
+/// The digits of its own country: `11987654321`. `None`: it is no number.
+pub fn national(e164: &str) -> Option<String> {
+    let number = PhoneNumber::parse(e164, None).ok()?;
+    Some(number.get_national_significant_number())
+}
+
+/// How systems that keep a number as somebody typed it may have it: with and without its `+`, the digits
+/// of its own country, as it is written at home and abroad; all of that of its [`other_form`] too.
+pub fn forms(e164: &str) -> Vec<String> {
+    let mut forms = Vec::new();
+    for number in std::iter::once(e164.to_owned()).chain(other_form(e164)) {
+        forms.push(number.trim_start_matches('+').to_owned());
+        if let Ok(parsed) = PhoneNumber::parse(&number, None) {
+            forms.push(parsed.get_national_significant_number());
+            forms.extend(
+                [
+                    PhoneNumberFormat::National,
+                    PhoneNumberFormat::International,
+                ]
+                .map(|format| parsed.format_as(format).into_owned()),
+            );
+        }
+        forms.push(number);
+    }
+    forms.sort();
+    forms.dedup();
+    forms
+}
+
+/// Whether a number as somebody typed it is this one.
+pub fn is_same(typed: &str, e164: &str) -> bool {
+    let country = read(e164, None).ok().map(|phone| phone.country);
+    match read(typed, country.as_deref()) {
+        Ok(phone) => phone.identity == identity(e164),
+        Err(_) => identity(typed) == identity(e164),
+    }
+}
+
 /// `+55•••••••4321`: for lists and logs. Leaves the first two digits and the last four.
 pub fn mask(number: &str) -> String {
     let digits: Vec<char> = number.chars().filter(char::is_ascii_digit).collect();
@@ -533,6 +571,34 @@ mod tests {
         assert_eq!(pretty("+5511987654321", None), "(11) 98765-4321");
         assert_eq!(pretty("+351912345678", Some("BR")), "+351 912 345 678");
         assert_eq!(pretty("no number", Some("BR")), "no number");
+    }
+
+    #[test]
+    fn a_number_is_known_however_it_was_typed() {
+        let number = "+5511987654321";
+        assert_eq!(national(number).as_deref(), Some("11987654321"));
+        for form in forms(number) {
+            assert!(is_same(&form, number), "{form}");
+        }
+        for (typed, same) in [
+            ("(11) 98765-4321", true),
+            ("11 8765-4321", true),
+            ("551187654321", true),
+            ("+55 11 98765-4322", false),
+            ("+1 987 654 321", false),
+            ("none", false),
+            ("", false),
+        ] {
+            assert_eq!(is_same(typed, number), same, "{typed}");
+        }
+        for form in [
+            "11987654321",
+            "5511987654321",
+            "+551187654321",
+            "(11) 98765-4321",
+        ] {
+            assert!(forms(number).iter().any(|known| known == form), "{form}");
+        }
     }
 
     #[test]

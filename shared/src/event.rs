@@ -1306,9 +1306,27 @@ impl Event {
         }
     }
 
+    /// The message, where the event has one.
+    pub fn message(&self) -> Option<&Message> {
+        match &self.body {
+            Body::Message { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
     /// The person in Callbell, where the event has one.
     pub fn contact(&self) -> Option<&Contact> {
         match &self.body {
+            Body::Message { contact, .. }
+            | Body::Conversation { contact, .. }
+            | Body::Contact { contact } => Some(contact),
+            _ => None,
+        }
+    }
+
+    /// The person in Callbell, where the event has one, to be completed.
+    pub fn contact_mut(&mut self) -> Option<&mut Contact> {
+        match &mut self.body {
             Body::Message { contact, .. }
             | Body::Conversation { contact, .. }
             | Body::Contact { contact } => Some(contact),

@@ -1,5 +1,6 @@
 //! `callbell try`: what an event would do, without sending anything.
 
+use engine::actions::message::Recipient;
 use engine::automations::model::Automations;
 use engine::automations::render::Form;
 use engine::automations::samples;
@@ -214,7 +215,7 @@ fn print_job(job: &Explanation, at: Timestamp, zone: &TimeZone) {
     };
     say(format!("      {}, {when}: {fate}", job.action));
     let to = match &job.to {
-        Ok(to) => phone::mask(&to.e164),
+        Ok(to) => masked(to),
         Err(why) => why.clone(),
     };
     let channel = job.channel.as_deref().unwrap_or("no channel");
@@ -235,6 +236,12 @@ fn print_job(job: &Explanation, at: Timestamp, zone: &TimeZone) {
     }
 }
 
+/// Who it is, without saying so.
+fn masked(to: &Recipient) -> String {
+    to.e164()
+        .map_or_else(|| "a person who hides the number".to_owned(), phone::mask)
+}
+
 fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
     let jobs = explained.jobs.iter().map(|job| {
         let (verdict, reason) = match &job.verdict {
@@ -251,7 +258,7 @@ fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
         json!({
             "automation": job.automation, "action": job.action, "at": job.at, "verdict": verdict,
             "reason": reason, "channel": job.channel,
-            "to": job.to.as_ref().map(|to| phone::mask(&to.e164)).ok(),
+            "to": job.to.as_ref().map(masked).ok(),
             "no_recipient": job.to.as_ref().err(), "messages": said.collect::<Vec<_>>(),
         })
     });

@@ -378,7 +378,7 @@ pub fn complete(kind: Kind, credential: &Secret, options: &Options) -> Result<Se
 /// One request; every status is an answer.
 async fn ask(title: &'static str, apis: &Apis, call: &Call<'_>) -> Result<Reply, Failure> {
     apis.call(call).await.map_err(|error| match error {
-        Unanswered::Malformed => Failure::other(
+        Unanswered::Malformed | Unanswered::NotPublic => Failure::other(
             format!("{} is no address that can be asked", call.host),
             "write the host alone: minha-loja.myshopify.com, loja.example.com",
         ),

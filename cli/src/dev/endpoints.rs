@@ -1,6 +1,7 @@
 //! What the development server answers: the routes of template.yaml, the stand-in Callbell, and
 //! `/_dev/…` for tests of any language.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::envelope::{self, Parts};
 use super::table::TABLE;
 use super::{APIS_PATH, CALLBELL_PATH, World, life};
 use crate::span;
-use crate::standin::faults;
+use crate::standin::faults::{self, Fault};
 
 /// Largest request that API Gateway passes on, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 10 * 1024 * 1024;
@@ -38,6 +39,7 @@ pub(super) fn router(world: &Arc<World>) -> Router {
     let own = Router::new()
         .route("/_dev/messages", get(messages))
         .route("/_dev/requests", get(requests))
+        .route("/_dev/records", get(records))
         .route("/_dev/clock", get(clock).post(move_clock))
         .route("/_dev/faults", get(faults_left).post(set_faults))
         .route("/_dev/jobs", get(jobs))
@@ -82,6 +84,11 @@ async fn requests(State(world): Shared) -> Response {
     axum::Json(world.stand_in.requests()).into_response()
 }
 
+/// What the stand-ins of systems that keep records of people have.
+async fn records(State(world): Shared) -> Response {
+    axum::Json(world.apis.records()).into_response()
+}
+
 async fn clock(State(world): Shared) -> Response {
     axum::Json(json!({ "now": world.clock.now() })).into_response()
 }
@@ -111,25 +118,39 @@ async fn faults_left(State(world): Shared) -> Response {
     axum::Json(json!({ "left": world.stand_in.faults_left() })).into_response()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SetFaults {
-    callbell: Vec<Value>,
-}
-
+/// Replaces the faults of the systems that are named; those of the others stay.
 async fn set_faults(State(world): Shared, body: Bytes) -> Response {
-    let request: SetFaults = match serde_json::from_slice(&body) {
-        Ok(request) => request,
+    let named: BTreeMap<String, Vec<Value>> = match serde_json::from_slice(&body) {
+        Ok(named) => named,
         Err(_) => return problem(400, "write {\"callbell\": [{\"kind\": …, \"times\": 1}]}"),
     };
-    let read: Result<Vec<_>, String> = request.callbell.iter().map(faults::read).collect();
+    let read: Result<Vec<_>, String> = named
+        .iter()
+        .map(|(system, list)| Ok((system, read_faults(&world, system, list)?)))
+        .collect();
     match read {
-        Ok(list) => {
-            world.stand_in.set_faults(list);
+        Ok(faults) => {
+            for (system, list) in faults {
+                world.stand_in.set_faults_of(system, list);
+            }
             axum::Json(json!({ "left": world.stand_in.faults_left() })).into_response()
         }
         Err(message) => problem(400, &message),
     }
+}
+
+fn read_faults(world: &World, system: &str, list: &[Value]) -> Result<Vec<Fault>, String> {
+    if system != faults::CALLBELL && !world.apis.names().any(|name| name == system) {
+        return Err(format!("there is no stand-in {system}"));
+    }
+    let one = |value: &Value| {
+        let fault = faults::read(value)?;
+        match fault.kind.is_for(system) {
+            true => Ok(fault),
+            false => Err(format!("{system} does not fail like that")),
+        }
+    };
+    list.iter().map(one).collect()
 }
 
 /// A job as tests of any language read it.

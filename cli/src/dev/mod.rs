@@ -30,7 +30,7 @@ use self::secrets::Files;
 use self::table::Engine;
 use crate::net::{Cut, Loopback};
 use crate::project;
-use crate::standin::apis::{Apis, Connectable};
+use crate::standin::apis::{self, Apis, Connectable};
 use crate::standin::{AccountData, StandIn};
 
 /// The port where nothing else is asked for.
@@ -310,7 +310,11 @@ impl World {
             clock,
             offset: Mutex::new(offset),
             secrets: RwLock::new(secrets),
-            apis: Apis::new(connectable.all(), stand_in.clone()),
+            // A shop is at any address, so those come last.
+            apis: Apis::new(
+                [apis::books(), connectable.all()].concat(),
+                stand_in.clone(),
+            ),
             connectable,
             stand_in,
             routes,

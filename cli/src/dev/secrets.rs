@@ -10,7 +10,7 @@ use shared::sources::demo;
 /// The token of the stand-in Callbell where no secrets file is given.
 pub const DEMO_TOKEN: &str = "demo-callbell-token";
 /// Credentials of the stand-ins of other systems, by connection.
-const DEMO_APIS: [(&str, &str); 5] = [
+const DEMO_APIS: [(&str, &str); 11] = [
     (
         "shopify",
         r#"{"client_id":"demo","client_secret":"demo-shopify-secret","shop":"demo-shop.myshopify.com"}"#,
@@ -25,6 +25,21 @@ const DEMO_APIS: [(&str, &str); 5] = [
         "google-calendar",
         r#"{"client_id":"demo","client_secret":"demo","refresh_token":"demo"}"#,
     ),
+    ("hubspot", "pat-eu1-demo"),
+    (
+        "pipedrive",
+        r#"{"domain":"minha-empresa","token":"demo-pipedrive-token"}"#,
+    ),
+    (
+        "salesforce",
+        r#"{"host":"minha-empresa.my.salesforce.com","client_id":"demo","client_secret":"demo"}"#,
+    ),
+    ("mailchimp", "demo-mailchimp-key-us6"),
+    (
+        "zendesk",
+        r#"{"subdomain":"minha-empresa","email":"ana@example.com","token":"demo-zendesk-token"}"#,
+    ),
+    ("intercom", "demo-intercom-token"),
 ];
 /// The name of Callbell's token among the APIs' secrets.
 pub const CALLBELL: &str = "callbell";

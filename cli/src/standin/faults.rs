@@ -6,6 +6,8 @@ use serde::Deserialize;
 
 /// Longest delay of an answer, in milliseconds.
 pub const DELAY_MS_MAX: u64 = 120_000;
+/// What faults call Callbell.
+pub const CALLBELL: &str = "callbell";
 
 /// How a request goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -16,6 +18,17 @@ pub enum Kind {
         /// 400 to 599.
         status: u16,
     },
+    /// As `status`, with a `Retry-After`. For other systems than Callbell.
+    Limited {
+        /// 400 to 599; 429 where it is not given.
+        #[serde(default = "too_many")]
+        status: u16,
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// Somebody else is first with the very same request: it is carried out twice, and the second answer
+    /// is given. For other systems than Callbell.
+    Race,
     /// The message is accepted, and the connection closed without an answer.
     DropAfterAccept,
     /// The message is accepted, and the answer is this status.
@@ -30,6 +43,21 @@ pub enum Kind {
     },
     /// Template messages on WhatsApp are refused with 402; other messages pass and use up nothing.
     OutOfCredit,
+}
+
+impl Kind {
+    /// Whether the stand-in of this system can fail so: `callbell`, `hubspot`.
+    pub fn is_for(&self, system: &str) -> bool {
+        match self {
+            Kind::Limited { .. } | Kind::Race => system != CALLBELL,
+            Kind::OutOfCredit => system == CALLBELL,
+            _ => true,
+        }
+    }
+}
+
+fn too_many() -> u16 {
+    429
 }
 
 /// A fault and how many requests it still meets.
@@ -78,7 +106,8 @@ impl Faults {
 }
 
 /// Reads one fault of the list: `{"kind": …, "times": 3}`; `times` is 1 where it is not given, and
-/// `"on": "any"` lets the fault meet requests that are no sends as well.
+/// `"on": "any"` lets the fault meet requests that are no sends as well (of other systems: that change
+/// nothing).
 ///
 /// # Errors
 /// What is wrong with it, in words for the answer.
@@ -99,7 +128,9 @@ pub fn read(value: &serde_json::Value) -> Result<Fault, String> {
     let kind = serde_json::from_value::<Kind>(serde_json::Value::Object(fields))
         .map_err(|error| error.to_string())?;
     match kind {
-        Kind::Status { status } | Kind::AcceptThenStatus { status }
+        Kind::Status { status }
+        | Kind::AcceptThenStatus { status }
+        | Kind::Limited { status, .. }
             if !(400..600).contains(&status) =>
         {
             Err("status is between 400 and 599".to_owned())
@@ -143,6 +174,8 @@ mod tests {
             json!({"kind": "status"}),
             json!({"kind": "status", "status": 200}),
             json!({"kind": "delay", "ms": 1, "times": -1}),
+            json!({"kind": "limited", "status": 200, "retry_after": 1}),
+            json!({"kind": "limited"}),
             json!("status"),
         ] {
             assert!(read(&fault).is_err(), "{fault}");

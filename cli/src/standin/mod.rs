@@ -56,7 +56,8 @@ struct Held {
     messages: Vec<Message>,
     requests: VecDeque<Value>,
     windows: BTreeMap<String, Option<Timestamp>>,
-    faults: Faults,
+    /// By system: `callbell`, `hubspot`.
+    faults: BTreeMap<String, Faults>,
     journal: Journal,
     recent: VecDeque<Instant>,
     webhook: Option<Value>,
@@ -125,14 +126,31 @@ impl StandIn {
         self.held().requests.iter().cloned().collect()
     }
 
-    /// Replaces the faults to come.
+    /// Replaces Callbell's faults to come.
     pub fn set_faults(&self, faults: Vec<Fault>) {
-        self.held().faults.set(faults);
+        self.set_faults_of(faults::CALLBELL, faults);
+    }
+
+    /// Replaces a system's faults to come.
+    pub fn set_faults_of(&self, system: &str, faults: Vec<Fault>) {
+        let mut held = self.held();
+        held.faults
+            .entry(system.to_owned())
+            .or_default()
+            .set(faults);
     }
 
     /// How many requests will still fail.
     pub fn faults_left(&self) -> u32 {
-        self.held().faults.left()
+        let held = self.held();
+        let left = held.faults.values().map(Faults::left);
+        left.fold(0, u32::saturating_add)
+    }
+
+    /// The fault that a request to a system meets.
+    fn take_fault(&self, system: &str, is_send: bool, is_template: bool) -> Option<Kind> {
+        let mut held = self.held();
+        held.faults.get_mut(system)?.take(is_send, is_template)
     }
 
     /// Opens a person's 24-hour window, or closes it, and says until when it is open.
@@ -292,7 +310,7 @@ impl StandIn {
             .get("template_uuid")
             .is_some_and(|value| !value.is_null())
             && request.body.get("from").and_then(Value::as_str) == Some("whatsapp");
-        let fault = self.held().faults.take(is_send, is_template);
+        let fault = self.take_fault(faults::CALLBELL, is_send, is_template);
         if let Some(Kind::Delay { ms }) = fault {
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
@@ -529,7 +547,7 @@ impl StandIn {
 
 fn refused_by(fault: Option<&Kind>) -> Option<Answer> {
     match fault? {
-        Kind::Status { status } => Some(failure(*status)),
+        Kind::Status { status } | Kind::Limited { status, .. } => Some(failure(*status)),
         Kind::OutOfCredit => {
             let refused = Refused::code(
                 402,
@@ -538,7 +556,9 @@ fn refused_by(fault: Option<&Kind>) -> Option<Answer> {
             );
             Some((refused.status, refused.body))
         }
-        Kind::DropAfterAccept | Kind::AcceptThenStatus { .. } | Kind::Delay { .. } => None,
+        Kind::DropAfterAccept | Kind::AcceptThenStatus { .. } | Kind::Delay { .. } | Kind::Race => {
+            None
+        }
     }
 }
 

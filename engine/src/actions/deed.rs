@@ -78,7 +78,7 @@ impl ActError {
 impl From<Unanswered> for ActError {
     fn from(error: Unanswered) -> Self {
         match error {
-            Unanswered::Malformed => ActError::Rejected(error.to_string()),
+            Unanswered::Malformed | Unanswered::NotPublic => ActError::Rejected(error.to_string()),
             Unanswered::NotConnected | Unanswered::NoAnswer | Unanswered::TooLarge => {
                 ActError::Unavailable(error.to_string())
             }

@@ -1,6 +1,7 @@
 //! The language of `automations.toml`: types, checking, expressions, locales, times, planning.
 
 pub mod account;
+mod asked;
 mod check;
 pub mod context;
 mod diagnostic;
@@ -22,9 +23,10 @@ pub mod spec;
 mod syntax;
 pub mod templates;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod times;
 
+pub use asked::step_names_contact;
 pub use check::{Counts, Report, check, check_account};
 pub use diagnostic::{Diagnostic, Severity, listing};
 pub use parse::parse;

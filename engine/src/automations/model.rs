@@ -124,6 +124,18 @@ impl ChannelKind {
             ChannelKind::Telegram => "telegram",
         }
     }
+
+    /// The kind of this word of Callbell's.
+    pub fn parse(word: &str) -> Option<ChannelKind> {
+        [
+            ChannelKind::Whatsapp,
+            ChannelKind::Instagram,
+            ChannelKind::Facebook,
+            ChannelKind::Telegram,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+    }
 }
 
 /// Country, language and zone of a channel or source.

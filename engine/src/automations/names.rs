@@ -83,7 +83,7 @@ const PARTICLES: &[&str] = &[
 
 /// The given name of a whole name. Capitals or small letters throughout become a name's, mixed ones
 /// stay as they are, other scripts too. `Silva, Maria` is Maria.
-pub(super) fn first_name(name: &str) -> String {
+pub(crate) fn first_name(name: &str) -> String {
     let after_comma = match name.split_once(',') {
         Some((_, given)) if given.chars().any(char::is_alphabetic) => given,
         Some((family, _)) => family,

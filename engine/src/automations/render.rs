@@ -291,7 +291,7 @@ pub fn tidy(value: &str) -> String {
 }
 
 /// Nothing that can be seen.
-fn is_blank(text: &str) -> bool {
+pub(crate) fn is_blank(text: &str) -> bool {
     let unseen = |c: char| {
         c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
     };

@@ -96,7 +96,7 @@ pub(super) fn order() -> Event {
 }
 
 /// The same with every field there is, and a parcel.
-pub(super) fn full_order() -> Event {
+pub(crate) fn full_order() -> Event {
     let mut event = order();
     let address = json!({"name": "Maria", "street": "Rua A 1", "city": "SP", "province": "SP", "zip": "01000", "country": "BR", "phone": "1"});
     let Body::Order { order, shipment } = &mut event.body else {

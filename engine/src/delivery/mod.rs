@@ -7,18 +7,22 @@
 //! Up to [`SENDS_AT_ONCE`] rows are worked on at once, all inside the handler's own future, so that no
 //! task outlives it. No new one is begun when the time left is less than one send takes.
 
+mod acting;
+mod answering;
 mod attempt;
 mod backoff;
 mod calendar;
 mod config;
 mod decide;
 mod fetching;
+mod learning;
 mod log;
 mod planning;
 pub mod preview;
 mod rate;
 mod reconcile;
 mod report;
+mod route;
 mod waits;
 
 #[cfg(test)]
@@ -32,6 +36,7 @@ use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use shared::store::{JobId, JobRow, Page, RowKey, SHARDS, Store, StoreError, Waiting};
 
+pub use answering::{Answer, Answering, Question};
 pub use backoff::Random;
 pub use planning::recall;
 pub use report::Report;
@@ -70,6 +75,8 @@ pub struct Worker {
     nothing_before: Option<Timestamp>,
     /// Asks systems whose webhooks do not say all; a worker without it asks none.
     fetching: Option<Fetching>,
+    /// Makes the answers of `[reply.x]`; without it they wait.
+    answering: Option<Arc<dyn Answering>>,
     turns: Arc<calendar::Turns>,
 }
 
@@ -143,6 +150,7 @@ impl Worker {
             refused: Arc::default(),
             nothing_before: None,
             fetching: None,
+            answering: None,
             turns: Arc::default(),
         }
     }
@@ -151,6 +159,14 @@ impl Worker {
     pub fn fetching(self, fetching: Fetching) -> Worker {
         Worker {
             fetching: Some(fetching),
+            ..self
+        }
+    }
+
+    /// Makes the answers of `[reply.x]`.
+    pub fn answering(self, answering: Arc<dyn Answering>) -> Worker {
+        Worker {
+            answering: Some(answering),
             ..self
         }
     }

@@ -2,15 +2,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 use shared::event::{Body, Event, Name, SubjectKind};
-use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, Store, StoreError};
+use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, Shown, Store, StoreError};
 
 use super::config::Configured;
-use super::{Run, Worker, log};
+use super::{Run, Worker, learning, log};
 use crate::automations::model::Automations;
-use crate::plan::{self, Effect, Known, appointments};
+use crate::plan::{self, Effect, Known, appointments, callbell};
 
 /// How long an event waits that cannot be planned yet.
 const DEFER: SignedDuration = SignedDuration::from_mins(1);
+
+/// How long an event waits that was stored before what it tells.
+const DEFER_EARLY: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long an event waits whose planning fails whenever it is tried.
 const DEFER_BROKEN: SignedDuration = SignedDuration::from_hours(1);
@@ -61,10 +64,20 @@ impl Worker {
             return Box::pin(self.fetch(&row, &event, &configured, run)).await;
         }
         let known = Known::new(event, &configured.automations);
+        let learned = self.learn(&row, &known, &configured, run).await?;
         let entity = self
             .record_changes(&known, row.received_at, &configured)
             .await?;
-        let known = self.told(known.event, entity.as_ref(), &configured).await?;
+        let known = self
+            .told(known.event, learned, entity.as_ref(), &configured)
+            .await?;
+        if known.is_early {
+            let soon = self.store.clock().now() + DEFER_EARLY;
+            self.store
+                .defer_event(key, soon, "what it tells is still to be written")
+                .await?;
+            return Ok(Vec::new());
+        }
         let effects = plan::plan(
             &known,
             row.received_at,
@@ -98,10 +111,11 @@ impl Worker {
     pub(super) async fn told(
         &self,
         event: Event,
+        shown: Option<Shown>,
         entity: Option<&EntityRow>,
         configured: &Configured,
     ) -> Result<Known, StoreError> {
-        told(&self.store, event, entity, &configured.automations).await
+        told(&self.store, event, shown, entity, &configured.automations).await
     }
 
     async fn apply(
@@ -150,9 +164,13 @@ impl Worker {
 async fn told(
     store: &Store,
     event: Event,
+    shown: Option<Shown>,
     entity: Option<&EntityRow>,
     automations: &Automations,
 ) -> Result<Known, StoreError> {
+    if callbell::is_of_callbell(&event) || event.subject.kind == SubjectKind::Job {
+        return learning::completed(store, event, shown, automations).await;
+    }
     let newest = match (&event.body, entity.and_then(|entity| entity.event.as_ref())) {
         (Body::AppointmentChange { .. }, Some(newest)) => store.event(newest).await?,
         _ => None,
@@ -176,6 +194,13 @@ pub async fn recall(
         SubjectKind::Appointment => store.entity_by_any_id(&key).await?,
         _ => store.entity(&key).await?,
     };
-    let known = told(store, event, entity.as_ref(), automations).await?;
+    let shown = match event.event.name {
+        Name::ContactUpdated => store
+            .event(&event.event.id)
+            .await?
+            .and_then(|row| row.contact),
+        _ => None,
+    };
+    let known = told(store, event, shown, entity.as_ref(), automations).await?;
     Ok((known, entity))
 }

@@ -7,11 +7,12 @@ use shared::store::{ClaimRequest, JobRow, Line, NewJob, Status, StoreError};
 
 use super::Worker;
 use super::config::Configured;
-use super::decide::{Decision, Facts, Found, Route, decide};
+use super::decide::{Decision, Facts, decide};
+use super::route::{Found, Route};
+use crate::actions::message::Recipient;
 use crate::automations::model::Automations;
 use crate::automations::render::{self, Form, Occasion};
 use crate::automations::templates::Templates;
-use crate::phone::Phone;
 use crate::plan::{self, Effect, Known};
 
 /// How often a waiting job is looked at again at the time that it waits for.
@@ -38,7 +39,7 @@ pub struct Explanation {
     /// What it would do then.
     pub verdict: Verdict,
     /// Who would get it, or why nobody would.
-    pub to: Result<Phone, String>,
+    pub to: Result<Recipient, String>,
     /// The channel's name.
     pub channel: Option<String>,
     /// What they would read: outside the 24 hours, and inside where that differs.
@@ -119,7 +120,7 @@ fn explain_job(job: &NewJob, known: &Known, configured: &Configured) -> Option<E
         action: job.action.clone(),
         at: now,
         verdict,
-        channel: route.channel.map(|(name, _)| name.to_owned()),
+        channel: route.from.as_ref().map(|from| from.name.clone()),
         said: said(configured, &found, known, &route),
         to: route.to,
     })
@@ -163,6 +164,9 @@ fn facts<'a>(
 
 fn said(configured: &Configured, found: &Found<'_>, known: &Known, route: &Route<'_>) -> Vec<Said> {
     let mut said: Vec<Said> = Vec::new();
+    let Some(message) = found.message() else {
+        return said;
+    };
     for window_open in [false, true] {
         let occasion = Occasion {
             automations: &configured.automations,
@@ -173,7 +177,7 @@ fn said(configured: &Configured, found: &Found<'_>, known: &Known, route: &Route
             window_open,
         };
         let fill = |uuid: &str, values: &[String]| configured.fill(uuid, values);
-        if let Ok(rendered) = render::message(found.message, &occasion, &fill) {
+        if let Ok(rendered) = render::message(message, &occasion, &fill) {
             let one = Said {
                 form: rendered.form,
                 locale: rendered.locale,

@@ -25,8 +25,10 @@ use crate::apis::{Apis, Auth, Body, Call, Reply};
 const HOST: &str = "oauth2.googleapis.com";
 /// Whom the JWT is for.
 const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
-/// Enough to list events and to watch them.
-const SCOPE: &str = "https://www.googleapis.com/auth/calendar.events.readonly";
+/// Enough to list a calendar's events and to watch them.
+pub const CALENDAR: &str = "https://www.googleapis.com/auth/calendar.events.readonly";
+/// Enough to read and write sheets.
+pub const SHEETS: &str = "https://www.googleapis.com/auth/spreadsheets";
 /// How long a JWT is good, in seconds; Google takes at most an hour.
 const JWT_SECONDS: i64 = 3_600;
 /// By how much a JWT begins in the past, in seconds, for a clock that is ahead of Google's.
@@ -69,6 +71,11 @@ impl AccessToken {
     pub fn auth(&self) -> Auth<'_> {
         Auth::Bearer(&self.0)
     }
+
+    /// As a secret, for another cache than this one.
+    pub fn into_secret(self) -> Secret {
+        Secret::new(self.0)
+    }
 }
 
 impl fmt::Debug for AccessToken {
@@ -77,7 +84,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Access tokens that are still good, by the secret that they were made of.
+/// Access tokens of calendars that are still good, by the secret that they were made of.
 #[derive(Default)]
 pub struct Tokens(Mutex<HashMap<String, (AccessToken, Timestamp)>>);
 
@@ -125,7 +132,7 @@ impl Tokens {
         {
             return Ok(token);
         }
-        let (token, seconds) = ask(apis, secret, now).await?;
+        let (token, seconds) = ask(apis, secret, CALENDAR, now).await?;
         let life = SignedDuration::from_secs(seconds.clamp(0, TOKEN_SECONDS));
         let until = now
             .saturating_add(life.saturating_sub(TOKEN_MARGIN))
@@ -142,10 +149,15 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// Asks for an access token; how many seconds it is good.
-async fn ask(
+/// Asks for an access token for what `scope` permits; how many seconds it is good. A refresh token permits
+/// what its owner consented to, whatever the scope.
+///
+/// # Errors
+/// [`FetchError::Refused`] where Google refuses the secret or it is none; what came of asking.
+pub async fn ask(
     apis: &Apis,
     secret: &Secret,
+    scope: &str,
     now: Timestamp,
 ) -> Result<(AccessToken, i64), FetchError> {
     let malformed = || {
@@ -160,7 +172,7 @@ async fn ask(
     let assertion;
     let form = match &credentials {
         Credentials::ServiceAccount { .. } => {
-            assertion = signed(&credentials, now).ok_or_else(malformed)?;
+            assertion = signed(&credentials, scope, now).ok_or_else(malformed)?;
             vec![
                 ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
                 ("assertion", assertion.as_str()),
@@ -227,7 +239,7 @@ pub(super) fn word(text: Option<&str>) -> &str {
 }
 
 /// The JWT by which a service account asks for a token: RS256 by the provider that TLS has too.
-fn signed(credentials: &Credentials, now: Timestamp) -> Option<String> {
+fn signed(credentials: &Credentials, scope: &str, now: Timestamp) -> Option<String> {
     let Credentials::ServiceAccount {
         client_email,
         private_key,
@@ -243,7 +255,7 @@ fn signed(credentials: &Credentials, now: Timestamp) -> Option<String> {
     }
     let begins = now.as_second().saturating_sub(JWT_BACK_SECONDS);
     let mut claims = json!({
-        "iss": client_email, "scope": SCOPE, "aud": AUDIENCE,
+        "iss": client_email, "scope": scope, "aud": AUDIENCE,
         "iat": begins, "exp": begins.saturating_add(JWT_SECONDS),
     });
     if let (Some(claims), Some(subject)) = (claims.as_object_mut(), subject) {
@@ -294,7 +306,7 @@ mod tests {
         });
         let credentials: Credentials = serde_json::from_value(json).unwrap();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let jwt = signed(&credentials, now).unwrap();
+        let jwt = signed(&credentials, CALENDAR, now).unwrap();
         let parts: Vec<&str> = jwt.split('.').collect();
         let [header, claims, signature] = parts.as_slice() else {
             panic!("{} parts", parts.len());
@@ -325,7 +337,7 @@ mod tests {
         ] {
             let json = json!({"client_email": "x@p", "private_key": key});
             let credentials: Credentials = serde_json::from_value(json).unwrap();
-            assert_eq!(signed(&credentials, Timestamp::UNIX_EPOCH), None);
+            assert_eq!(signed(&credentials, SHEETS, Timestamp::UNIX_EPOCH), None);
         }
     }
 
@@ -335,6 +347,7 @@ mod tests {
             read(&Reply {
                 status,
                 retry_after: None,
+                headers: reqwest::header::HeaderMap::new(),
                 body: body.to_string().into_bytes(),
             })
             .map(|(token, seconds)| (token.0, seconds))

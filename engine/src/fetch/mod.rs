@@ -47,7 +47,7 @@ pub enum FetchError {
 impl From<Unanswered> for FetchError {
     fn from(error: Unanswered) -> Self {
         match error {
-            Unanswered::Malformed | Unanswered::TooLarge => {
+            Unanswered::Malformed | Unanswered::TooLarge | Unanswered::NotPublic => {
                 FetchError::Unreadable(error.to_string())
             }
             Unanswered::NotConnected | Unanswered::NoAnswer => FetchError::Unavailable {

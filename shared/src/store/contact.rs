@@ -5,16 +5,15 @@
 //! be planned after a later one changes nothing: the later one showed what it shows. What an event was told
 //! is kept for a while, so that planning it twice tells the same.
 //!
-//! What we are about to write at Callbell ourselves is noted beforehand ([`Expected`]); the webhook that it
-//! causes then shows no change. What did not come true in time is forgotten, so a request that failed hides
-//! nothing later.
+//! What we are about to write at Callbell ourselves is noted beforehand; the webhook that it causes then shows
+//! no change. What did not come true in time is forgotten, so a request that failed hides nothing later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::digests::DIGESTS;
 use super::event::EVENT_KEEP_MS;
@@ -29,8 +28,6 @@ use crate::event::Contact;
 const EXPECTED_KEEP_MS: i64 = 10 * 60 * 1000;
 /// Events whose difference is kept on the row, the newest.
 const RECENT_MAX: usize = 20;
-/// Changes of our own that are waited for at once, the newest.
-const EXPECTED_MAX: usize = 20;
 /// How often a row is read and written again where somebody else changes it at the same time.
 const WRITES_MAX: u32 = 6;
 
@@ -89,26 +86,6 @@ pub struct ContactSeen<'a> {
     pub digests: &'a Digests,
 }
 
-/// A change that we are about to make at Callbell.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Expected {
-    /// Field → what it will be: `name`, `email`, `note`, `assigned_to`, `fields.Cidade`.
-    pub fields: BTreeMap<String, Value>,
-    /// Fields that will change to what only Callbell knows: `team`, `funnel`, `closed_at`.
-    pub any: BTreeSet<String>,
-    /// Tags that will be there.
-    pub added_tags: BTreeSet<String>,
-    /// Tags that will not be there.
-    pub removed_tags: BTreeSet<String>,
-}
-
-impl fmt::Debug for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Expected([REDACTED])")
-    }
-}
-
 /// A contact row.
 #[derive(Clone, PartialEq)]
 pub struct ContactRow {
@@ -143,8 +120,26 @@ struct State {
     shown: Option<(Timestamp, String)>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     recent: Vec<(String, Shown)>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    expected: Vec<(Timestamp, Expected)>,
+    #[serde(skip_serializing_if = "Expected::is_empty")]
+    expected: Expected,
+}
+
+/// What we wrote at Callbell and have not seen yet.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Expected {
+    /// Until when it is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// Field → what it will be.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    fields: BTreeMap<String, Value>,
+    /// Tags that will be there.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    added_tags: BTreeSet<String>,
+    /// Tags that will not be there.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    removed_tags: BTreeSet<String>,
 }
 
 impl Store {
@@ -169,21 +164,27 @@ impl Store {
         Err(StoreError::Conflict("a contact's row"))
     }
 
-    /// Notes what we are about to change at Callbell, before the request leaves: the webhook that it causes
-    /// tells no change. Noting the same again, for another attempt, waits anew.
+    /// Notes what we are about to write at Callbell, before the request leaves: the webhook that it causes
+    /// tells no change. `values` in the words of [`Contact`]: `name`, `note`, `assigned_to`, `team`,
+    /// `funnel`, `closed_at` (null: open), `tags` (all that will be there), `fields` (those that are written).
+    /// A later value of a field takes the place of an earlier one.
     ///
     /// # Errors
     /// As [`Store::record_contact`]; then nothing may be sent.
     pub async fn expect_contact(
         &self,
         id: &str,
-        expected: &Expected,
+        values: &Map<String, Value>,
         digests: &Digests,
     ) -> Result<(), StoreError> {
         for _ in 0..WRITES_MAX {
             let (version, mut state) = self.contact_state(id).await?;
+            let before = state.contact.as_ref();
+            let tags = before.map(|contact| contact.tags.as_slice());
             let now = self.clock.now();
-            state.expect(expected.clone(), now);
+            state.expected.forget_lapsed(now);
+            state.expected.add(values, tags.unwrap_or_default());
+            state.expected.until = Some(later(now, EXPECTED_KEEP_MS));
             if self.write_contact(id, version, &state, digests).await? {
                 return Ok(());
             }
@@ -287,10 +288,11 @@ impl State {
         if self.shown.as_ref().is_some_and(|last| order < *last) {
             return (Shown::Changed(ContactDiff::default()), false);
         }
-        self.expected.retain(|(until, _)| *until > now);
+        self.expected.forget_lapsed(now);
         let shown = match self.contact.take() {
-            Some(before) => Shown::Changed(self.without_ours(&before, &contact)),
-            None if seen.showing == Showing::Updated && self.is_all_ours(&contact) => {
+            Some(before) => Shown::Changed(self.expected.difference(&before, &contact)),
+            None if seen.showing == Showing::Updated && self.expected.came_true(&contact) => {
+                self.expected = Expected::default();
                 Shown::Changed(ContactDiff::default())
             }
             None => Shown::New,
@@ -302,42 +304,70 @@ impl State {
         self.recent.drain(..over);
         (shown, true)
     }
+}
 
-    fn expect(&mut self, expected: Expected, now: Timestamp) {
-        self.expected
-            .retain(|(until, other)| *until > now && *other != expected);
-        self.expected.push((later(now, EXPECTED_KEEP_MS), expected));
-        let over = self.expected.len().saturating_sub(EXPECTED_MAX);
-        self.expected.drain(..over);
+impl Expected {
+    fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.added_tags.is_empty() && self.removed_tags.is_empty()
+    }
+
+    fn forget_lapsed(&mut self, now: Timestamp) {
+        if self.until.is_none_or(|until| until <= now) {
+            *self = Expected::default();
+        }
+    }
+
+    /// `tags`: as we last saw them.
+    fn add(&mut self, values: &Map<String, Value>, tags: &[String]) {
+        for (name, value) in values {
+            match (name.as_str(), value) {
+                ("tags", Value::Array(all)) => {
+                    let all = all.iter().filter_map(Value::as_str).map(str::to_owned);
+                    self.add_tags(&all.collect(), tags);
+                }
+                ("fields", Value::Object(fields)) => {
+                    let fields = fields.iter();
+                    self.fields
+                        .extend(fields.map(|(name, value)| (custom(name), value.clone())));
+                }
+                _ => {
+                    self.fields.insert(name.clone(), value.clone());
+                }
+            }
+        }
+    }
+
+    /// What was on its way before stays so, unless this write undoes it.
+    fn add_tags(&mut self, all: &BTreeSet<String>, before: &[String]) {
+        let new = all.iter().filter(|tag| !before.contains(tag));
+        self.added_tags.extend(new.cloned());
+        self.added_tags.retain(|tag| all.contains(tag));
+        let gone = before.iter().filter(|tag| !all.contains(*tag));
+        self.removed_tags.extend(gone.cloned());
+        self.removed_tags.retain(|tag| !all.contains(tag));
     }
 
     /// The difference without what we wrote ourselves; what came true is not waited for any longer.
-    fn without_ours(&mut self, before: &Contact, after: &Contact) -> ContactDiff {
+    fn difference(&mut self, before: &Contact, after: &Contact) -> ContactDiff {
         let mut diff = ContactDiff {
             changed: Vec::new(),
             added_tags: missing_in(&before.tags, &after.tags),
             removed_tags: missing_in(&after.tags, &before.tags),
         };
-        diff.added_tags
-            .retain(|tag| !self.take(|expected| expected.added_tags.remove(tag)));
+        diff.added_tags.retain(|tag| !self.added_tags.remove(tag));
         diff.removed_tags
-            .retain(|tag| !self.take(|expected| expected.removed_tags.remove(tag)));
+            .retain(|tag| !self.removed_tags.remove(tag));
         let (old, new) = (fields(before), fields(after));
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        let absent = Value::Null;
         for name in names {
-            let value = new.get(name).unwrap_or(&absent);
-            if same(old.get(name).unwrap_or(&absent), value) {
+            let value = new.get(name);
+            if same(name, old.get(name), value) {
                 continue;
             }
-            let ours = self.take(|expected| {
-                let foreseen = expected.fields.get(name);
-                if foreseen.is_some_and(|foreseen| same(foreseen, value)) {
-                    return expected.fields.remove(name).is_some();
-                }
-                expected.any.remove(name)
-            });
-            if !ours {
+            let foreseen = self.fields.get(name);
+            if foreseen.is_some_and(|foreseen| same(name, Some(foreseen), value)) {
+                self.fields.remove(name);
+            } else {
                 diff.changed.push(name.clone());
             }
         }
@@ -345,33 +375,18 @@ impl State {
             diff.changed.push("tags".to_owned());
             diff.changed.sort();
         }
-        self.expected
-            .retain(|(_, expected)| *expected != Expected::default());
         diff
     }
 
-    /// Whether some change of our own had it.
-    fn take(&mut self, mut found: impl FnMut(&mut Expected) -> bool) -> bool {
-        self.expected
-            .iter_mut()
-            .any(|(_, expected)| found(expected))
-    }
-
     /// Of a person that we never saw: we just wrote to them, and they are as we wrote them.
-    fn is_all_ours(&self, contact: &Contact) -> bool {
+    fn came_true(&self, contact: &Contact) -> bool {
         let values = fields(contact);
-        let absent = Value::Null;
-        let came_true = |expected: &Expected| {
-            let value = |name: &String| values.get(name).unwrap_or(&absent);
-            let has = |tag: &String| contact.tags.contains(tag);
-            expected
-                .fields
-                .iter()
-                .all(|(name, foreseen)| same(foreseen, value(name)))
-                && expected.added_tags.iter().all(has)
-                && !expected.removed_tags.iter().any(has)
-        };
-        !self.expected.is_empty() && self.expected.iter().all(|(_, one)| came_true(one))
+        let has = |tag: &String| contact.tags.contains(tag);
+        let mut foreseen = self.fields.iter();
+        !self.is_empty()
+            && foreseen.all(|(name, value)| same(name, Some(value), values.get(name)))
+            && self.added_tags.iter().all(has)
+            && !self.removed_tags.iter().any(has)
     }
 }
 
@@ -418,8 +433,12 @@ fn fields(contact: &Contact) -> BTreeMap<String, Value> {
         .fields
         .iter()
         .filter(|(_, value)| !is_blank(value))
-        .map(|(name, value)| (format!("fields.{name}"), value.clone()));
+        .map(|(name, value)| (custom(name), value.clone()));
     own.chain(custom).collect()
+}
+
+fn custom(name: &str) -> String {
+    format!("fields.{name}")
 }
 
 /// What `of` has and `list` has not, each once, in order.
@@ -428,13 +447,19 @@ fn missing_in(list: &[String], of: &[String]) -> Vec<String> {
     missing.into_iter().cloned().collect()
 }
 
-/// Whether Callbell means the same: it answers some numbers as texts, and what is blank as null.
-fn same(one: &Value, other: &Value) -> bool {
+/// Whether Callbell means the same: it answers some numbers as texts, and what is blank as nothing. When
+/// exactly a conversation is closed only it knows.
+fn same(name: &str, one: Option<&Value>, other: Option<&Value>) -> bool {
+    let (one, other) = (one.unwrap_or(&Value::Null), other.unwrap_or(&Value::Null));
     let plain = |value: &Value| match value {
         Value::String(text) => text.trim().to_owned(),
         other => other.to_string(),
     };
-    one == other || (is_blank(one) && is_blank(other)) || plain(one) == plain(other)
+    match (is_blank(one), is_blank(other)) {
+        (true, true) => true,
+        (false, false) => name == "closed_at" || plain(one) == plain(other),
+        _ => false,
+    }
 }
 
 fn is_blank(value: &Value) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! due ──claim──▶ running ──finish──▶ sent | due | uncertain | held | skipped | dead | cancelled
+//!                running, lease lapsed ──settle──▶ due, what is idempotent
 //!                running, lease lapsed ──settle──▶ uncertain ──settle──▶ sent | due | held
 //! due | uncertain | held ──end──▶ skipped | cancelled | dead      running ──end──▶ cancelled
 //! dead | skipped | held ──revive──▶ due
@@ -474,6 +475,13 @@ pub enum Settle {
         /// Why.
         reason: String,
     },
+    /// `running` with a lapsed lease → `due`: what may be done twice is done again.
+    Again {
+        /// The next attempt.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
     /// `uncertain` stays so: it could not be reconciled now.
     Wait {
         /// When to try again.
@@ -704,6 +712,12 @@ impl Store {
                     .when("#lease_until <= :now")
                     .value("now", time(self.clock.now()))
                     .add("uncertainties", number(1));
+                waiting(id, update, *at, None).set("reason", text(clip(reason)))
+            }
+            Settle::Again { at, reason } => {
+                let update = step(&[Status::Running], version, Status::Due)
+                    .when("#lease_until <= :now")
+                    .value("now", time(self.clock.now()));
                 waiting(id, update, *at, None).set("reason", text(clip(reason)))
             }
             Settle::Wait { at, reason } => waiting(

@@ -50,6 +50,11 @@ pub(super) fn message(uuid: &str) -> String {
     format!("map#callbell/message/{uuid}")
 }
 
+/// A person's record in another system.
+pub(super) fn record(system: &str, place: &str, person: &str) -> String {
+    format!("map#{system}/{place}/{person}")
+}
+
 /// What we last saw of a person in Callbell.
 pub(super) fn contact(uuid: &str) -> String {
     format!("map#callbell/contact/{uuid}")

@@ -19,6 +19,7 @@ mod hold;
 mod job;
 mod keys;
 mod list;
+mod map;
 mod once;
 mod person;
 mod rate;
@@ -35,7 +36,7 @@ use crate::clock::Clock;
 
 pub use around::{Around, AroundKeys};
 pub use config::{CONFIG_BYTES_MAX, CONFIG_VERSIONS_KEPT, ConfigRow};
-pub use contact::{ContactDiff, ContactRow, ContactSeen, Expected, Showing, Shown};
+pub use contact::{ContactDiff, ContactRow, ContactSeen, Showing, Shown};
 pub use conversation::{Assigned, Closed, ConversationMark, ConversationRow};
 pub use cursor::{Channel, CursorRow, Synced};
 pub use digests::Digests;
@@ -48,6 +49,7 @@ pub use job::{
     News, Owner, Settle, Status,
 };
 pub use list::{EventFilter, JobFilter, Page};
+pub use map::{Leased, RecordKey};
 pub use once::{Once, OnceKey};
 pub use person::{LastSent, Mark, OptMark, PersonId, PersonMark, PersonRow, Wrote};
 pub use rate::{RATE_LEASE_MAX, RateLease};

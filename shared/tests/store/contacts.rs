@@ -1,14 +1,12 @@
 //! Contact and conversation rows, and what webhooks tell of jobs.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::event::Contact;
 use shared::store::{
-    Assigned, Changed, Closed, ContactDiff, ContactSeen, ConversationMark, Delivery, Digests,
-    Expected, News, OptMark, PersonId, Showing, Shown, Status, Store, Wrote,
+    Assigned, Changed, Closed, ContactDiff, ContactSeen, ConversationMark, Delivery, Digests, News,
+    OptMark, PersonId, Settle, Showing, Shown, Status, Store, Wrote,
 };
 
 use super::{days, job_in, seconds};
@@ -46,6 +44,11 @@ async fn update(store: &Store, contact: &Contact, event: &str, s: i64) -> Shown 
     show(store, contact, event, s, Showing::Updated).await
 }
 
+async fn expect(store: &Store, values: &Value) {
+    let values = values.as_object().unwrap();
+    store.expect_contact(ID, values, &digests()).await.unwrap();
+}
+
 fn changed(fields: &[&str], added: &[&str], removed: &[&str]) -> Shown {
     let list = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect();
     Shown::Changed(ContactDiff {
@@ -78,7 +81,7 @@ async fn a_contact_tells_what_changed_once_an_event() {
         changed(&[], &[], &[])
     );
     let row = store.contact(ID).await.unwrap().unwrap();
-    assert_eq!(row.contact, Some(maria(&["a"])));
+    assert!(row.contact == Some(maria(&["a"])));
     assert_eq!(row.shown_by.as_deref(), Some("u2"));
     assert!(!format!("{row:?}").contains("Maria"));
 }
@@ -106,17 +109,11 @@ async fn another_event_shows_a_contact_only_to_whom_knows_nothing() {
 #[tokio::test]
 async fn our_own_writes_are_no_change_once_and_for_a_while() {
     let (store, clock) = testkit::store().await;
-    let ours = Expected {
-        fields: BTreeMap::from([
-            ("name".to_owned(), json!("Maria")),
-            ("fields.Idade".to_owned(), json!(7)),
-        ]),
-        any: BTreeSet::from(["team".to_owned()]),
-        added_tags: BTreeSet::from(["lead".to_owned()]),
-        removed_tags: BTreeSet::new(),
-    };
+    let ours = json!({
+        "name": "Maria", "fields": {"Idade": 7}, "team": "Vendas", "tags": ["lead"], "closed_at": null,
+    });
     // Of a person that we never saw.
-    store.expect_contact(ID, &ours, &digests()).await.unwrap();
+    expect(&store, &ours).await;
     let mut written = maria(&["lead"]);
     written.fields.insert("Idade".to_owned(), json!("7"));
     written.team = Some("Vendas".to_owned());
@@ -125,11 +122,8 @@ async fn our_own_writes_are_no_change_once_and_for_a_while() {
         changed(&[], &[], &[])
     );
     // Somebody else's change in the same webhook stays.
-    let ours = Expected {
-        added_tags: BTreeSet::from(["vip".to_owned()]),
-        ..Expected::default()
-    };
-    store.expect_contact(ID, &ours, &digests()).await.unwrap();
+    let ours = json!({"tags": ["lead", "vip"]});
+    expect(&store, &ours).await;
     written.tags = vec!["lead".to_owned(), "vip".to_owned(), "novo".to_owned()];
     assert_eq!(
         update(&store, &written, "u2", 2).await,
@@ -144,11 +138,8 @@ async fn our_own_writes_are_no_change_once_and_for_a_while() {
         changed(&["tags"], &["vip"], &[])
     );
     // A request that failed hides nothing later.
-    let ours = Expected {
-        removed_tags: BTreeSet::from(["vip".to_owned()]),
-        ..Expected::default()
-    };
-    store.expect_contact(ID, &ours, &digests()).await.unwrap();
+    let ours = json!({"tags": ["lead"]});
+    expect(&store, &ours).await;
     clock.advance(seconds(601));
     written.tags.pop();
     assert_eq!(
@@ -397,7 +388,7 @@ async fn news_settle_what_nobody_knew() {
         (Status::Running, Status::Running),
         (Status::Uncertain, Status::Sent),
         (Status::Sent, Status::Sent),
-        (Status::Held, Status::Sent),
+        (Status::Held, Status::Held),
         (Status::Skipped, Status::Skipped),
         (Status::Dead, Status::Dead),
         (Status::Cancelled, Status::Cancelled),
@@ -420,6 +411,17 @@ async fn news_settle_what_nobody_knew() {
             assert_eq!(store.message_job(&uuid).await.unwrap(), Some(job.id));
         }
     }
+    // What a person was asked to look at because nobody could say.
+    let (job, _) = job_in(&store, "held", Status::Uncertain).await;
+    let held = Settle::Held("nobody can say".to_owned());
+    store.settle(&job.id, job.version, &held).await.unwrap();
+    store
+        .record_news(&job.id, &enqueued(Some("u-held"), None))
+        .await
+        .unwrap();
+    let job = store.job(&job.id).await.unwrap().unwrap();
+    let settled = store.settle_by_news(&job).await.unwrap();
+    assert!(matches!(settled, Changed::Done(row) if row.status == Status::Sent));
     // A claim that lapsed is unknown as well.
     let (job, _) = job_in(&store, "lapsed", Status::Running).await;
     clock.advance(seconds(76));

@@ -133,6 +133,10 @@ impl CalCom {
 }
 
 impl Api for CalCom {
+    fn name(&self) -> &'static str {
+        "cal-com"
+    }
+
     fn is_at(&self, host: &str) -> bool {
         host == HOST
     }

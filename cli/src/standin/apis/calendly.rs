@@ -174,6 +174,10 @@ impl Calendly {
 }
 
 impl Api for Calendly {
+    fn name(&self) -> &'static str {
+        "calendly"
+    }
+
     fn is_at(&self, host: &str) -> bool {
         host == HOST
     }

@@ -301,6 +301,10 @@ impl Channel {
 }
 
 impl Api for GoogleCalendar {
+    fn name(&self) -> &'static str {
+        "google-calendar"
+    }
+
     fn is_at(&self, host: &str) -> bool {
         host == HOST || host == TOKEN_HOST
     }

@@ -6,28 +6,52 @@ pub mod cal_com;
 pub mod calendly;
 mod deliver;
 pub mod google_calendar;
+pub mod hubspot;
+mod room;
 pub mod shopify;
 pub mod woocommerce;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::StandIn;
+use super::faults::Kind;
+use crate::net::Cut;
 
 /// A provider's API.
 pub trait Api: Send + Sync {
+    /// What faults and records call it: `hubspot`.
+    fn name(&self) -> &'static str;
+
     /// Whether it answers for this host: `api.calendly.com`.
     fn is_at(&self, host: &str) -> bool;
 
     /// Answers one request at the instant `now` of the development clock.
     fn answer(&self, request: &Request, now: Timestamp) -> Reply;
+
+    /// Whether a request changes something: faults meet such requests unless they are told to meet any.
+    fn changes(&self, request: &Request) -> bool {
+        request.method != Method::GET
+    }
+
+    /// How it says that it fails, in its own shape.
+    fn failure(&self, status: u16) -> Reply {
+        Reply::new(status, json!({ "error": "told to fail" }))
+    }
+
+    /// What it keeps of people, oldest first; `None`: it keeps nothing of them.
+    fn records(&self) -> Option<Vec<Value>> {
+        None
+    }
 }
 
 /// A request, without the host in its path.
@@ -72,12 +96,25 @@ pub struct Reply {
     pub status: u16,
     /// JSON; null is an empty body.
     pub body: Value,
+    /// Headers of the provider's own.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Reply {
     /// An answer of this status.
     pub fn new(status: u16, body: Value) -> Reply {
-        Reply { status, body }
+        Reply {
+            status,
+            body,
+            headers: Vec::new(),
+        }
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Reply {
+        self.headers.push((name, value.to_string()));
+        self
     }
 }
 
@@ -109,6 +146,11 @@ impl Connectable {
     }
 }
 
+/// The stand-ins of systems that keep records of people.
+pub fn books() -> Vec<Arc<dyn Api>> {
+    vec![Arc::new(hubspot::HubSpot::default())]
+}
+
 /// All of them. Clones share their state.
 #[derive(Clone)]
 pub struct Apis {
@@ -125,6 +167,18 @@ impl Apis {
         }
     }
 
+    /// What faults and records call them.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.all.iter().map(|api| api.name())
+    }
+
+    /// What each system that keeps records of people has, oldest first.
+    pub fn records(&self) -> BTreeMap<&'static str, Vec<Value>> {
+        let all = self.all.iter();
+        all.filter_map(|api| Some((api.name(), api.records()?)))
+            .collect()
+    }
+
     /// To be nested under the path of the address that stands in for all providers.
     pub fn router(&self) -> Router {
         Router::new().fallback(handle).with_state(self.clone())
@@ -133,6 +187,7 @@ impl Apis {
 
 async fn handle(
     State(apis): State<Apis>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -151,17 +206,68 @@ async fn handle(
         headers,
     };
     let api = apis.all.iter().find(|api| api.is_at(host));
-    let now = apis.stand_in.now();
-    let reply = api.map_or_else(
-        || Reply::new(502, json!({ "error": format!("no stand-in for {host}") })),
-        |api| api.answer(&request, now),
-    );
-    apis.stand_in.remember_other(&request, reply.status);
-    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if reply.body.is_null() {
-        return status.into_response();
+    let reply = match api {
+        None => Some(Reply::new(
+            502,
+            json!({ "error": format!("no stand-in for {host}") }),
+        )),
+        Some(api) => apis.stand_in.carry_out(api.as_ref(), &request).await,
+    };
+    let status = reply.as_ref().map_or(500, |reply| reply.status);
+    apis.stand_in.remember_other(&request, status);
+    match reply {
+        Some(reply) => response(reply),
+        None => {
+            cut.now();
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
-    (status, axum::Json(reply.body)).into_response()
+}
+
+impl StandIn {
+    /// A provider's answer to a request, or what a fault makes of it. `None`: the connection has to be cut.
+    async fn carry_out(&self, api: &dyn Api, request: &Request) -> Option<Reply> {
+        let fault = self.take_fault(api.name(), api.changes(request), false);
+        let answer = || api.answer(request, self.now());
+        match fault {
+            Some(Kind::Status { status }) => Some(api.failure(status)),
+            Some(Kind::Limited {
+                status,
+                retry_after,
+            }) => Some(api.failure(status).with("retry-after", retry_after)),
+            Some(Kind::Delay { ms }) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                Some(answer())
+            }
+            Some(Kind::DropAfterAccept) => {
+                let _ = answer();
+                None
+            }
+            Some(Kind::AcceptThenStatus { status }) => {
+                let _ = answer();
+                Some(api.failure(status))
+            }
+            Some(Kind::Race) => {
+                let _ = answer();
+                Some(answer())
+            }
+            Some(Kind::OutOfCredit) | None => Some(answer()),
+        }
+    }
+}
+
+fn response(reply: Reply) -> Response {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = match reply.body {
+        Value::Null => status.into_response(),
+        body => (status, axum::Json(body)).into_response(),
+    };
+    for (name, value) in reply.headers {
+        if let Ok(value) = http::HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 fn segments(uri: &Uri) -> Vec<String> {

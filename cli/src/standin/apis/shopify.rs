@@ -176,6 +176,10 @@ impl Shopify {
 }
 
 impl Api for Shopify {
+    fn name(&self) -> &'static str {
+        "shopify"
+    }
+
     fn is_at(&self, host: &str) -> bool {
         host.ends_with(DOMAIN)
     }

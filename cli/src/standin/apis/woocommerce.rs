@@ -157,6 +157,10 @@ impl WooCommerce {
 }
 
 impl Api for WooCommerce {
+    fn name(&self) -> &'static str {
+        "woocommerce"
+    }
+
     fn is_at(&self, host: &str) -> bool {
         host.contains('.')
     }

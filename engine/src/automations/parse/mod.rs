@@ -280,7 +280,7 @@ mod tests {
         let file = parse(text)
             .unwrap_or_else(|wrong| panic!("{}", super::super::listing("shop.toml", &wrong)));
         assert_eq!(file.defaults.channel.as_deref(), Some("shop"));
-        assert_eq!(file.automations.len(), 4);
+        assert_eq!(file.automations.len(), 5);
         assert_eq!(file.automations["abandoned-cart"].steps.len(), 2);
         assert_eq!(
             file.messages["order-shipped"]

@@ -177,14 +177,18 @@ fn rules<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Vec<Rule> {
             header: value.span(),
             table,
         };
+        let before = ctx.diagnostics.len();
         inner.unknown_keys(ctx, |_| false, &[]);
         let conditions = CONDITIONS.iter().filter(|key| inner.has(key)).count();
-        if conditions == 0 && !inner.has("once") && ended.is_none() {
+        let Some(rule) = rule(ctx, &inner, conditions) else {
+            continue;
+        };
+        // One that is wrong somewhere perhaps only seems to have no condition.
+        let always = conditions == 0 && !inner.has("once") && ctx.diagnostics.len() == before;
+        if always && ended.is_none() {
             ended = Some(place + 1);
         }
-        if let Some(rule) = rule(ctx, &inner, conditions) {
-            found.push(rule);
-        }
+        found.push(rule);
     }
     found
 }
