@@ -6,7 +6,9 @@ pub mod cal_com;
 pub mod calendly;
 mod deliver;
 pub mod google_calendar;
+pub mod http_bot;
 pub mod hubspot;
+pub mod openai;
 mod room;
 pub mod shopify;
 pub mod woocommerce;
@@ -149,6 +151,11 @@ impl Connectable {
 /// The stand-ins of systems that keep records of people.
 pub fn books() -> Vec<Arc<dyn Api>> {
     vec![Arc::new(hubspot::HubSpot::default())]
+}
+
+/// The stand-ins of what chatbots ask.
+pub fn backends() -> Vec<Arc<dyn Api>> {
+    vec![Arc::new(http_bot::HttpBot), Arc::new(openai::OpenAi)]
 }
 
 /// All of them. Clones share their state.

@@ -1,6 +1,7 @@
 //! The pipeline over the real store: what ends in one message, in none, and with which reason.
 
 mod appointments;
+mod chat;
 mod desk;
 mod interleavings;
 mod year;
