@@ -20,7 +20,7 @@ use dynoxide::Database;
 use jiff::Timestamp;
 use shared::clock::Clock;
 use shared::store::client::{ClientSettings, dynamodb, http_client};
-use shared::store::{KEY, LANE, LANE_SEND, RowKey, Store};
+use shared::store::{INDEX, INDEX_RANGE, KEY, LANE, LANE_SEND, RowKey, Store, Waiting};
 use tokio::sync::oneshot;
 
 pub use lambda::Lambda;
@@ -173,4 +173,20 @@ pub async fn lane_of(engine: &Engine, store: &Store, lane: &str) -> Vec<RowKey> 
             .and_then(|pk| RowKey::parse(pk))
     };
     answer.items().iter().filter_map(pk).collect()
+}
+
+/// What the sweep will find, now or later, in one request: the rows of its index, the longest waiting first.
+/// [`store`] is over [`Engine::shared`].
+pub async fn waiting(engine: &Engine, store: &Store) -> Vec<Waiting> {
+    let scan = engine.client().scan().table_name(store.table());
+    let answer = scan.index_name(INDEX).send().await.expect("a scan");
+    let waiting = |item: &std::collections::HashMap<String, AttributeValue>| {
+        let since = item.get(INDEX_RANGE)?.as_n().ok()?.parse().ok()?;
+        let row = RowKey::parse(item.get(KEY)?.as_s().ok()?)?;
+        let since = Timestamp::from_millisecond(since).ok()?;
+        Some(Waiting { since, row })
+    };
+    let mut rows: Vec<Waiting> = answer.items().iter().filter_map(waiting).collect();
+    rows.sort_by_key(|waiting| waiting.since);
+    rows
 }

@@ -30,6 +30,7 @@ pub(super) struct Functions {
 enum Door {
     Orders(orders::App),
     Appointments(appointments::App),
+    Callbell(callbell_door::App),
 }
 
 impl Door {
@@ -39,6 +40,7 @@ impl Door {
         vec![
             Door::Orders(orders::App::start(store(), secrets()).await),
             Door::Appointments(appointments::App::start(store(), secrets()).await),
+            Door::Callbell(callbell_door::App::start(store(), secrets()).await),
         ]
     }
 
@@ -47,6 +49,7 @@ impl Door {
         match self {
             Door::Orders(_) => "orders",
             Door::Appointments(_) => "appointments",
+            Door::Callbell(_) => "callbell",
         }
     }
 
@@ -54,6 +57,7 @@ impl Door {
         match self {
             Door::Orders(app) => app.handle(request).await,
             Door::Appointments(app) => app.handle(request).await,
+            Door::Callbell(app) => app.handle(request).await,
         }
     }
 }

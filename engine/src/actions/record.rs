@@ -43,18 +43,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// The system, as people call it.
-    pub fn system(&self) -> &'static str {
-        match self.crm {
-            Crm::Hubspot => "HubSpot",
-            Crm::Pipedrive => "Pipedrive",
-            Crm::Salesforce => "Salesforce",
-            Crm::Mailchimp => "Mailchimp",
-            Crm::Zendesk => "Zendesk",
-            Crm::Intercom => "Intercom",
-        }
-    }
-
     /// Where our own memory of the person's record is.
     pub fn key(&self, person: &PersonId) -> RecordKey {
         let crm = self.crm.as_str();
@@ -102,10 +90,26 @@ impl Record {
     }
 }
 
-/// The file of a system. `None`: this version has none.
-pub fn system(crm: Crm) -> Option<&'static dyn System> {
+/// The system, as people call it.
+pub fn name(crm: Crm) -> &'static str {
     match crm {
-        Crm::Hubspot => Some(&super::hubspot::Hubspot),
-        _ => None,
+        Crm::Hubspot => "HubSpot",
+        Crm::Pipedrive => "Pipedrive",
+        Crm::Salesforce => "Salesforce",
+        Crm::Mailchimp => "Mailchimp",
+        Crm::Zendesk => "Zendesk",
+        Crm::Intercom => "Intercom",
+    }
+}
+
+/// The file of a system.
+pub fn system(crm: Crm) -> &'static dyn System {
+    match crm {
+        Crm::Hubspot => &super::hubspot::Hubspot,
+        Crm::Pipedrive => &super::pipedrive::Pipedrive,
+        Crm::Salesforce => &super::salesforce::Salesforce,
+        Crm::Mailchimp => &super::mailchimp::Mailchimp,
+        Crm::Zendesk => &super::zendesk::Zendesk,
+        Crm::Intercom => &super::intercom::Intercom,
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use shared::event::Event;
 
 use super::contact::{Change, NOTE_CHARS_MAX};
-use super::record::Record;
+use super::record::{self, Record};
 use super::{Table, webhook};
 use crate::automations::context::Scope;
 use crate::automations::expr::{self, Escape, EvalError};
@@ -88,7 +88,7 @@ impl Deed {
             Deed::Slack { .. } => "Slack",
             Deed::Sheet { .. } => "Google Sheets",
             Deed::Webhook { .. } => "webhook",
-            Deed::Record(record) => record.system(),
+            Deed::Record(record) => record::name(record.crm),
         }
     }
 

@@ -488,8 +488,8 @@ mod tests {
                 json!({ "error": { "code": status, "status": word, "message": "of Maria" } });
             let reply = Reply {
                 status,
-                headers: Default::default(),
                 retry_after: None,
+                headers: reqwest::header::HeaderMap::new(),
                 body: body.to_string().into_bytes(),
             };
             failure(&reply, "Contatos")

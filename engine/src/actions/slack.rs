@@ -7,7 +7,7 @@
 //!
 //! An incoming webhook has no key by which Slack could tell a repeat: where its answer was lost, the line
 //! may stand there twice. `chat.postMessage` is given the job's number as `client_msg_id`, by which Slack
-//! drops repeats of a short time; later ones may double too.
+//! may know a repeat; it does not promise to, so a line may double there too.
 
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
@@ -278,8 +278,8 @@ mod tests {
         let failure = |status, code| {
             let reply = Reply {
                 status,
-                headers: Default::default(),
                 retry_after: Some(Duration::from_secs(7)),
+                headers: reqwest::header::HeaderMap::new(),
                 body: Vec::new(),
             };
             failure(&reply, word(code))

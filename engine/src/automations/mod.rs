@@ -19,6 +19,7 @@ pub mod render;
 pub mod samples;
 pub mod scaffold;
 mod schema;
+pub mod secrets;
 pub mod spec;
 mod syntax;
 pub mod templates;

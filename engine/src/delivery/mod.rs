@@ -14,6 +14,7 @@ mod backoff;
 mod calendar;
 mod config;
 mod decide;
+mod deeds;
 mod fetching;
 mod learning;
 mod log;
@@ -42,10 +43,12 @@ pub use backoff::Random;
 pub use planning::recall;
 pub use report::Report;
 
+use crate::actions::contact::Lists;
 use crate::callbell::Callbell;
 use crate::fetch::Fetching;
 use attempt::Teams;
 use config::Configuration;
+use deeds::Breaks;
 use rate::Tokens;
 
 /// Rows that one invocation works on at once.
@@ -72,11 +75,15 @@ pub struct Worker {
     configuration: Arc<Configuration>,
     tokens: Arc<Tokens>,
     teams: Arc<Teams>,
+    /// The same and more, for what is written to persons in Callbell.
+    lists: Arc<Lists>,
+    /// Other systems that asked for a break.
+    breaks: Arc<Breaks>,
     /// Callbell refused the token, and has not accepted one since.
     refused: Arc<AtomicBool>,
     /// What was due before this instant is not sent.
     nothing_before: Option<Timestamp>,
-    /// Asks systems whose webhooks do not say all; a worker without it asks none.
+    /// Asks systems whose webhooks do not say all, and writes to others; a worker without it does neither.
     fetching: Option<Fetching>,
     /// Makes the answers of `[reply.x]`; without it they wait.
     answering: Option<Arc<dyn Answering>>,
@@ -152,6 +159,8 @@ impl Worker {
             configuration: Arc::default(),
             tokens: Arc::default(),
             teams: Arc::default(),
+            lists: Arc::default(),
+            breaks: Arc::default(),
             refused: Arc::default(),
             nothing_before: None,
             fetching: None,
@@ -161,7 +170,7 @@ impl Worker {
         }
     }
 
-    /// Asks systems whose webhooks do not say all.
+    /// Asks systems whose webhooks do not say all, and writes to others.
     pub fn fetching(self, fetching: Fetching) -> Worker {
         Worker {
             fetching: Some(fetching),

@@ -127,6 +127,7 @@ impl App {
         }
         let app = App {
             found: Found {
+                proof: None,
                 secrets: loaded.map(|loaded| loaded.listed()),
                 config_version,
                 callbell: Some((callbell.host().to_owned(), answer)),

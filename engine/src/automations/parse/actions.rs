@@ -17,8 +17,9 @@ use super::reader::{Ctx, Entry, Node, Value, name_problem};
 /// Most characters of a header's name.
 const HEADER_CHARS_MAX: usize = 100;
 /// Headers that are ours to write.
-const OWN_HEADERS: [&str; 8] = [
+const OWN_HEADERS: [&str; 9] = [
     "host",
+    "upgrade",
     "content-type",
     "content-length",
     "transfer-encoding",

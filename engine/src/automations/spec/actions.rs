@@ -6,7 +6,7 @@ use super::{Key, Table, Type, optional, required};
 /// Longest wait for the rest of a burst of messages, in seconds.
 pub const GATHER_SECONDS_MAX: i64 = 30;
 /// Longest wait for a backend's answer, in seconds: with the burst it fits into the function's minute.
-pub const BACKEND_SECONDS_MAX: i64 = 25;
+pub const BACKEND_SECONDS_MAX: i64 = 30;
 /// Longest silence after a team member wrote, in hours.
 pub const QUIET_HOURS_MAX: i64 = 30 * 24;
 /// Most characters of a note at Callbell.
@@ -55,7 +55,7 @@ pub const CONTACT: Table = Table {
             "email",
             Type::Text,
             "",
-            "The e-mail address.",
+            "The e-mail address: goes into the person's custom field of that type, else into the one called `Email`.",
             "\"{{ customer.email }}\"",
         ),
         optional(
@@ -187,7 +187,7 @@ pub const REPLY: Table = Table {
             "timeout",
             Type::Seconds,
             "\"15s\"",
-            "How long the backend may take, at most 25s.",
+            "How long the backend may take, at most 30s.",
             "\"15s\"",
         ),
         optional(
