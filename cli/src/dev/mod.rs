@@ -111,6 +111,8 @@ struct World {
     store: Store,
     /// How often the stream was read to its end and everything in it dealt with.
     rounds: watch::Sender<u64>,
+    /// Batches of the chatbot that are being worked on.
+    chats: watch::Sender<u32>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
     /// The hour that `renew` was last woken for.
@@ -324,7 +326,13 @@ impl World {
             secrets: RwLock::new(secrets),
             // A shop is at any address, so those come last.
             apis: Apis::new(
-                [apis::books(), told.all(), connectable.all()].concat(),
+                [
+                    apis::books(),
+                    apis::backends(),
+                    told.all(),
+                    connectable.all(),
+                ]
+                .concat(),
                 stand_in.clone(),
             ),
             connectable,
@@ -335,6 +343,7 @@ impl World {
             engine,
             store,
             rounds: watch::Sender::new(0),
+            chats: watch::Sender::new(0),
             sweeping: tokio::sync::Mutex::default(),
             renewed_hour: AtomicI64::new(0),
             moving: tokio::sync::Mutex::default(),

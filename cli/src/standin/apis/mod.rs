@@ -7,9 +7,11 @@ pub mod calendly;
 pub(super) mod deliver;
 pub mod google_calendar;
 pub mod google_sheets;
+pub mod http_bot;
 pub mod hubspot;
 pub mod intercom;
 pub mod mailchimp;
+pub mod openai;
 pub mod pipedrive;
 pub mod receiver;
 mod room;
@@ -191,6 +193,11 @@ impl Told {
             self.receiver.clone(),
         ]
     }
+}
+
+/// The stand-ins of what chatbots ask.
+pub fn backends() -> Vec<Arc<dyn Api>> {
+    vec![Arc::new(http_bot::HttpBot), Arc::new(openai::OpenAi)]
 }
 
 /// All of them. Clones share their state.
