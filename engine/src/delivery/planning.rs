@@ -197,7 +197,7 @@ async fn told(
     automations: &Automations,
 ) -> Result<Known, StoreError> {
     if callbell::is_of_callbell(&event) || event.subject.kind == SubjectKind::Job {
-        return learning::completed(store, event, shown, automations).await;
+        return Box::pin(learning::completed(store, event, shown, automations)).await;
     }
     let newest = match (&event.body, entity.and_then(|entity| entity.event.as_ref())) {
         (Body::AppointmentChange { .. }, Some(newest)) => store.event(newest).await?,
