@@ -97,7 +97,7 @@ impl Held {
             .append(&Line::Contact(Box::new(person.clone())))?;
         let json = person.json(&self.belongings);
         self.people.push(person);
-        self.announce("contact_created", json);
+        self.announce("contact_created", &json);
         Ok(self.people.len().saturating_sub(1))
     }
 
@@ -119,11 +119,11 @@ impl Held {
         let json = person.json(&self.belongings);
         let payload = match event {
             Some("contact_updated") => json,
-            _ => conversation(&person, json),
+            _ => conversation(&person, &json),
         };
         *place = person;
         if let Some(event) = event {
-            self.announce(event, payload);
+            self.announce(event, &payload);
         }
         Ok(())
     }
@@ -141,13 +141,13 @@ impl Held {
     }
 
     /// A webhook of the account: everything that happens to people passes here.
-    fn announce(&mut self, event: &'static str, payload: Value) {
+    fn announce(&mut self, event: &'static str, payload: &Value) {
         self.told
             .push(json!({ "event": event, "payload": payload }));
     }
 }
 
-fn conversation(person: &Person, contact: Value) -> Value {
+fn conversation(person: &Person, contact: &Value) -> Value {
     json!({
         "source": person.source, "contact": contact, "createdAt": person.created_at,
         "href": format!("https://dash.callbell.eu/chat/{}", person.uuid), "closedAt": person.closed_at,
@@ -362,7 +362,7 @@ impl StandIn {
             return failure(500);
         }
         held.forget(&uuid);
-        held.announce("contact_deleted", json!({ "uuid": uuid, "deleted": true }));
+        held.announce("contact_deleted", &json!({ "uuid": uuid, "deleted": true }));
         (200, json!({ "status": "contact was destroyed" }))
     }
 
