@@ -165,6 +165,7 @@ async fn put(store: &Store, number: usize) -> Result<(), StoreError> {
         event: key.clone(),
         event_at: at,
         due_at,
+        depth: 0,
         digests: Digests::new(),
         ended: None,
     };

@@ -178,6 +178,12 @@ pub struct TryArgs {
     /// Which connection a body comes from
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
+    /// What the person wrote, on message.received
+    #[arg(long, value_name = "WORDS")]
+    pub text: Option<String>,
+    /// The automation whose message the person got last, as conversation.last_sent has it
+    #[arg(long, value_name = "AUTOMATION")]
+    pub last_sent: Option<String>,
     /// The automations
     #[arg(long, value_name = "FILE", default_value = "automations.toml")]
     pub automations: PathBuf,

@@ -140,6 +140,15 @@ pub fn account(
     )
 }
 
+/// The connection that a webhook's path names: its last part, or the one connection of a function whose paths
+/// end in a secret.
+pub fn connection_of(path: &str) -> Option<String> {
+    let mut parts = path.rsplit('/');
+    let last = parts.next()?;
+    let source = parts.next().and_then(shared::sources::behind_secret);
+    Some(source.map_or(last, |source| source.kind()).to_owned())
+}
+
 /// The teams that a chatbot hands over to.
 fn handovers(reply: &ReplyTable) -> impl Iterator<Item = String> {
     let own = reply.handover.iter();

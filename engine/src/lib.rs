@@ -5,6 +5,7 @@ pub mod actions;
 pub mod apis;
 pub mod automations;
 pub mod callbell;
+pub mod chat;
 pub mod delivery;
 pub mod fetch;
 pub mod http;

@@ -4,11 +4,14 @@
 //! reads a clock or a table, every effect is one idempotent conditional write, and the event counts as
 //! planned only after all of them: [`Effect::Planned`] is always the last.
 
+use std::fmt;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{Body, DEPTH_MAX, Event, Fresh, Name, SubjectKind};
+use shared::event::{Body, Contact, Conversation, DEPTH_MAX, Event, Fresh, Name, SubjectKind};
 use shared::store::{
     Digests, EntityChange, EntityRow, Erasure, Line, Mark, NewJob, PersonId, PersonMark, Planned,
+    Shown,
 };
 
 use crate::actions;
@@ -17,15 +20,21 @@ use crate::automations::expr::{self, Truth};
 use crate::automations::hours::{self, NoHourLeft};
 use crate::automations::locale::Home;
 use crate::automations::model::{
-    Action, Automation, Automations, Expr, Hours, Purpose, SendHours, Span, Step,
+    Action, ActionKind, Automation, Automations, Expr, Hours, Purpose, SendHours, Span, Step,
 };
+use crate::automations::names;
 use crate::automations::times;
 use crate::phone::{self, NoPhone, Phone};
 
 pub mod appointments;
+pub mod callbell;
+pub mod opt_out;
 
 use appointments::Part;
+use opt_out::Said;
 
+/// By how much later than it was written a message may reach us, and its answer still wait for more.
+const LATE: SignedDuration = SignedDuration::from_secs(30);
 /// Behind a checkout's entity key: what its jobs are keyed by, whichever of its events made them.
 const ABANDONED: &str = "/abandoned";
 
@@ -49,6 +58,32 @@ pub struct Known {
     pub event: Event,
     /// The customer's number, or why there is none.
     pub phone: Result<Phone, NoPhone>,
+    /// What its contact is against what we had last seen.
+    pub shown: Option<Shown>,
+    /// The person opted out by it, or in again.
+    pub opted: Option<Said>,
+    /// Why no automation shall see it.
+    pub silent: Option<String>,
+    /// What it tells is not written yet, and may never be.
+    pub is_early: bool,
+    /// The person in Callbell of whom the event itself does not tell, asked for because a step names them.
+    pub beside: Option<Box<Beside>>,
+}
+
+/// A person in Callbell, and the talk with them.
+#[derive(Clone)]
+pub struct Beside {
+    /// The person.
+    pub contact: Contact,
+    /// The talk.
+    pub conversation: Conversation,
+}
+
+impl fmt::Debug for Beside {
+    /// Nothing: it is personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beside").finish_non_exhaustive()
+    }
 }
 
 impl Known {
@@ -60,22 +95,56 @@ impl Known {
             event.customer.phone = Some(phone.e164.clone());
             event.customer.country = Some(phone.country.clone());
         }
-        Known { event, phone }
+        callbell_names(&mut event);
+        Known {
+            event,
+            phone,
+            shown: None,
+            opted: None,
+            silent: None,
+            is_early: false,
+            beside: None,
+        }
     }
 
-    /// The rows that remember this person.
-    pub fn persons(&self) -> Vec<PersonId> {
+    /// The fields of the event, and of the person in Callbell where they were asked for.
+    pub fn scope(&self, automations: &Automations, home: &Home<'_>) -> Scope {
+        let scope = Scope::new(automations, home, &self.event);
+        match self.beside.as_deref() {
+            Some(Beside {
+                contact,
+                conversation,
+            }) => scope.with_contact(contact, Some(conversation)),
+            None => scope,
+        }
+    }
+
+    /// The rows of this person's ways to be written to: the number, what stands for one that is hidden, or,
+    /// where Callbell knows neither, its own number of the person.
+    pub fn reachable(&self) -> Vec<PersonId> {
+        let customer = &self.event.customer;
         let phone = self
             .phone
             .iter()
             .map(|phone| PersonId::phone(&phone.identity));
+        let bsuid = customer.bsuid.iter().map(|id| PersonId::bsuid(id));
+        let mut ids: Vec<PersonId> = phone.chain(bsuid).collect();
+        if ids.is_empty() && callbell::is_of_callbell(&self.event) {
+            let id = customer.id.iter();
+            ids.extend(id.map(|id| PersonId::customer(&self.event.event.source, id)));
+        }
+        ids
+    }
+
+    /// The rows that remember this person.
+    pub fn persons(&self) -> Vec<PersonId> {
         let email = self
             .event
             .customer
             .email
             .iter()
             .map(|address| PersonId::email(address));
-        phone.chain(email).collect()
+        self.reachable().into_iter().chain(email).collect()
     }
 
     /// Whose rows these are, for an erasure.
@@ -91,6 +160,9 @@ impl Known {
         }
         if let Some(address) = &customer.email {
             digests = digests.email(address);
+        }
+        if let Some(bsuid) = &customer.bsuid {
+            digests = digests.bsuid(bsuid);
         }
         digests
     }
@@ -112,15 +184,26 @@ pub fn changes(
     automations: &Automations,
 ) -> Vec<EntityChange> {
     let event = &known.event;
-    if matches!(
-        event.subject.kind,
-        SubjectKind::Privacy | SubjectKind::Source
-    ) {
+    if !has_entity(event.subject.kind) {
         return Vec::new();
     }
     let keep_until = needed_until(event, automations).unwrap_or(received_at);
     let keep_until = keep_until.max(received_at);
     EntityChange::all(event, received_at, keep_until, &known.digests())
+}
+
+/// Whether what the event is about has a row that keeps its newest state. What Callbell and we ourselves
+/// tell is dated and over when it is told.
+fn has_entity(kind: SubjectKind) -> bool {
+    !matches!(
+        kind,
+        SubjectKind::Privacy
+            | SubjectKind::Source
+            | SubjectKind::Contact
+            | SubjectKind::Conversation
+            | SubjectKind::Message
+            | SubjectKind::Job
+    )
 }
 
 /// Until when somebody may ask for the event, or for its subject's row: its jobs, and of an appointment
@@ -157,20 +240,40 @@ pub fn plan(
         _ => None,
     };
     if event.event.name.is_internal() || matches!(event.body, Body::AppointmentChange { .. }) {
-        let lines = appointments::unknown(event).into_iter().collect();
+        let own = callbell::settled(event);
+        let lines = appointments::unknown(event)
+            .into_iter()
+            .chain(own)
+            .collect();
         return vec![Effect::Planned(Planned {
             lines,
             digests: known.digests(),
             last_job_at,
+            contact: None,
         })];
     }
     let mut effects = stop_marks(known, automations);
     let mut lines = Vec::new();
+    if let Some(why) = &known.silent {
+        lines.push(Line {
+            automation: event.event.name.as_str().to_owned(),
+            matched: false,
+            why: why.clone(),
+        });
+    }
+    if let Some((line, jobs)) = opting(known, received_at, automations) {
+        last_job_at = last_job_at.max(jobs.iter().map(|job| job.due_at).max());
+        lines.push(line);
+        effects.extend(jobs.into_iter().map(Effect::Job));
+    }
     for (name, automation) in &automations.automations {
         let Some(part) = appointments::part(event, automation) else {
             continue;
         };
-        match why_not(known, received_at, entity, automations, automation) {
+        if known.silent.is_some() {
+            break;
+        }
+        match why_not(known, received_at, entity, automations, name, automation) {
             Some(why) => lines.push(Line {
                 automation: name.clone(),
                 matched: false,
@@ -192,8 +295,29 @@ pub fn plan(
         lines,
         digests: known.digests(),
         last_job_at,
+        contact: known.shown.clone(),
     }));
     effects
+}
+
+/// What follows from a word that opts out or in again, beside all automations of the file.
+fn opting(
+    known: &Known,
+    received_at: Timestamp,
+    automations: &Automations,
+) -> Option<(Line, Vec<NewJob>)> {
+    let name = known.opted?.automation();
+    let jobs = automations
+        .automations
+        .get(name)
+        .map(|automation| jobs(known, received_at, automations, name, automation, Part::All))
+        .unwrap_or_default();
+    let line = Line {
+        automation: name.to_owned(),
+        matched: true,
+        why: count(jobs.len()),
+    };
+    Some((line, jobs))
 }
 
 /// The event key that a step's job is made for: the event's own; for checkouts one that all events of the
@@ -329,6 +453,7 @@ fn why_not(
     received_at: Timestamp,
     entity: Option<&EntityRow>,
     automations: &Automations,
+    name: &str,
     automation: &Automation,
 ) -> Option<String> {
     let head = &known.event.event;
@@ -342,6 +467,9 @@ fn why_not(
             head.source,
             automation.source.join(" or ")
         ));
+    }
+    if callbell::is_of_own(&known.event, name) {
+        return Some("the message was its own".to_owned());
     }
     if head.depth >= DEPTH_MAX {
         return Some(format!(
@@ -392,6 +520,9 @@ fn is_news(
 ) -> bool {
     let within = |at: Timestamp| received_at.duration_since(at) <= patience;
     let young = within(event.subject.created_at);
+    if !has_entity(event.subject.kind) {
+        return true;
+    }
     match (&event.subject.fresh, entity) {
         (Fresh::Dated, _) => true,
         (Fresh::Known, _) => false,
@@ -437,12 +568,36 @@ fn jobs(
         event: job_event(event, step),
         event_at: event.event.at,
         // A time that cannot be told is no reason to lose the job: at its claim it is skipped with it.
-        due_at: time(step).unwrap_or(event.event.at),
+        due_at: gathered_at(event, received_at, automations, step)
+            .unwrap_or_else(|| time(step).unwrap_or(event.event.at)),
+        depth: event.event.depth,
         digests: known.digests(),
         ended: None,
     };
-    let steps = automation.steps.iter();
+    // A word that opts out or in is no question.
+    let is_word = opt_out::said(event, &automations.opt_out).is_some();
+    let asked = |step: &&Step| !is_word || step.action.kind != ActionKind::Reply;
+    let steps = automation.steps.iter().filter(asked);
     steps.filter(|step| part.has(step)).map(job).collect()
+}
+
+/// When an answer is due: people write in bursts, so it waits for the rest. It waits from when the message
+/// reached us, because more of them may be as late; one that comes later than [`LATE`] is late for an
+/// answer too. `None`: the step is none.
+fn gathered_at(
+    event: &Event,
+    received_at: Timestamp,
+    automations: &Automations,
+    step: &Step,
+) -> Option<Timestamp> {
+    if step.action.kind != ActionKind::Reply || step.at.is_some() {
+        return None;
+    }
+    let table = automations.replies.get(&step.action.name)?;
+    let at = event.event.at;
+    let latest = at.saturating_add(LATE).unwrap_or(at);
+    let from = received_at.max(at).min(latest);
+    from.saturating_add(table.gather).ok()
 }
 
 /// Marks are left for every automation, disabled ones too: their jobs wait.
@@ -452,9 +607,14 @@ fn stop_marks(known: &Known, automations: &Automations) -> Vec<Effect> {
         .automations
         .values()
         .any(|automation| automation.stop_on.contains(&head.name));
-    if !named || head.test {
+    if !named || head.test || known.silent.is_some() {
         return Vec::new();
     }
+    let digests = if callbell::is_of_callbell(&known.event) {
+        known.digests()
+    } else {
+        known.account()
+    };
     let mark = PersonMark {
         stops: vec![(
             head.name,
@@ -464,7 +624,7 @@ fn stop_marks(known: &Known, automations: &Automations) -> Vec<Effect> {
             },
         )],
         sent: None,
-        digests: known.account(),
+        digests,
     };
     known
         .persons()
@@ -512,13 +672,29 @@ fn privacy(known: &Known) -> Vec<Effect> {
     };
     let planned = Planned {
         lines: vec![line(why)],
-        digests: Digests::new(),
-        last_job_at: None,
+        ..Planned::default()
     };
     erased
         .into_iter()
         .chain([Effect::Planned(planned)])
         .collect()
+}
+
+/// On Callbell's own events nobody but us knows given names, and the number stands as Callbell shows it.
+fn callbell_names(event: &mut Event) {
+    if !callbell::is_of_callbell(event) {
+        return;
+    }
+    let customer = &mut event.customer;
+    if customer.first_name.is_none() {
+        let name = customer.name.as_deref().map(names::first_name);
+        customer.first_name = name.filter(|name| !name.is_empty());
+    }
+    let phone = customer.phone.clone();
+    if let Some(contact) = event.contact_mut() {
+        callbell::named(contact);
+        contact.phone = phone.or(contact.phone.take());
+    }
 }
 
 /// The customer without the account: erasing one customer must not erase the shop.
@@ -533,6 +709,9 @@ fn customer_alone(known: &Known) -> Digests {
     }
     if let Some(address) = &customer.email {
         digests = digests.email(address);
+    }
+    if let Some(bsuid) = &customer.bsuid {
+        digests = digests.bsuid(bsuid);
     }
     digests
 }

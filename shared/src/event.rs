@@ -782,6 +782,17 @@ pub struct Conversation {
     pub last_sent: Option<String>,
 }
 
+impl Conversation {
+    /// The talk with a person of which nothing else is known.
+    pub fn unknown(contact: &Contact) -> Conversation {
+        Conversation {
+            id: contact.id.clone(),
+            url: contact.url.clone(),
+            ..Conversation::default()
+        }
+    }
+}
+
 /// `message.*`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -1295,9 +1306,27 @@ impl Event {
         }
     }
 
+    /// The message, where the event has one.
+    pub fn message(&self) -> Option<&Message> {
+        match &self.body {
+            Body::Message { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
     /// The person in Callbell, where the event has one.
     pub fn contact(&self) -> Option<&Contact> {
         match &self.body {
+            Body::Message { contact, .. }
+            | Body::Conversation { contact, .. }
+            | Body::Contact { contact } => Some(contact),
+            _ => None,
+        }
+    }
+
+    /// The person in Callbell, where the event has one, to be completed.
+    pub fn contact_mut(&mut self) -> Option<&mut Contact> {
+        match &mut self.body {
             Body::Message { contact, .. }
             | Body::Conversation { contact, .. }
             | Body::Contact { contact } => Some(contact),

@@ -203,12 +203,64 @@ fn secrets() -> String {
         let kind = source.kind();
         text.push_str(&format!("\n# {}\n# {kind} = \"\"\n", whereabouts(kind)));
     }
-    text.push_str(
-        "\n# Tokens of the systems that are called.\n[apis]\n\n\
-         # Callbell: dashboard, Settings, API.\n# callbell = \"\"\n",
-    );
+    text.push_str("\n# Tokens of the systems that are called.\n[apis]\n");
+    for (name, whereabouts) in APIS {
+        text.push_str(&format!("\n# {whereabouts}\n# {name} = ''\n"));
+    }
     text
 }
+
+/// The API secrets by their usual names, what each is, and where to find it.
+const APIS: [(&str, &str); 11] = [
+    ("callbell", "Callbell: dashboard, Settings, API."),
+    (
+        "slack",
+        "[slack.x]: the address of an incoming webhook, https://hooks.slack.com/services/…: api.slack.com/apps, your app,\n\
+         # Incoming Webhooks.",
+    ),
+    (
+        "slack-bot",
+        "[slack.x] with a channel: the bot's token, xoxb-…: api.slack.com/apps, your app, OAuth & Permissions; scope\n\
+         # chat:write, and the bot invited to the channel.",
+    ),
+    (
+        "google-sheets",
+        "[sheet.x]: the JSON key of a service account, with whose address the sheet is shared as editor: Google Cloud\n\
+         # console, IAM, Service accounts, Keys. Or '{\"client_id\": \"…\", \"client_secret\": \"…\", \"refresh_token\": \"…\"}'.",
+    ),
+    (
+        "hubspot",
+        "[hubspot.x]: the token of a private app, pat-…: Settings, Integrations, Private Apps; scopes\n\
+         # crm.objects.contacts.read and .write.",
+    ),
+    (
+        "pipedrive",
+        "[pipedrive.x]: '{\"domain\": \"minha-empresa\", \"token\": \"…\"}': Personal preferences, API.",
+    ),
+    (
+        "salesforce",
+        "[salesforce.x]: '{\"host\": \"minha-empresa.my.salesforce.com\", \"client_id\": \"…\", \"client_secret\": \"…\"}' of a\n\
+         # connected app with the client credentials flow: Setup, App Manager.",
+    ),
+    (
+        "mailchimp",
+        "[mailchimp.x]: an API key, whose end names the data centre, …-us6: Profile, Extras, API keys.",
+    ),
+    (
+        "zendesk",
+        "[zendesk.x]: '{\"subdomain\": \"minha-empresa\", \"email\": \"ana@…\", \"token\": \"…\"}': Admin Center, Apps and\n\
+         # integrations, Zendesk API.",
+    ),
+    (
+        "intercom",
+        "[intercom.x]: an access token: Developer Hub, your app, Authentication.",
+    ),
+    (
+        "erp",
+        "[webhook.x] and [reply.x] have secrets called as the table, or as its key secret says. What signs is whsec_ and\n\
+         # base64 of the key; of backend = \"ai\" it is the endpoint's token.",
+    ),
+];
 
 /// Where a provider shows the secret that it signs webhooks with.
 fn whereabouts(kind: &str) -> &'static str {
@@ -229,6 +281,10 @@ fn whereabouts(kind: &str) -> &'static str {
         }
         "google-calendar" => {
             "Google Calendar: a token of our own that Google sends back: callbell connect google-calendar makes it."
+        }
+        "callbell" => {
+            "Callbell's own webhook: a secret for its path that callbell connect callbell makes, and beside it the signing\n\
+             # secret (whsec_…) of the dashboard: Settings, API, Webhooks, Generate secret. callbell = [\"path\", \"whsec_…\"]"
         }
         _ => "The secret that its webhooks are signed with.",
     }
@@ -251,6 +307,7 @@ fail_on_empty_changeset = false
 mod tests {
     use super::*;
     use crate::dev::secrets;
+    use engine::automations::model::Crm;
 
     #[test]
     fn places_go_together_and_are_known() {
@@ -267,6 +324,14 @@ mod tests {
         let text = secrets();
         let files: secrets::Files = toml::from_str(&text).unwrap();
         assert_eq!(files.webhooks.names().count(), 0);
+        for (name, _) in APIS {
+            let filled = text.replace(&format!("# {name} = ''"), &format!("{name} = 'x'"));
+            let files: secrets::Files = toml::from_str(&filled).unwrap();
+            assert_eq!(files.apis.names().collect::<Vec<_>>(), [name]);
+        }
+        for crm in Crm::ALL {
+            assert!(APIS.iter().any(|(name, _)| *name == crm.as_str()));
+        }
         let filled = text.replace("# shopify = \"\"", "shopify = \"x\"");
         let files: secrets::Files = toml::from_str(&filled).unwrap();
         assert_eq!(files.webhooks.names().collect::<Vec<_>>(), ["shopify"]);

@@ -231,6 +231,7 @@ async fn put_renamed(store: &Store, job: &JobRow, new: &str) -> Result<(), CliEr
         event: job.event.clone(),
         event_at: job.event_at,
         due_at: job.due_at.max(store.clock().now()),
+        depth: job.depth,
         digests: Digests::new().and(&job.digests),
         ended: None,
     };
@@ -368,6 +369,7 @@ mod tests {
             event: format!("shopify/order/{event}/created"),
             event_at: testkit::start(),
             due_at: testkit::start(),
+            depth: 0,
             digests: Digests::new(),
             ended: None,
         }

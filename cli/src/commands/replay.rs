@@ -320,6 +320,7 @@ mod tests {
             event: "e".to_owned(),
             event_at: jiff::Timestamp::UNIX_EPOCH,
             due_at: jiff::Timestamp::UNIX_EPOCH,
+            depth: 0,
             digests: Digests::new(),
             ended: None,
         };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use engine::actions::message::{Envelope, request};
+use engine::actions::message::{Envelope, Recipient, request};
 use engine::automations::context::Scope;
 use engine::automations::locale::{Home, default_channel};
 use engine::automations::model::{Automations, ChannelKind, Message};
@@ -62,7 +62,7 @@ pub async fn run(args: &SendArgs) -> Outcome {
     let callbell = local::account(&args.account).await?;
     let team_uuid = team(&callbell, message).await?;
     let envelope = Envelope {
-        to: &to.e164,
+        to: &Recipient::Phone(to.clone()),
         channel,
         assign: message.assign.as_deref(),
         team_uuid: team_uuid.as_deref(),

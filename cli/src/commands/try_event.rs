@@ -1,9 +1,10 @@
 //! `callbell try`: what an event would do, without sending anything.
 
+use engine::actions::message::Recipient;
 use engine::automations::model::Automations;
 use engine::automations::render::Form;
 use engine::automations::samples;
-use engine::delivery::preview::{Explained, Explanation, Verdict, explain};
+use engine::delivery::preview::{Explained, Explanation, Verdict, WrittenElsewhere, explain};
 use engine::phone;
 use http::Method;
 use jiff::Timestamp;
@@ -13,8 +14,8 @@ use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::connections::Connection;
-use shared::event::{Event, Name};
-use shared::raw::Raw;
+use shared::event::{Event, Name, SubjectKind};
+use shared::secrets::Secret;
 use shared::sources::{self, Reading, Source, demo};
 use shared::store::Status;
 
@@ -37,7 +38,15 @@ pub fn run(args: &TryArgs) -> Outcome {
         super::check::print(&args.automations.display().to_string(), &report);
         return Err(CliError::new("nothing can be tried before that is mended"));
     };
-    let events = match Name::parse(&args.event) {
+    let named = Name::parse(&args.event);
+    let is_message = named.is_some_and(|name| name.subject() == SubjectKind::Message);
+    if (args.text.is_some() || args.last_sent.is_some()) && !is_message {
+        return Err(
+            CliError::new("--text and --last-sent are of a sample message")
+                .hint("callbell try message.received --text \"SÌ\" --last-sent visit"),
+        );
+    }
+    let events = match named {
         Some(name) => vec![sample(name, args, now)],
         None => read(args, automations, now)?,
     };
@@ -75,6 +84,21 @@ fn sample(name: Name, args: &TryArgs, now: Timestamp) -> Event {
     if let Some(source) = &args.source {
         event.event.source.clone_from(source);
     }
+    if let shared::event::Body::Message {
+        message,
+        conversation,
+        ..
+    } = &mut event.body
+    {
+        if args.text.is_some() {
+            message.text.clone_from(&args.text);
+        }
+        if let Some(conversation) = conversation
+            && args.last_sent.is_some()
+        {
+            conversation.last_sent.clone_from(&args.last_sent);
+        }
+    }
     event
 }
 
@@ -100,8 +124,7 @@ fn read(args: &TryArgs, automations: &Automations, now: Timestamp) -> Result<Vec
             .path
             .split('?')
             .next()
-            .and_then(|path| path.rsplit('/').next())
-            .map(str::to_owned)
+            .and_then(project::connection_of)
     });
     let name = args.source.clone().or(path_name).ok_or_else(|| {
         CliError::new(format!("{} does not say where it comes from", args.event))
@@ -134,13 +157,17 @@ fn decode(
     headers: &[(String, String)],
     now: Timestamp,
 ) -> Result<Vec<Event>, CliError> {
-    let secret = demo::secret(&connection.name);
+    let secret = demo::secret(source.kind());
     let signed = source.sign(&secret, &body, now);
-    let mut request = http::Request::builder().method(Method::POST).uri(format!(
-        "http://localhost/{}/{}",
-        source.function(),
-        connection.name
-    ));
+    let behind_secret = source.is_behind_secret();
+    let path = demo::path(source);
+    let last = if behind_secret {
+        &path
+    } else {
+        &connection.name
+    };
+    let uri = format!("http://localhost/{}/{last}", source.function());
+    let mut request = http::Request::builder().method(Method::POST).uri(uri);
     let replaced = |name: &str| signed.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     for (name, value) in headers.iter().filter(|(name, _)| !replaced(name)) {
         request = request.header(name, value);
@@ -151,15 +178,17 @@ fn decode(
     let request: Request = request
         .body(Body::Binary(body))
         .map_err(|error| CliError::new(format!("its headers cannot be used: {error}")))?;
-    let raw = Raw::from_request(request).map_err(|error| CliError::new(error.to_string()))?;
+    let raw = sources::raw(source, request).map_err(|error| CliError::new(error.to_string()))?;
     if let Some(answer) = source.handshake(&raw) {
         return Err(CliError::new(format!(
             "that is no event: it is answered with {}",
             answer.status
         )));
     }
+    let mut secrets = vec![secret];
+    secrets.extend(behind_secret.then(|| Secret::new(path.clone())));
     let verified = source
-        .verify(&raw, std::slice::from_ref(&secret), now)
+        .verify(&raw, &secrets, now)
         .map_err(|refusal| CliError::new(refusal.to_string()))?;
     match source.read(&verified, connection, now) {
         Ok(Reading::Events(events)) => Ok(events),
@@ -213,8 +242,18 @@ fn print_job(job: &Explanation, at: Timestamp, zone: &TimeZone) {
         },
     };
     say(format!("      {}, {when}: {fate}", job.action));
+    if let Some(written) = &job.written {
+        say(format!(
+            "      to {} by the secret {}",
+            written.system, written.secret
+        ));
+        for (name, value) in &written.values {
+            say(format!("      {name} = {value}"));
+        }
+        return;
+    }
     let to = match &job.to {
-        Ok(to) => phone::mask(&to.e164),
+        Ok(to) => masked(to),
         Err(why) => why.clone(),
     };
     let channel = job.channel.as_deref().unwrap_or("no channel");
@@ -235,6 +274,12 @@ fn print_job(job: &Explanation, at: Timestamp, zone: &TimeZone) {
     }
 }
 
+/// Who it is, without saying so.
+fn masked(to: &Recipient) -> String {
+    to.e164()
+        .map_or_else(|| "a person who hides the number".to_owned(), phone::mask)
+}
+
 fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
     let jobs = explained.jobs.iter().map(|job| {
         let (verdict, reason) = match &job.verdict {
@@ -251,14 +296,21 @@ fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
         json!({
             "automation": job.automation, "action": job.action, "at": job.at, "verdict": verdict,
             "reason": reason, "channel": job.channel,
-            "to": job.to.as_ref().map(|to| phone::mask(&to.e164)).ok(),
+            "to": job.to.as_ref().map(masked).ok(),
             "no_recipient": job.to.as_ref().err(), "messages": said.collect::<Vec<_>>(),
+            "written": job.written.as_ref().map(as_written),
         })
     });
     json!({
         "event": name.as_str(), "at": at, "automations": explained.lines,
         "jobs": jobs.collect::<Vec<_>>(),
     })
+}
+
+fn as_written(written: &WrittenElsewhere) -> Value {
+    let value = |(name, value): &(String, String)| (name.clone(), Value::from(value.as_str()));
+    let values: serde_json::Map<String, Value> = written.values.iter().map(value).collect();
+    json!({"system": written.system, "secret": written.secret, "values": values})
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use engine::automations::listing;
+use shared::sources::callbell;
 
 use super::{World, secrets};
 use crate::project::{self, Files};
-use crate::standin::AccountData;
+use crate::standin::{AccountData, webhooks};
 
 /// How often the file is looked at, in milliseconds.
 const WATCH_MS: u64 = 300;
@@ -109,6 +110,8 @@ impl World {
             .iter()
             .map(|token| token.expose().to_owned())
             .collect();
+        let (signing, _) = webhooks::signing_and_path(secrets.webhooks.get(callbell::KIND));
+        self.stand_in.sign_webhooks(signing);
         let mut account = AccountData {
             tokens,
             ..AccountData::default()
@@ -119,6 +122,10 @@ impl World {
             let templates = project::templates(&row.templates);
             (account.channels, account.templates, account.teams) =
                 project::account(&automations, &templates);
+            if self.settings.secrets.is_none() {
+                let files = secrets::Files::demo_for(&automations);
+                *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = files;
+            }
             account.funnels = project::funnels(&automations);
             // A sheet is there, with the headers that the file names, unless a test put another one there.
             for table in automations.sheets.values() {

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use engine::automations::model::Automations;
+use engine::automations::secrets::{ApiSecret, SecretKind, api_secrets};
 use serde::Deserialize;
 use shared::secrets::{Secret, Secrets};
 use shared::sources::demo;
@@ -21,10 +23,7 @@ const DEMO_APIS: [(&str, &str); 11] = [
     ),
     ("calendly", "demo-calendly-token"),
     ("cal-com", "cal_demo-cal-com-key"),
-    (
-        "google-calendar",
-        r#"{"client_id":"demo","client_secret":"demo","refresh_token":"demo"}"#,
-    ),
+    ("google-calendar", DEMO_GOOGLE),
     ("hubspot", "pat-eu1-demo"),
     (
         "pipedrive",
@@ -41,6 +40,8 @@ const DEMO_APIS: [(&str, &str); 11] = [
     ),
     ("intercom", "demo-intercom-token"),
 ];
+/// A person's refresh token at Google.
+const DEMO_GOOGLE: &str = r#"{"client_id":"demo","client_secret":"demo","refresh_token":"demo"}"#;
 /// The name of Callbell's token among the APIs' secrets.
 pub const CALLBELL: &str = "callbell";
 
@@ -86,6 +87,38 @@ impl Files {
         }
     }
 
+    /// [`Files::demo`], and a demo value for every other API secret that the automations name.
+    pub fn demo_for(automations: &Automations) -> Files {
+        let mut files = Files::demo();
+        for one in api_secrets(automations) {
+            if files.apis.get(&one.name).is_empty() {
+                let value = files.demo_value(&one);
+                files.apis.insert(one.name, value);
+            }
+        }
+        files
+    }
+
+    /// What the stand-in of a system takes.
+    fn demo_value(&self, one: &ApiSecret) -> Secret {
+        let known = match one.kind {
+            SecretKind::SlackHook => "https://hooks.slack.com/services/T0DEMO/B0DEMO/demo",
+            SecretKind::SlackBot => "xoxb-demo",
+            SecretKind::GoogleSheets => DEMO_GOOGLE,
+            SecretKind::Signing | SecretKind::Model | SecretKind::Header => {
+                return Secret::new(format!("demo-secret-of-{}", one.name));
+            }
+            // Another account of a system is its demo account again.
+            SecretKind::Crm(crm) => {
+                let usual = self.apis.get(crm.as_str()).first();
+                return usual
+                    .cloned()
+                    .unwrap_or_else(|| Secret::new(format!("demo-{}", one.name)));
+            }
+        };
+        Secret::new(known)
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -109,6 +142,24 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever an example calls, its stand-in is told something.
+    #[test]
+    fn the_examples_have_a_demo_value_for_each_secret() {
+        let mut seen = 0;
+        for name in ["shop", "clinic", "crm"] {
+            let path = format!("{}/../examples/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            let automations = engine::automations::parse(&text).unwrap();
+            let files = Files::demo_for(&automations);
+            for one in api_secrets(&automations) {
+                assert_eq!(files.apis.get(&one.name).len(), 1, "{name}: {}", one.name);
+                seen += 1;
+            }
+            assert_eq!(files.apis.get(CALLBELL).len(), 1);
+        }
+        assert!(seen > 10);
+    }
 
     #[test]
     fn a_malformed_file_is_reported_without_its_content() {

@@ -3,8 +3,47 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use shared::store::PersonId;
+
 use crate::automations::model::{Bot, Channel, MediaKind};
 use crate::callbell::{Content, SendMessage};
+use crate::phone::Phone;
+
+/// Who gets a message.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// A phone number.
+    Phone(Phone),
+    /// A person at WhatsApp who hides the number, by the bsuid.
+    Bsuid(String),
+}
+
+impl Recipient {
+    /// Whose row says whether they may be written to.
+    pub fn person(&self) -> PersonId {
+        match self {
+            Recipient::Phone(phone) => PersonId::phone(&phone.identity),
+            Recipient::Bsuid(id) => PersonId::bsuid(id),
+        }
+    }
+
+    /// E.164, where there is a number.
+    pub fn e164(&self) -> Option<&str> {
+        match self {
+            Recipient::Phone(phone) => Some(&phone.e164),
+            Recipient::Bsuid(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Recipient::Phone(_) => "Phone([REDACTED])",
+            Recipient::Bsuid(_) => "Bsuid([REDACTED])",
+        })
+    }
+}
 
 /// What one person gets, in the words and language chosen for them.
 #[derive(Clone, Default, PartialEq)]
@@ -33,8 +72,8 @@ impl fmt::Debug for Letter {
 
 /// The envelope: everything around the letter.
 pub struct Envelope<'a> {
-    /// E.164.
-    pub to: &'a str,
+    /// Who gets it.
+    pub to: &'a Recipient,
     /// Who sends.
     pub channel: &'a Channel,
     /// E-mail address of the assigned user.
@@ -69,7 +108,11 @@ pub fn request(letter: Letter, envelope: &Envelope<'_>) -> SendMessage {
         Vec::new()
     };
     SendMessage {
-        to: envelope.to.to_owned(),
+        to: envelope.to.e164().map(str::to_owned),
+        bsuid: match envelope.to {
+            Recipient::Bsuid(id) => Some(id.clone()),
+            Recipient::Phone(_) => None,
+        },
         from: envelope.channel.kind.as_str(),
         kind,
         content: Content {
@@ -114,10 +157,14 @@ mod tests {
         }
     }
 
+    fn maria() -> Recipient {
+        Recipient::Phone(crate::phone::read("+5511987654321", None).unwrap())
+    }
+
     fn body(letter: Letter) -> Value {
         let channel = channel();
         let envelope = Envelope {
-            to: "+55",
+            to: &maria(),
             channel: &channel,
             assign: None,
             team_uuid: None,
@@ -126,7 +173,7 @@ mod tests {
         };
         let mut body = serde_json::to_value(request(letter, &envelope)).unwrap();
         for (key, value) in [
-            ("to", json!("+55")),
+            ("to", json!("+5511987654321")),
             ("from", json!("whatsapp")),
             ("channel_uuid", json!("c0")),
             ("metadata", json!({"job": "j"})),
@@ -209,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn assignment_team_and_bot_are_passed_on() {
+    fn assignment_team_bot_and_a_hidden_number_are_passed_on() {
         let channel = channel();
         let envelope = Envelope {
-            to: "+55",
+            to: &Recipient::Bsuid("BR.1".to_owned()),
             channel: &channel,
             assign: Some("ana@example.com"),
             team_uuid: Some("team"),
@@ -223,5 +270,7 @@ mod tests {
         assert_eq!(body["assigned_user"], "ana@example.com");
         assert_eq!(body["team_uuid"], "team");
         assert_eq!(body["bot_status"], "bot_end");
+        assert_eq!(body["bsuid"], "BR.1");
+        assert_eq!(body.get("to"), None);
     }
 }

@@ -1,12 +1,12 @@
 //! What a Callbell account has, as far as a file names it: plain data, so that checking stays a pure
-//! function. Whoever holds a token asks [`crate::callbell::Callbell`] for the three lists.
+//! function. Whoever holds a token asks [`crate::callbell::Callbell`] for the lists.
 
 use std::collections::BTreeMap;
 
 use super::templates::{Template, Templates, plain};
 use crate::callbell::{ChannelInfo, Team, TemplateInfo};
 
-/// Channels, templates and teams of an account, each list whole: what is not in it does not exist.
+/// Channels, templates, teams and funnels of an account, each list whole: what is not in it does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Whether a channel is connected, by its uuid: 32 hex digits in small letters.
@@ -15,6 +15,8 @@ pub struct Account {
     templates: Templates,
     /// The teams' names.
     teams: Vec<String>,
+    /// The funnels' names; `None`: nobody asked.
+    funnels: Option<Vec<String>>,
 }
 
 impl Account {
@@ -25,7 +27,15 @@ impl Account {
             channels: channels.iter().map(connected).collect(),
             templates: templates.iter().map(Template::from).collect(),
             teams: teams.iter().map(|team| team.name.clone()).collect(),
+            funnels: None,
         }
+    }
+
+    /// With the names of all its funnels.
+    #[must_use]
+    pub fn with_funnels(mut self, names: impl IntoIterator<Item = String>) -> Account {
+        self.funnels = Some(names.into_iter().collect());
+        self
     }
 
     /// Whether a channel is connected, by its 32 hex digits in small letters; `None`: there is no
@@ -42,6 +52,11 @@ impl Account {
     /// The names of its teams.
     pub fn teams(&self) -> impl Iterator<Item = &str> {
         self.teams.iter().map(String::as_str)
+    }
+
+    /// The names of its funnels, where they are known.
+    pub fn funnels(&self) -> Option<&[String]> {
+        self.funnels.as_deref()
     }
 }
 

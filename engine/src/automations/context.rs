@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind};
 use shared::event::{
-    Address, Appointment, Body, Checkout, Customer, Event, FreeMap, Head, Host, Item, Money, Order,
-    Shipment,
+    Address, Appointment, Body, Checkout, Contact, Conversation, Customer, Event, FreeMap, Head,
+    Host, Item, Job, Message, Money, Order, Shipment,
 };
 
 use super::locale::{Home, Locale};
@@ -29,6 +29,10 @@ pub const ROOTS: &[&str] = &[
     "shipment",
     "checkout",
     "appointment",
+    "contact",
+    "conversation",
+    "message",
+    "job",
     "now",
 ];
 
@@ -96,13 +100,37 @@ impl Scope {
                 currency.clone_from(&one.currency);
                 roots.insert("appointment", appointment(one, home));
             }
-            Body::Message { .. }
-            | Body::Conversation { .. }
-            | Body::Contact { .. }
-            | Body::Job { .. }
-            | Body::AppointmentChange { .. }
-            | Body::Changed { .. }
-            | Body::Privacy { .. } => {}
+            Body::Message {
+                message: one,
+                contact: person,
+                conversation: talk,
+                job: own,
+            } => {
+                roots.insert("message", message(one));
+                roots.insert("contact", contact(person));
+                let talk = talk.as_deref().map_or_else(
+                    || conversation(&Conversation::unknown(person)),
+                    conversation,
+                );
+                roots.insert("conversation", talk);
+                if let Some(own) = own {
+                    roots.insert("job", job(own));
+                }
+            }
+            Body::Conversation {
+                conversation: talk,
+                contact: person,
+            } => {
+                roots.insert("conversation", conversation(talk));
+                roots.insert("contact", contact(person));
+            }
+            Body::Contact { contact: person } => {
+                roots.insert("contact", contact(person));
+            }
+            Body::Job { job: own } => {
+                roots.insert("job", job(own));
+            }
+            Body::AppointmentChange { .. } | Body::Changed { .. } | Body::Privacy { .. } => {}
         }
         Scope(Arc::new(Inner {
             roots,
@@ -123,6 +151,20 @@ impl Scope {
         let inner = Arc::make_mut(&mut self.0);
         inner.now = Some(now);
         inner.roots.insert("now", moment(now));
+        self
+    }
+
+    /// With the person in Callbell, of whom the event itself does not tell. What the event tells stays.
+    #[must_use]
+    pub fn with_contact(mut self, person: &Contact, talk: Option<&Conversation>) -> Scope {
+        let roots = &mut Arc::make_mut(&mut self.0).roots;
+        roots.entry("contact").or_insert_with(|| contact(person));
+        roots.entry("conversation").or_insert_with(|| {
+            talk.map_or_else(
+                || conversation(&Conversation::unknown(person)),
+                conversation,
+            )
+        });
         self
     }
 
@@ -466,6 +508,87 @@ fn host(host: &Host) -> Value {
     Fields::default()
         .opt_text("name", host.name.as_ref())
         .opt_text("email", host.email.as_ref())
+        .done()
+}
+
+fn contact(contact: &Contact) -> Value {
+    let known = |text: &String| (!text.is_empty()).then(|| text.clone());
+    Fields::default()
+        .text("id", &contact.id)
+        .opt("name", known(&contact.name))
+        .opt("first_name", known(&contact.first_name))
+        .opt_text("phone", contact.phone.as_ref())
+        .opt_text("bsuid", contact.bsuid.as_ref())
+        .opt_text("email", contact.email.as_ref())
+        .text("url", &contact.url)
+        .texts("tags", &contact.tags)
+        .put("fields", free_map(&contact.fields))
+        .opt_text("assigned_to", contact.assigned_to.as_ref())
+        .opt_text("team", contact.team.as_ref())
+        .opt_text("funnel", contact.funnel.as_ref())
+        .opt_text("note", contact.note.as_ref())
+        .opt_text("avatar_url", contact.avatar_url.as_ref())
+        .text("channel", &contact.channel)
+        .text("channel_kind", &contact.channel_kind)
+        .opt("created_at", contact.created_at.map(moment))
+        .opt("closed_at", contact.closed_at.map(moment))
+        .put("blocked", contact.blocked)
+        .texts("changed", &contact.changed)
+        .texts("added_tags", &contact.added_tags)
+        .texts("removed_tags", &contact.removed_tags)
+        .put("opted_out", contact.opted_out)
+        .put("window_open", contact.window_open)
+        .done()
+}
+
+fn conversation(conversation: &Conversation) -> Value {
+    Fields::default()
+        .text("id", &conversation.id)
+        .text("url", &conversation.url)
+        .opt("opened_at", conversation.opened_at.map(moment))
+        .opt("closed_at", conversation.closed_at.map(moment))
+        .opt_text("closing_reason", conversation.closing_reason.as_ref())
+        .put("human", conversation.human)
+        .opt_text("last_sent", conversation.last_sent.as_ref())
+        .done()
+}
+
+fn message(message: &Message) -> Value {
+    Fields::default()
+        .opt_text("text", message.text.as_ref())
+        .put("kind", word(&message.kind))
+        .opt_text("button", message.button.as_ref())
+        .opt_text("choice", message.choice.as_ref())
+        .texts("attachments", &message.attachments)
+        .opt(
+            "location",
+            message.location.map(|place| {
+                Fields::default()
+                    .put("latitude", place.latitude)
+                    .put("longitude", place.longitude)
+                    .done()
+            }),
+        )
+        .opt_text("card", message.card.as_ref())
+        .opt_text("reaction", message.reaction.as_ref())
+        .put("forwarded", message.forwarded)
+        .put("is_first", message.is_first)
+        .time("at", message.at)
+        .opt_text("id", message.id.as_ref())
+        .text("status", &message.status)
+        .opt_text("reason", message.reason.as_ref())
+        .opt_text("corrected_phone", message.corrected_phone.as_ref())
+        .done()
+}
+
+fn job(job: &Job) -> Value {
+    Fields::default()
+        .text("key", &job.key)
+        .text("automation", &job.automation)
+        .text("action", &job.action)
+        .text("status", &job.status)
+        .text("reason", &job.reason)
+        .put("attempts", job.attempts)
         .done()
 }
 

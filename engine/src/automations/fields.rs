@@ -706,6 +706,292 @@ pub const FIELDS: &[Field] = &[
         "appointment.utm.source",
         "`source`, `medium`, `campaign`, `term`, `content` of the link that led to the booking.",
     ),
+    f("contact", Group, "", "The person in Callbell."),
+    f(
+        "contact.id",
+        Text,
+        "9c2d5f7e1b3a4c6d8e0f9a8b7c6d5e4f",
+        "Callbell's number of the person.",
+    ),
+    opt("contact.name", Text, "Maria da Silva", "The whole name."),
+    opt("contact.first_name", Text, "Maria", "The given name."),
+    opt(
+        "contact.phone",
+        Text,
+        "+5511987654321",
+        "E.164; a person who hides the number has none.",
+    ),
+    opt(
+        "contact.bsuid",
+        Text,
+        "BR.2187634598712",
+        "WhatsApp's id of a person who hides the number.",
+    ),
+    opt(
+        "contact.email",
+        Text,
+        "maria@example.com",
+        "The e-mail address.",
+    ),
+    f(
+        "contact.url",
+        Url,
+        "https://dash.callbell.eu/contacts/9c2d5f7e",
+        "Opens the inbox.",
+    ),
+    f("contact.tags", List, "vip", "Tags in Callbell."),
+    f(
+        "contact.fields",
+        FreeMap,
+        "contact.fields.Cidade",
+        "Custom fields by their Callbell name.",
+    ),
+    opt(
+        "contact.assigned_to",
+        Text,
+        "ana@minhaloja.com.br",
+        "E-mail address of the assigned user.",
+    ),
+    opt("contact.team", Text, "Comercial", "The team's name."),
+    opt("contact.funnel", Text, "71", "The funnel's id."),
+    opt("contact.note", Text, "Prefere à tarde", "The note."),
+    opt(
+        "contact.avatar_url",
+        Url,
+        "https://cdn.example.com/maria.jpg",
+        "The picture.",
+    ),
+    f(
+        "contact.channel",
+        Text,
+        "br",
+        "The channel's name in this file, else its uuid.",
+    ),
+    f(
+        "contact.channel_kind",
+        Word(&["whatsapp", "instagram", "facebook", "telegram"]),
+        "whatsapp",
+        "Over which network the person writes.",
+    ),
+    f(
+        "contact.created_at",
+        Time,
+        "2026-11-22T09:00:00Z",
+        "When the person came into being there.",
+    ),
+    opt(
+        "contact.closed_at",
+        Time,
+        "2026-11-21T18:00:00Z",
+        "When the conversation was closed.",
+    ),
+    f("contact.blocked", Bool, "false", "Blocked by the team."),
+    f(
+        "contact.changed",
+        List,
+        "fields.Cidade",
+        "On contact.updated: what changed against what we last saw, `tags`, `fields.Cidade`. Our own writes are taken out.",
+    ),
+    f(
+        "contact.added_tags",
+        List,
+        "vip",
+        "On contact.updated: tags that are new.",
+    ),
+    f(
+        "contact.removed_tags",
+        List,
+        "lead",
+        "On contact.updated: tags that are gone.",
+    ),
+    f(
+        "contact.opted_out",
+        Bool,
+        "false",
+        "Asked to be left alone.",
+    ),
+    f(
+        "contact.window_open",
+        Bool,
+        "true",
+        "Wrote within the last 24 hours.",
+    ),
+    f(
+        "conversation",
+        Group,
+        "",
+        "The talk with the person in Callbell.",
+    ),
+    f(
+        "conversation.id",
+        Text,
+        "9c2d5f7e1b3a4c6d8e0f9a8b7c6d5e4f",
+        "Callbell has none of its own: the contact's.",
+    ),
+    f(
+        "conversation.url",
+        Url,
+        "https://dash.callbell.eu/chat/9c2d5f7e",
+        "Opens the inbox.",
+    ),
+    opt(
+        "conversation.opened_at",
+        Time,
+        "2026-11-22T09:00:00Z",
+        "When it was opened.",
+    ),
+    opt(
+        "conversation.closed_at",
+        Time,
+        "2026-11-22T12:00:00Z",
+        "When it was closed.",
+    ),
+    opt(
+        "conversation.closing_reason",
+        Text,
+        "Resolvido",
+        "Why it was closed.",
+    ),
+    f(
+        "conversation.human",
+        Bool,
+        "false",
+        "Somebody is assigned, or a team member wrote lately.",
+    ),
+    opt(
+        "conversation.last_sent",
+        Text,
+        "visit",
+        "The automation whose message this person got last, within 7 days: so that \"SÌ\" can be read as the answer to the reminder.",
+    ),
+    f("message", Group, "", "The message."),
+    opt(
+        "message.text",
+        Text,
+        "Olá, vocês abrem hoje?",
+        "What was written; absent where there are attachments alone.",
+    ),
+    f(
+        "message.kind",
+        Word(&[
+            "text", "image", "document", "audio", "video", "location", "contact", "button", "list",
+            "reaction",
+        ]),
+        "text",
+        "What it is.",
+    ),
+    opt(
+        "message.button",
+        Text,
+        "confirm",
+        "The id of a button that was tapped.",
+    ),
+    opt(
+        "message.choice",
+        Text,
+        "Confirmar",
+        "The title of a button or list's row that was tapped.",
+    ),
+    f(
+        "message.attachments",
+        List,
+        "https://cdn.example.com/foto.jpg",
+        "Addresses of files. They carry keys: treated as secrets in logs.",
+    ),
+    opt("message.location", Group, "", "A place."),
+    opt(
+        "message.location.latitude",
+        Number,
+        "-23.55",
+        "Degrees north.",
+    ),
+    opt(
+        "message.location.longitude",
+        Number,
+        "-46.63",
+        "Degrees east.",
+    ),
+    opt(
+        "message.card",
+        Text,
+        "João, +5511912345678",
+        "A contact card, in words.",
+    ),
+    opt(
+        "message.reaction",
+        Text,
+        "👍",
+        "The emoji on an earlier message.",
+    ),
+    f(
+        "message.forwarded",
+        Bool,
+        "false",
+        "Forwarded from somewhere else.",
+    ),
+    f(
+        "message.is_first",
+        Bool,
+        "true",
+        "The first message of this person that we saw.",
+    ),
+    f(
+        "message.at",
+        Time,
+        "2026-11-22T10:00:00Z",
+        "When it was written, or when its status changed.",
+    ),
+    opt(
+        "message.id",
+        Text,
+        "c4d5e6f7a8b94c0d8e1f2a3b4c5d6e7f",
+        "Callbell's number of the message, on delivered, read and failed.",
+    ),
+    f(
+        "message.status",
+        Word(&["received", "sent", "delivered", "read", "failed"]),
+        "received",
+        "Where it stands.",
+    ),
+    opt(
+        "message.reason",
+        Text,
+        "Message undeliverable",
+        "On failed: WhatsApp's reason.",
+    ),
+    opt(
+        "message.corrected_phone",
+        Text,
+        "+551187654321",
+        "The number that WhatsApp made of ours.",
+    ),
+    f("job", Group, "", "What we did, or could not do."),
+    f(
+        "job.key",
+        Text,
+        "order-confirmed/message.order-confirmed#shopify/order/6171/paid",
+        "The job's readable key, as `callbell jobs show` takes it.",
+    ),
+    f(
+        "job.automation",
+        Text,
+        "order-confirmed",
+        "Which automation made it.",
+    ),
+    f(
+        "job.action",
+        Text,
+        "message.order-confirmed",
+        "What it does.",
+    ),
+    f("job.status", Text, "dead", "Where it stands."),
+    f(
+        "job.reason",
+        Text,
+        "Callbell 400: template_uuid",
+        "Why; no personal data.",
+    ),
+    f("job.attempts", Number, "3", "How often it was tried."),
     f(
         "now",
         Time,
@@ -732,12 +1018,42 @@ pub fn has_root(event: Name, root: &str) -> bool {
             SubjectKind::Appointment => root == "appointment",
             SubjectKind::Contact => root == "contact",
             SubjectKind::Conversation => matches!(root, "contact" | "conversation"),
-            SubjectKind::Message => {
+            SubjectKind::Message if is_ours(event) => {
                 matches!(root, "contact" | "conversation" | "message" | "job")
             }
+            SubjectKind::Message => matches!(root, "contact" | "conversation" | "message"),
             SubjectKind::Job => root == "job",
             SubjectKind::Source | SubjectKind::Privacy => false,
         }
+}
+
+/// Messages that we sent: what Callbell says of them belongs to a job.
+fn is_ours(event: Name) -> bool {
+    matches!(
+        event,
+        Name::MessageDelivered | Name::MessageRead | Name::MessageFailed
+    )
+}
+
+/// First parts of the fields that are asked of Callbell, for events that do not bring them.
+const ASKED_FOR: [&str; 2] = ["contact", "conversation"];
+
+/// Whether fields with this first part are asked of Callbell where the event does not bring them.
+pub(crate) fn is_asked_for(root: &str) -> bool {
+    ASKED_FOR.contains(&root)
+}
+
+/// Whether fields with this first part may be named for an event: those that it has and, from the moment
+/// that a step acts, the person in Callbell. `asked_once` is where that is not known yet.
+pub(crate) fn is_known_in(event: Name, root: &str, asked_once: bool) -> bool {
+    has_root(event, root) || (!asked_once && ASKED_FOR.contains(&root))
+}
+
+/// Whether a field may be absent in one of these events: the person need not be in Callbell.
+pub(crate) fn is_optional_in(field: &Field, events: &[Name]) -> bool {
+    let root = root(field.path);
+    field.optional
+        || (ASKED_FOR.contains(&root) && events.iter().any(|event| !has_root(*event, root)))
 }
 
 /// The fields of an event, in the order of the reference.
@@ -788,7 +1104,9 @@ pub fn lookup(path: &str) -> Lookup {
 /// known yet: the `when` and `consent` of an automation.
 pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<String> {
     let first = root(path);
-    if asked_once && ["now", "contact", "conversation"].contains(&first) {
+    let asked_too_early =
+        ASKED_FOR.contains(&first) && events.iter().any(|event| !has_root(*event, first));
+    if asked_once && (first == "now" || asked_too_early) {
         return Some(format!(
             "{first}: not known yet when the event arrives: move it to the step's when"
         ));
@@ -796,9 +1114,10 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
     if LATER_FIELDS.contains(&first) {
         return Some(format!("{first}.* is not known yet in this version"));
     }
+    let known = |event: &Name| is_known_in(*event, first, asked_once);
     let found = lookup(path);
     if found != Lookup::Unknown {
-        let lacking = events.iter().find(|event| !has_root(**event, first))?;
+        let lacking = events.iter().find(|event| !known(event))?;
         let roots: Vec<&str> = [
             "event",
             "customer",
@@ -806,6 +1125,10 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
             "shipment",
             "checkout",
             "appointment",
+            "contact",
+            "conversation",
+            "message",
+            "job",
         ]
         .into_iter()
         .filter(|root| has_root(*lacking, root))
@@ -818,7 +1141,12 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
     let here: Vec<&str> = FIELDS
         .iter()
         .map(|field| field.path)
-        .filter(|path| events.iter().all(|event| has_root(*event, root(path))))
+        .filter(|path| {
+            let root = root(path);
+            // Near to a typing mistake are the event's own fields first.
+            let near = |event: &Name| has_root(*event, root) || (root == first && known(event));
+            events.iter().all(near)
+        })
         .collect();
     Some(match nearest_field(path, &here) {
         Some(near) => format!("unknown field {path}; did you mean {near}?"),
@@ -878,6 +1206,12 @@ pub(crate) fn time_problem(path: &str, events: &[Name]) -> Option<String> {
     if path == "now" {
         return Some("now moves: count from the event, +1h, or from a field".to_owned());
     }
+    let first = root(path);
+    if ASKED_FOR.contains(&first) && events.iter().any(|event| !has_root(*event, first)) {
+        return Some(format!(
+            "{first}: not known yet when the event arrives: count from the event, or from one of its own fields"
+        ));
+    }
     if let Some(problem) = problem(path, events, false) {
         return Some(problem);
     }
@@ -913,16 +1247,20 @@ mod tests {
     use super::*;
 
     /// What events carry for the planner and automations do not see.
-    const HIDDEN: [&str; 5] = [
+    const HIDDEN: [&str; 8] = [
         "subject",
         "event.test",
         "event.depth",
         "event.notes",
         "customer.phones",
+        "customer.bsuid",
+        "job.id",
+        "job.event",
     ];
 
     fn flatten(path: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
-        if HIDDEN.contains(&path) {
+        // An empty text is absent to the engine.
+        if HIDDEN.contains(&path) || value.as_str() == Some("") {
             return;
         }
         if !path.is_empty() {
@@ -999,7 +1337,7 @@ mod tests {
                     Money => value
                         .as_str()
                         .is_some_and(|money| shared::event::Money::parse(money).is_some()),
-                    Number => value.is_u64(),
+                    Number => value.is_number(),
                     Bool => value.is_boolean(),
                     List => value
                         .as_array()
@@ -1044,6 +1382,7 @@ mod tests {
         reads::<shared::event::SalesChannel>("order.channel");
         reads::<shared::event::ShipmentStatus>("shipment.status");
         reads::<shared::event::CancelledBy>("appointment.cancelled_by");
+        reads::<shared::event::MessageKind>("message.kind");
     }
 
     /// What the engine sees is the same again.

@@ -1,6 +1,7 @@
 //! The language of `automations.toml`: types, checking, expressions, locales, times, planning.
 
 pub mod account;
+mod asked;
 mod check;
 pub mod context;
 mod diagnostic;
@@ -11,13 +12,14 @@ mod format;
 pub mod hours;
 pub mod locale;
 pub mod model;
-mod names;
+pub(crate) mod names;
 mod parse;
 mod reference;
 pub mod render;
 pub mod samples;
 pub mod scaffold;
 mod schema;
+pub mod secrets;
 pub mod spec;
 mod syntax;
 pub mod templates;
@@ -25,11 +27,13 @@ pub mod templates;
 pub(crate) mod testing;
 pub mod times;
 
+pub use asked::step_names_contact;
 pub use check::{Counts, Report, check, check_account};
 pub use diagnostic::{Diagnostic, Severity, listing};
 pub use parse::parse;
 pub use reference::reference;
 pub use schema::{schema, schema_text};
+pub use syntax::{Said, names_contact};
 
 /// Compares a generated text with the committed file, or writes it where `UPDATE` is set.
 #[cfg(test)]

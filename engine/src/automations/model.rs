@@ -124,6 +124,18 @@ impl ChannelKind {
             ChannelKind::Telegram => "telegram",
         }
     }
+
+    /// The kind of this word of Callbell's.
+    pub fn parse(word: &str) -> Option<ChannelKind> {
+        [
+            ChannelKind::Whatsapp,
+            ChannelKind::Instagram,
+            ChannelKind::Facebook,
+            ChannelKind::Telegram,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+    }
 }
 
 /// Country, language and zone of a channel or source.
@@ -699,7 +711,7 @@ pub struct OptOut {
 pub struct Expr(pub String);
 
 /// A Jinja text, checked to compile.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text(pub String);
 
 /// `at`: a field or the event's time, moved, and set to a wall-clock time.

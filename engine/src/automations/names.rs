@@ -83,7 +83,7 @@ const PARTICLES: &[&str] = &[
 
 /// The given name of a whole name. Capitals or small letters throughout become a name's, mixed ones
 /// stay as they are, other scripts too. `Silva, Maria` is Maria.
-pub(super) fn first_name(name: &str) -> String {
+pub(crate) fn first_name(name: &str) -> String {
     let after_comma = match name.split_once(',') {
         Some((_, given)) if given.chars().any(char::is_alphabetic) => given,
         Some((family, _)) => family,
@@ -131,7 +131,7 @@ fn cased(word: &str) -> String {
 }
 
 /// Small letters, digits and hyphens; accents are taken off, other scripts' letters stay.
-pub(super) fn slug(text: &str) -> String {
+pub(crate) fn slug(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.to_lowercase().chars() {
         match plain(c) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shared::event::Name;
+use shared::event::{Name, SubjectKind};
 use shared::sources;
 
 use super::fields::{self, FIELDS, Field};
@@ -68,8 +68,8 @@ pub fn reference() -> String {
     );
     for table in spec::TABLES {
         self::table(&mut out, table);
-        if table.kind == spec::AUTOMATION.kind {
-            self::table(&mut out, &spec::STEP);
+        for (_, inner) in spec::INNER.iter().filter(|(kind, _)| *kind == table.kind) {
+            self::table(&mut out, inner);
         }
     }
     times(&mut out);
@@ -86,10 +86,10 @@ fn cell(text: &str) -> String {
 // Writing into a String cannot fail: the results below are dropped.
 
 fn table(out: &mut String, table: &Table) {
-    let header = if table.kind == spec::STEP.kind {
-        "A step: `{ … }` in `steps`".to_owned()
-    } else {
-        format!("`{}`", table.header())
+    let header = match table.kind {
+        "step" => "A step: `{ … }` in `steps`".to_owned(),
+        "rule" => "A rule: `{ … }` in `rules`".to_owned(),
+        _ => format!("`{}`", table.header()),
     };
     let _ = writeln!(
         out,
@@ -144,10 +144,12 @@ fn events(out: &mut String) {
         "\n## Events\n\n| event | subject | made when | from |\n| --- | --- | --- | --- |\n",
     );
     for event in Name::ALL.iter().filter(|name| !name.is_internal()) {
+        let ourselves = (event.subject() == SubjectKind::Job).then_some("ourselves");
         let from: Vec<&str> = sources::ALL
             .iter()
             .filter(|source| source.events().contains(event))
             .map(|source| source.kind())
+            .chain(ourselves)
             .collect();
         let subject = event.subject().as_str();
         let _ = writeln!(
@@ -190,10 +192,16 @@ fn whereabouts(root: &str) -> String {
         .filter(|event| !event.is_internal())
         .count();
     if events.len() == all {
-        "In every event.".to_owned()
-    } else {
-        format!("In {}.", events.join(", "))
+        return "In every event.".to_owned();
     }
+    let elsewhere = match fields::is_asked_for(root) {
+        true => {
+            " In a step's `when` and in texts of every other event: asked of Callbell where they are named, \
+             absent where the person is not there."
+        }
+        false => "",
+    };
+    format!("In {}.{elsewhere}", events.join(", "))
 }
 
 fn field(out: &mut String, field: &Field) {

@@ -4,9 +4,10 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::event::{
-    Address, Appointment, Body, CancelledBy, Checkout, Customer, Event, Fact, FreeMap,
-    FulfillmentStatus, Head, Host, Item, Money, Name, Order, PaymentStatus, PhoneCandidate,
-    SalesChannel, Shipment, ShipmentStatus, State, Subject, SubjectKind,
+    Address, Appointment, Body, CancelledBy, Checkout, Contact, Conversation, Customer, Event,
+    Fact, FreeMap, FulfillmentStatus, Head, Host, Item, Job, Location, Message, MessageKind, Money,
+    Name, Order, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, ShipmentStatus, State,
+    Subject, SubjectKind,
 };
 
 /// Which of the four.
@@ -55,7 +56,13 @@ pub fn sample<'p>(
     let mut event = match name.subject() {
         SubjectKind::Checkout => checkout(name, &clock),
         SubjectKind::Appointment => appointment(name, &clock),
-        _ => order(name, &clock),
+        SubjectKind::Contact
+        | SubjectKind::Conversation
+        | SubjectKind::Message
+        | SubjectKind::Job => callbell(name, &clock),
+        SubjectKind::Order | SubjectKind::Shipment | SubjectKind::Source | SubjectKind::Privacy => {
+            order(name, &clock)
+        }
     };
     match kind {
         Kind::Full => {}
@@ -182,6 +189,10 @@ fn fact(name: Name) -> &'static str {
 fn head(name: Name, subject: &str, at: Timestamp) -> Head {
     let (source, account) = match name.subject() {
         SubjectKind::Appointment => ("cal-com", "studio-bianchi"),
+        SubjectKind::Contact | SubjectKind::Conversation | SubjectKind::Message => {
+            ("callbell", "minha-loja")
+        }
+        SubjectKind::Job => ("callbell-serverless", "minha-loja"),
         _ => ("shopify", "minha-loja.myshopify.com"),
     };
     Head {
@@ -374,6 +385,150 @@ fn appointment(name: Name, clock: &Times) -> Event {
     }
 }
 
+/// Callbell's number of the sample's person.
+const CONTACT_ID: &str = "9c2d5f7e1b3a4c6d8e0f9a8b7c6d5e4f";
+/// Callbell's number of the sample's message.
+const MESSAGE_ID: &str = "c4d5e6f7a8b94c0d8e1f2a3b4c5d6e7f";
+/// The number of the sample's job.
+const JOB_ID: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
+/// An event of Callbell's own, or of one of our jobs.
+fn callbell(name: Name, clock: &Times) -> Event {
+    let at = clock.minutes_ago(1);
+    let contact = Box::new(contact(clock));
+    let conversation = || Box::new(conversation(name, clock));
+    let (subject, id, body) = match name.subject() {
+        SubjectKind::Contact => ("contact", CONTACT_ID, Body::Contact { contact }),
+        SubjectKind::Conversation => {
+            let body = Body::Conversation {
+                conversation: conversation(),
+                contact,
+            };
+            ("conversation", CONTACT_ID, body)
+        }
+        SubjectKind::Job => {
+            let job = Box::new(job("dead"));
+            ("job", JOB_ID, Body::Job { job })
+        }
+        _ => {
+            let ours = !matches!(name, Name::MessageReceived | Name::MessageSent);
+            let body = Body::Message {
+                message: Box::new(message(name, at)),
+                contact,
+                conversation: Some(conversation()),
+                job: ours.then(|| Box::new(job("sent"))),
+            };
+            ("message", MESSAGE_ID, body)
+        }
+    };
+    Event {
+        event: head(name, &format!("{subject}/{id}"), at),
+        customer: Customer {
+            id: text(CONTACT_ID),
+            bsuid: text("BR.2187634598712"),
+            ..customer()
+        },
+        subject: Subject::new(name.subject(), id, at),
+        body,
+    }
+}
+
+fn contact(clock: &Times) -> Contact {
+    Contact {
+        id: CONTACT_ID.to_owned(),
+        name: "Maria da Silva".to_owned(),
+        first_name: "Maria".to_owned(),
+        phone: text("+5511987654321"),
+        bsuid: text("BR.2187634598712"),
+        email: text("maria@example.com"),
+        url: format!("https://dash.callbell.eu/contacts/{CONTACT_ID}"),
+        tags: vec!["vip".to_owned()],
+        fields: FreeMap::from_iter([("Cidade".to_owned(), Value::from("São Paulo"))]),
+        assigned_to: text("ana@minhaloja.com.br"),
+        team: text("Comercial"),
+        funnel: text("71"),
+        note: text("Prefere à tarde"),
+        avatar_url: text("https://cdn.example.com/maria.jpg"),
+        channel: "35f6f8ccb5504278a2ea099f3a4e0730".to_owned(),
+        channel_kind: "whatsapp".to_owned(),
+        created_at: Some(clock.minutes_ago(60)),
+        closed_at: Some(clock.minutes_ago(30)),
+        blocked: false,
+        changed: vec!["tags".to_owned(), "fields.Cidade".to_owned()],
+        added_tags: vec!["vip".to_owned()],
+        removed_tags: vec!["lead".to_owned()],
+        opted_out: false,
+        window_open: true,
+    }
+}
+
+fn conversation(name: Name, clock: &Times) -> Conversation {
+    Conversation {
+        id: CONTACT_ID.to_owned(),
+        url: format!("https://dash.callbell.eu/chat/{CONTACT_ID}"),
+        opened_at: Some(clock.minutes_ago(20)),
+        closed_at: Some(clock.minutes_ago(match name {
+            Name::ConversationClosed => 1,
+            _ => 30,
+        })),
+        closing_reason: text("Resolvido"),
+        human: false,
+        last_sent: text("order-confirmed"),
+    }
+}
+
+fn message(name: Name, at: Timestamp) -> Message {
+    Message {
+        text: text("Olá, vocês abrem hoje?"),
+        kind: MessageKind::Text,
+        button: text("confirm"),
+        choice: text("Confirmar"),
+        attachments: vec!["https://cdn.example.com/foto.jpg".to_owned()],
+        location: Some(Location {
+            latitude: -23.55,
+            longitude: -46.63,
+        }),
+        card: text("João, +5511912345678"),
+        reaction: text("👍"),
+        forwarded: false,
+        is_first: true,
+        at,
+        id: text(MESSAGE_ID),
+        status: fact(name).to_owned(),
+        reason: text("Message undeliverable"),
+        corrected_phone: text("+551187654321"),
+    }
+}
+
+fn job(status: &str) -> Job {
+    Job {
+        id: JOB_ID.to_owned(),
+        key: "order-confirmed/message.order-confirmed#shopify/order/6171/paid".to_owned(),
+        automation: "order-confirmed".to_owned(),
+        action: "message.order-confirmed".to_owned(),
+        status: status.to_owned(),
+        reason: "Callbell 400: template_uuid".to_owned(),
+        attempts: 3,
+        event: "shopify/order/6171/paid".to_owned(),
+    }
+}
+
+/// The person in Callbell and the talk with them, as events that do not bring them see them. `None`:
+/// nobody there.
+pub(crate) fn person<'p>(
+    kind: Kind,
+    now: Timestamp,
+    free: impl IntoIterator<Item = &'p str>,
+) -> Option<(Contact, Conversation)> {
+    match sample(Name::ConversationOpened, kind, now, free).body {
+        Body::Conversation {
+            conversation,
+            contact,
+        } if kind != Kind::Required => Some((*contact, *conversation)),
+        _ => None,
+    }
+}
+
 /// Takes out what may be absent. Lists that are never absent stay, as empty as they can be: an order
 /// without a line does not exist.
 fn strip(event: &mut Event) {
@@ -396,8 +551,68 @@ fn strip(event: &mut Event) {
             checkout.attributes.clear();
         }
         Body::Appointment { appointment } => strip_appointment(appointment),
+        Body::Message {
+            message,
+            contact,
+            conversation,
+            ..
+        } => {
+            strip_message(message);
+            strip_contact(contact);
+            if let Some(conversation) = conversation {
+                strip_conversation(conversation);
+            }
+        }
+        Body::Conversation {
+            conversation,
+            contact,
+        } => {
+            strip_contact(contact);
+            strip_conversation(conversation);
+        }
+        Body::Contact { contact } => strip_contact(contact),
         _ => {}
     }
+}
+
+fn strip_message(message: &mut Message) {
+    message.kind = MessageKind::Image;
+    message.text = None;
+    message.button = None;
+    message.choice = None;
+    message.attachments.clear();
+    message.location = None;
+    message.card = None;
+    message.reaction = None;
+    message.id = None;
+    message.reason = None;
+    message.corrected_phone = None;
+}
+
+fn strip_contact(contact: &mut Contact) {
+    contact.name.clear();
+    contact.first_name.clear();
+    contact.phone = None;
+    contact.bsuid = None;
+    contact.email = None;
+    contact.tags.clear();
+    contact.fields.clear();
+    contact.assigned_to = None;
+    contact.team = None;
+    contact.funnel = None;
+    contact.note = None;
+    contact.avatar_url = None;
+    contact.closed_at = None;
+    contact.changed.clear();
+    contact.added_tags.clear();
+    contact.removed_tags.clear();
+}
+
+fn strip_conversation(conversation: &mut Conversation) {
+    conversation.opened_at = None;
+    conversation.closed_at = None;
+    conversation.closing_reason = None;
+    conversation.last_sent = None;
 }
 
 fn strip_appointment(appointment: &mut Appointment) {
@@ -462,6 +677,11 @@ fn fill<'p>(event: &mut Event, free: impl IntoIterator<Item = &'p str>, value: &
                     .strip_prefix("appointment.utm")
                     .map(|rest| (&mut appointment.utm, rest)),
             },
+            Body::Message { contact, .. }
+            | Body::Conversation { contact, .. }
+            | Body::Contact { contact } => path
+                .strip_prefix("contact.fields")
+                .map(|rest| (&mut contact.fields, rest)),
             _ => None,
         };
         if let Some((map, rest)) = map

@@ -22,6 +22,8 @@ pub struct Example {
     text: &'static str,
     /// The first lines of the user's own file.
     header: &'static str,
+    /// Some of its texts are tables by locale, which have to hold the user's own.
+    by_locale: bool,
 }
 
 /// Every example, the one for whoever names none first.
@@ -32,6 +34,7 @@ pub const EXAMPLES: &[Example] = &[
         first: "order.paid",
         text: SHOP,
         header: "# Automations of a shop on Shopify or WooCommerce.",
+        by_locale: true,
     },
     Example {
         name: "clinic",
@@ -39,6 +42,7 @@ pub const EXAMPLES: &[Example] = &[
         first: "appointment.booked",
         text: include_str!("../../../examples/clinic.toml"),
         header: "# Automations of whoever has appointments, with Calendly, Cal.com or Google Calendar; the words are Italian.",
+        by_locale: false,
     },
     Example {
         name: "clinica",
@@ -46,6 +50,15 @@ pub const EXAMPLES: &[Example] = &[
         first: "appointment.booked",
         text: include_str!("../../../examples/clinica.toml"),
         header: "# Automations of whoever has appointments, with Cal.com or Google Calendar; the words are Portuguese.",
+        by_locale: false,
+    },
+    Example {
+        name: "crm",
+        country: Some("BR"),
+        first: "message.received",
+        text: include_str!("../../../examples/crm.toml"),
+        header: "# Whoever writes on WhatsApp: into a CRM and a sheet, the team told, and a chatbot; the words are Portuguese.",
+        by_locale: true,
     },
 ];
 
@@ -151,14 +164,14 @@ fn scaffold_line(line: &str, example: &Example, answers: &Answers) -> Option<Str
     let key = line.split('=').next().unwrap_or_default().trim();
     match (key, &answers.channel) {
         ("uuid", Some(uuid)) => Some(format!("uuid = \"{uuid}\"")),
-        // The other examples are written in one language.
-        _ if example.text != SHOP => Some(line.to_owned()),
-        _ => localised(line, &answers.locale),
+        // The others are written in one language.
+        _ if !example.by_locale => Some(line.to_owned()),
+        _ => localised(line, example, &answers.locale),
     }
 }
 
 /// The Portuguese lines become the user's language; beside English there is nothing else to keep.
-fn localised(line: &str, locale: &str) -> Option<String> {
+fn localised(line: &str, example: &Example, locale: &str) -> Option<String> {
     let own = language(locale);
     if own == "pt" {
         return Some(line.replace(".pt-BR", &format!(".{locale}")));
@@ -170,7 +183,8 @@ fn localised(line: &str, locale: &str) -> Option<String> {
         .unwrap_or_default();
     if own == "en" && table.ends_with(".pt-BR") && line.contains(".pt-BR") {
         // A message that has Portuguese alone keeps it, as English.
-        let english_follows = SHOP
+        let english_follows = example
+            .text
             .lines()
             .skip_while(|one| *one != line)
             .nth(1)

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use shared::event::Name;
 use shared::sources;
 
+use super::model::{ActionKind, STEPS_MAX};
 use super::spec::{self, Key, Table, Type};
 
 /// Names of tables.
@@ -80,24 +81,29 @@ fn table_schema(table: &Table) -> Value {
             json!({ format!("^{day}(-{day})?$"): days }),
         );
     }
-    if *table == spec::AUTOMATION {
-        object.insert(
-            "oneOf".to_owned(),
-            json!([{ "required": ["message"] }, { "required": ["steps"] }]),
-        );
-    }
-    if *table == spec::STEP {
-        object.insert("required".to_owned(), json!(["message"]));
-    }
-    if *table == spec::MESSAGE {
-        let ways = ["text", "template", "image", "document", "audio", "video"];
+    if let Some((keyword, ways)) = ways(table) {
         let ways: Vec<Value> = ways
             .iter()
             .map(|way| json!({ "required": [way] }))
             .collect();
-        object.insert("anyOf".to_owned(), json!(ways));
+        object.insert(keyword.to_owned(), json!(ways));
     }
     out
+}
+
+/// Keys of which a table needs one, and whether just one.
+fn ways(table: &Table) -> Option<(&'static str, Vec<&'static str>)> {
+    let actions = || ActionKind::ALL.into_iter().map(ActionKind::as_str);
+    match table.kind {
+        "automation" => Some(("oneOf", actions().chain(["steps"]).collect())),
+        "step" => Some(("oneOf", actions().collect())),
+        "rule" => Some(("anyOf", vec!["say", "handover", "ignore"])),
+        "message" => Some((
+            "anyOf",
+            vec!["text", "template", "image", "document", "audio", "video"],
+        )),
+        _ => None,
+    }
 }
 
 fn key_schema(key: &Key) -> Value {
@@ -190,7 +196,22 @@ fn value_schema(value: Type) -> Value {
             "additionalProperties": false,
         }),
         Type::Steps => {
-            json!({ "type": "array", "items": table_schema(&spec::STEP), "minItems": 1, "maxItems": super::model::STEPS_MAX })
+            json!({ "type": "array", "items": table_schema(&spec::STEP), "minItems": 1, "maxItems": STEPS_MAX })
+        }
+        Type::Texts | Type::Plains => list_of(&text),
+        Type::LocPlains => by_locale(&list_of(&text)),
+        Type::TextTable | Type::Headers => {
+            json!({ "type": "object", "additionalProperties": text })
+        }
+        Type::Url => pattern("^https://"),
+        Type::SecretName => pattern(NAME_PATTERN),
+        Type::Seconds => pattern("^[0-9]+[smh]$"),
+        Type::Match => list_of(&json!({ "type": "string", "enum": ["phone", "email"] })),
+        Type::True => json!({ "const": true }),
+        Type::TrueOrPlain => json!({ "anyOf": [text, { "const": true }] }),
+        Type::CustomerEvery => pattern("^customer +every +[0-9]+[mhdw]$"),
+        Type::Rules => {
+            json!({ "type": "array", "items": table_schema(&spec::RULE), "maxItems": spec::RULES_MAX })
         }
     }
 }
@@ -321,7 +342,11 @@ mod tests {
                 None if schema.get("additionalProperties") == Some(&json!(false)) => {
                     return Err(format!("additionalProperties: {key}"));
                 }
-                None => {}
+                None => {
+                    if let Some(other) = schema.get("additionalProperties") {
+                        obeys(other, inner)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -360,7 +385,14 @@ mod tests {
             "[automation.x]\non = 'order.paid'\nwhen = '{{ order.test }}'\nmessage = 'm'",
             "[message.x]\ntext.pt_BR = 'x'",
             "[message.x]\nvalues = ['x']",
-            "[slack.x]\ntext = 'x'",
+            "[slack.x]\nchannel = '#x'",
+            "[automation.x]\non = 'order.paid'\nmessage = 'm'\nslack = 's'",
+            "[automation.x]\non = 'order.paid'\nsteps = [{ at = '+1h' }]",
+            "[reply.x]\nrules = [{ words = ['x'] }]",
+            "[reply.x]\nurl = 'http://bot.example.com'",
+            "[hubspot.x]\nmatch = ['name']",
+            "[hubspot.x]\nfields = { a = 1 }",
+            "[opt_out]\nservice = 'maybe'",
         ] {
             assert!(obeys(&schema(), &read(text)).is_err(), "{text}");
         }
@@ -368,7 +400,8 @@ mod tests {
 
     #[test]
     fn every_example_of_the_reference_obeys_it() {
-        for table in spec::TABLES.iter().copied().chain([&spec::STEP]) {
+        let inner = spec::INNER.iter().map(|(_, table)| *table);
+        for table in spec::TABLES.iter().copied().chain(inner) {
             for key in table.keys {
                 let value = read(&format!("x = {}", key.example));
                 let value = value.get("x").expect("x");

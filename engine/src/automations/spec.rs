@@ -1,7 +1,15 @@
 //! Every table and key of the language, once. The parser takes its messages from here, the JSON schema
 //! and the language's reference are written from here. A key that is not here cannot be read.
 
+mod actions;
+
 use shared::sources;
+
+pub use actions::{
+    BACKEND_SECONDS_MAX, CONTACT, GATHER_SECONDS_MAX, HUBSPOT, INTERCOM, MAILCHIMP, NOTE_CHARS_MAX,
+    OPT_OUT, PIPEDRIVE, QUIET_HOURS_MAX, REPLY, RULE, RULES_MAX, SALESFORCE, SHEET, SLACK, WEBHOOK,
+    ZENDESK,
+};
 
 /// What a value may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +81,32 @@ pub enum Type {
     SpansByDate,
     /// A list of steps.
     Steps,
+    /// A list of Jinja texts.
+    Texts,
+    /// A list of plain texts.
+    Plains,
+    /// A list of plain texts, or one a locale.
+    LocPlains,
+    /// Name → Jinja text.
+    TextTable,
+    /// HTTP header → Jinja text, or `secret:NAME`.
+    Headers,
+    /// An https address, written out.
+    Url,
+    /// The name of an API secret.
+    SecretName,
+    /// `15s`, `1m`.
+    Seconds,
+    /// `["phone", "email"]`.
+    Match,
+    /// `true` alone.
+    True,
+    /// `true`, or a plain text.
+    TrueOrPlain,
+    /// `customer every DUR`.
+    CustomerEvery,
+    /// A list of rules.
+    Rules,
 }
 
 impl Type {
@@ -116,6 +150,19 @@ impl Type {
             Type::Dates => "a list of dates like \"2026-12-25\"".into(),
             Type::SpansByDate => "a table of date and list of spans".into(),
             Type::Steps => "a list of { … }, one an action".into(),
+            Type::Texts => "a list of texts in quotes".into(),
+            Type::Plains => "a list of plain texts in quotes".into(),
+            Type::LocPlains => "a list of plain texts in quotes, or one list a locale".into(),
+            Type::TextTable => "a table of name and text".into(),
+            Type::Headers => "a table of header and text".into(),
+            Type::Url => "an https address in quotes".into(),
+            Type::SecretName => "the name of an API secret in quotes".into(),
+            Type::Seconds => "a duration like \"3s\"".into(),
+            Type::Match => "a list of \"phone\" and \"email\"".into(),
+            Type::True => "true".into(),
+            Type::TrueOrPlain => "true, or a plain text in quotes".into(),
+            Type::CustomerEvery => "a text like \"customer every 12h\"".into(),
+            Type::Rules => "a list of { … }, one a rule".into(),
         }
     }
 }
@@ -525,19 +572,72 @@ pub const MESSAGE: Table = Table {
     later: &[],
 };
 
-const MESSAGE_REF: Key = optional(
-    "message",
-    Type::Name("message"),
-    "",
-    "The action: send this message.",
-    "\"order-confirmed\"",
-);
+/// An action: the name of a table of its kind.
+const fn action(kind: &'static str, meaning: &'static str, example: &'static str) -> Key {
+    optional(kind, Type::Name(kind), "", meaning, example)
+}
+
+/// The actions, in the order of the reference.
+const ACTIONS: [Key; 12] = [
+    action(
+        "message",
+        "The action: send this message.",
+        "\"order-confirmed\"",
+    ),
+    action(
+        "contact",
+        "The action: make or change the person in Callbell.",
+        "\"lead\"",
+    ),
+    action(
+        "reply",
+        "The action: let this chatbot answer; only on `message.received`.",
+        "\"balcao\"",
+    ),
+    action("slack", "The action: write this line in Slack.", "\"ops\""),
+    action(
+        "sheet",
+        "The action: write this row of a Google sheet.",
+        "\"contatos\"",
+    ),
+    action("webhook", "The action: make this request.", "\"erp\""),
+    action(
+        "hubspot",
+        "The action: make or change the contact in HubSpot.",
+        "\"person\"",
+    ),
+    action(
+        "pipedrive",
+        "The action: make or change the person in Pipedrive.",
+        "\"person\"",
+    ),
+    action(
+        "salesforce",
+        "The action: make or change the record in Salesforce.",
+        "\"person\"",
+    ),
+    action(
+        "mailchimp",
+        "The action: make or change the member of an audience of Mailchimp.",
+        "\"person\"",
+    ),
+    action(
+        "zendesk",
+        "The action: make or change the user in Zendesk.",
+        "\"person\"",
+    ),
+    action(
+        "intercom",
+        "The action: make or change the contact in Intercom.",
+        "\"person\"",
+    ),
+];
 
 /// `[automation.NAME]`.
 pub const AUTOMATION: Table = Table {
     kind: "automation",
     named: true,
-    meaning: "When it is said: on which event, when, at what time, which action. Either one action key, or `steps`.",
+    meaning: "What happens when: on which event, when, at what time, which action. Either one action key, or `steps`.",
     keys: &[
         required(
             "on",
@@ -636,7 +736,18 @@ pub const AUTOMATION: Table = Table {
             "When; only with a single action.",
             "\"+1h\"",
         ),
-        MESSAGE_REF,
+        ACTIONS[0],
+        ACTIONS[1],
+        ACTIONS[2],
+        ACTIONS[3],
+        ACTIONS[4],
+        ACTIONS[5],
+        ACTIONS[6],
+        ACTIONS[7],
+        ACTIONS[8],
+        ACTIONS[9],
+        ACTIONS[10],
+        ACTIONS[11],
         optional(
             "steps",
             Type::Steps,
@@ -645,7 +756,7 @@ pub const AUTOMATION: Table = Table {
             "[ { message = \"cart-1\", at = \"+1h\" }, { message = \"cart-2\", at = \"+24h\" } ]",
         ),
     ],
-    later: LATER_ACTIONS,
+    later: &[],
 };
 
 /// One element of `steps`.
@@ -654,13 +765,24 @@ pub const STEP: Table = Table {
     named: false,
     meaning: "One action of an automation, a job of its own: its own key, retries and end.",
     keys: &[
-        MESSAGE_REF,
+        ACTIONS[0],
+        ACTIONS[1],
+        ACTIONS[2],
+        ACTIONS[3],
+        ACTIONS[4],
+        ACTIONS[5],
+        ACTIONS[6],
+        ACTIONS[7],
+        ACTIONS[8],
+        ACTIONS[9],
+        ACTIONS[10],
+        ACTIONS[11],
         optional("at", Type::Time, "at once", "When.", "\"+24h\""),
         optional(
             "when",
             Type::Expr,
             "true",
-            "Asked immediately before it acts, over the event and `now`.",
+            "Asked immediately before it acts, over the event, `now` and the person in Callbell (`contact.*`, `conversation.*`).",
             "\"order.payment_status == 'pending'\"",
         ),
         optional(
@@ -678,29 +800,33 @@ pub const STEP: Table = Table {
             "\"it\"",
         ),
     ],
-    later: LATER_ACTIONS,
+    later: &[],
 };
 
 /// Every kind of table that a file may hold, in the order of the reference.
-pub const TABLES: &[&Table] = &[&DEFAULTS, &CHANNEL, &SOURCE, &HOURS, &MESSAGE, &AUTOMATION];
-
-/// Actions and tables of later versions: known to be no typing mistake.
-pub const LATER_ACTIONS: &[&str] = &[
-    "reply",
-    "contact",
-    "slack",
-    "sheet",
-    "webhook",
-    "hubspot",
-    "pipedrive",
-    "salesforce",
-    "mailchimp",
-    "zendesk",
-    "intercom",
+pub const TABLES: &[&Table] = &[
+    &DEFAULTS,
+    &CHANNEL,
+    &SOURCE,
+    &HOURS,
+    &MESSAGE,
+    &CONTACT,
+    &REPLY,
+    &SLACK,
+    &SHEET,
+    &WEBHOOK,
+    &HUBSPOT,
+    &PIPEDRIVE,
+    &SALESFORCE,
+    &MAILCHIMP,
+    &ZENDESK,
+    &INTERCOM,
+    &OPT_OUT,
+    &AUTOMATION,
 ];
 
-/// Tables of later versions that are no action.
-pub const LATER_TABLES: &[&str] = &["opt_out"];
+/// Tables that stand in braces within another one: its kind, and the table.
+pub const INNER: &[(&str, &Table)] = &[("reply", &RULE), ("automation", &STEP)];
 
 /// Events of later versions.
 pub const LATER_EVENTS: &[&str] = &[
@@ -711,18 +837,7 @@ pub const LATER_EVENTS: &[&str] = &[
     "deal.won",
     "deal.lost",
     "email.received",
-    "contact.created",
-    "contact.updated",
-    "contact.deleted",
-    "conversation.opened",
-    "conversation.closed",
-    "message.received",
-    "message.sent",
-    "message.delivered",
-    "message.read",
-    "message.failed",
     "custom.received",
-    "job.dead",
 ];
 
 /// Kinds of sources of later versions.
@@ -736,19 +851,8 @@ pub const LATER_KINDS: &[&str] = &[
     "typeform",
     "google-forms",
     "gmail",
-    "callbell",
     "webhook",
 ];
 
 /// First parts of fields of later versions.
-pub const LATER_FIELDS: &[&str] = &[
-    "form",
-    "lead",
-    "deal",
-    "email",
-    "contact",
-    "conversation",
-    "message",
-    "job",
-    "data",
-];
+pub const LATER_FIELDS: &[&str] = &["form", "lead", "deal", "email", "data"];

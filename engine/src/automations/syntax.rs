@@ -7,6 +7,8 @@ use minijinja::machinery::ast::{self, BinOpKind, CallArg, CallType, CompareOpKin
 use minijinja::machinery::{Span, Token, parse, parse_expr, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
+use super::{fields, model};
+
 /// A field that is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FieldUse {
@@ -132,6 +134,41 @@ pub(crate) fn text(text: &str) -> Result<Found, SyntaxProblem> {
     let mut walk = Walk::default();
     walk.stmt(&stmt);
     Ok(walk.found)
+}
+
+/// A string of the file, of either kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Said<'a> {
+    /// Without braces.
+    Expr(&'a model::Expr),
+    /// With braces.
+    Text(&'a model::Text),
+}
+
+impl<'a> From<&'a model::Expr> for Said<'a> {
+    fn from(expr: &'a model::Expr) -> Self {
+        Said::Expr(expr)
+    }
+}
+
+impl<'a> From<&'a model::Text> for Said<'a> {
+    fn from(text: &'a model::Text) -> Self {
+        Said::Text(text)
+    }
+}
+
+/// Whether something of `contact.*` or `conversation.*` is named: what events of other systems do not
+/// bring, and Callbell has to be asked for.
+pub fn names_contact<'a>(said: impl Into<Said<'a>>) -> bool {
+    let found = match said.into() {
+        Said::Expr(expr) => expression(&expr.0),
+        Said::Text(text) => self::text(&text.0),
+    };
+    // A string that cannot be read names nothing.
+    found.is_ok_and(|found| {
+        let mut roots = found.fields.iter().map(|field| fields::root(&field.path));
+        roots.any(fields::is_asked_for)
+    })
 }
 
 /// Whether a text is plain: nothing in it is evaluated.

@@ -83,7 +83,8 @@ fn client(address: SocketAddr) -> Callbell {
 
 fn message() -> SendMessage {
     SendMessage {
-        to: "+5511987654321".to_owned(),
+        to: Some("+5511987654321".to_owned()),
+        bsuid: None,
         from: "whatsapp",
         kind: "text",
         content: Content {

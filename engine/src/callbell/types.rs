@@ -7,13 +7,18 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use shared::event;
 
 /// The body of `POST /messages/send`.
 /// <https://github.com/callbellchat/callbell-public-docs>
 #[derive(Clone, PartialEq, Serialize)]
 pub struct SendMessage {
-    /// E.164.
-    pub to: String,
+    /// E.164; required unless there is a `bsuid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// WhatsApp's id of a person who hides the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bsuid: Option<String>,
     /// The kind of channel: `whatsapp`.
     pub from: &'static str,
     /// `text`, `image`, `document`, or, of templates alone, `video`.
@@ -61,8 +66,15 @@ pub struct Content {
 impl SendMessage {
     /// The texts that an error of Callbell's might repeat, and that no reason may.
     pub(super) fn echoes(&self) -> Vec<&str> {
-        let optional = [&self.content.text, &self.content.url, &self.assigned_user];
-        let mut echoes = vec![self.to.as_str(), self.to.trim_start_matches('+')];
+        let optional = [
+            &self.bsuid,
+            &self.content.text,
+            &self.content.url,
+            &self.assigned_user,
+        ];
+        let to = self.to.as_deref();
+        let mut echoes: Vec<&str> = to.into_iter().collect();
+        echoes.extend(to.map(|to| to.trim_start_matches('+')));
         echoes.extend(optional.into_iter().flatten().map(String::as_str));
         echoes.extend(self.template_values.iter().map(String::as_str));
         // Longest first, so that a part does not break up the whole.
@@ -195,6 +207,49 @@ impl Contact {
             json,
         })
     }
+}
+
+impl Contact {
+    /// The person as automations know them, but for what the worker fills in.
+    pub fn told(&self) -> event::Contact {
+        let text = |name: &str| text(self.json.get(name));
+        let time = |name: &str| text(name).and_then(|text| text.parse().ok());
+        let of_channel = |part: &str| match self.json.get("channel")? {
+            Value::Object(channel) => self::text(channel.get(part)),
+            plain => self::text(Some(plain)).filter(|_| part == "uuid"),
+        };
+        event::Contact {
+            id: self.uuid.clone(),
+            name: self.name.clone().unwrap_or_default(),
+            phone: text("phoneNumber").and_then(|number| with_plus(&number)),
+            bsuid: text("bsuid"),
+            email: text("email"),
+            url: text("conversationHref")
+                .or_else(|| self.href.clone())
+                .unwrap_or_default(),
+            tags: self.tags.clone(),
+            fields: self.fields.clone(),
+            assigned_to: self.assigned_user.clone(),
+            team: self.team_name.clone().or_else(|| self.team.clone()),
+            funnel: self.funnel.clone(),
+            note: self.note.clone(),
+            avatar_url: text("avatarUrl"),
+            channel: of_channel("uuid").unwrap_or_default(),
+            channel_kind: text("source")
+                .or_else(|| of_channel("type"))
+                .unwrap_or_default(),
+            created_at: time("createdAt"),
+            closed_at: time("closedAt"),
+            blocked: text("blockedAt").is_some(),
+            ..event::Contact::default()
+        }
+    }
+}
+
+/// Callbell leaves the `+` out and spaces in.
+fn with_plus(number: &str) -> Option<String> {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    (!digits.is_empty()).then(|| format!("+{digits}"))
 }
 
 /// A text that is not blank.

@@ -1,64 +1,112 @@
-//! One job that came up: look, token, once, claim, act, finish.
+//! One job that came up, until it is known what is to be done: look, decide, token. What follows is in
+//! `acting`.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use shared::event::{Event, Name, SubjectKind};
 use shared::store::{
-    Around, AroundKeys, Changed, Claim, ClaimRequest, End, Ended, EntityRow, Finished, JobId,
-    JobRow, LEASE_MS, LastSent, NewJob, Once, Owner, PersonId, PersonMark, PersonRow, Settle,
-    Status, StoreError,
+    self, AroundKeys, Changed, Ended, EntityRow, JobId, JobRow, NewJob, OnceKey, PersonId,
+    PersonRow, Settle, Status, StoreError,
 };
 
+use super::answering::{Answer, Question};
 use super::backoff::{after_limit, next_attempt};
 use super::config::Configured;
-use super::decide::{
-    Act, Decision, Facts, Found, RECHECK, Route, Wait, decide, forgotten, missing,
-};
+use super::decide::{Decision, Facts, Post, RECHECK, Wait, What, decide, forgotten, missing};
+use super::deeds::{Errand, Preparing};
+use super::learning::Asked;
 use super::rate::{Taken, Token};
-use super::{Run, SEND_BUDGET, Worker, log};
-use crate::actions::message::{Envelope, request};
-use crate::automations::model::Channel;
-use crate::callbell::{CallError, Hold, Outcome, REQUEST_TIMEOUT, Team};
-use crate::plan::{About, Known, about, appointments, once_holder};
+use super::route::{Found, Route, Sender};
+use super::{Run, SEND_BUDGET, Worker};
+use crate::actions::message::Recipient;
+use crate::actions::{self, Table};
+use crate::callbell::{CallError, Team};
+use crate::plan::{About, Known, about, appointments};
 
 /// How long an uncertain job waits before Callbell's history is asked: its webhooks and its history
 /// follow its sends by seconds.
 pub(super) const UNCERTAIN_WAIT: SignedDuration = SignedDuration::from_mins(3);
 /// How often one job of a held channel tries whether it goes through, in milliseconds.
-const PROBE_EVERY_MS: i64 = 10 * 60 * 1000;
+pub(super) const PROBE_EVERY_MS: i64 = 10 * 60 * 1000;
 /// Rows older than this are read again before a claim: the wait for a token may take seconds.
 const ROWS_FRESH_FOR: SignedDuration = SignedDuration::from_secs(1);
 /// How often the rows of one job are read again while it waits for tokens.
 const LOOKS_MAX: u32 = 5;
 /// How long the list of teams is believed.
 const TEAMS_FRESH_FOR: SignedDuration = SignedDuration::from_mins(10);
-/// What is kept free of the lease behind the longest request, for the finish.
-const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
-
 /// The account's teams, by name.
 #[derive(Debug, Default)]
 pub(super) struct Teams(Mutex<Option<(Timestamp, Vec<Team>)>>);
 
-/// A job that is about to be sent, with everything that was found out for it.
-struct Ready {
-    act: Act,
-    channel_name: String,
-    channel: Channel,
-    team_uuid: Option<String>,
-    /// It tries whether a held channel goes through again.
-    probing: bool,
-    known: Known,
+/// A job that is about to be carried out, with everything that was found out for it.
+pub(super) struct Ready {
+    pub(super) work: Work,
+    /// It answers somebody: whoever made the answer hears what became of it.
+    pub(super) is_answer: bool,
+    pub(super) once: Option<(OnceKey, Option<Timestamp>)>,
+    /// From when lateness counts.
+    pub(super) late_from: Timestamp,
+    /// After this instant it is too late.
+    pub(super) limit: Timestamp,
+    /// What a refused secret holds.
+    pub(super) hold: Option<String>,
+    /// It tries whether what is held goes through again.
+    pub(super) probing: bool,
+    pub(super) known: Known,
+}
+
+/// What is to be done, with all that it takes.
+pub(super) enum Work {
+    /// A letter goes out.
+    Post {
+        post: Post,
+        team_uuid: Option<String>,
+    },
+    /// Something is done elsewhere.
+    Errand(Box<Errand>),
+    /// What a reply had to do is done, and it says nothing.
+    Nothing,
+}
+
+impl Work {
+    /// Whether it spends a place in the send rate.
+    fn asks_callbell(&self) -> bool {
+        match self {
+            Work::Post { .. } => true,
+            Work::Errand(errand) => errand.asks_callbell(),
+            Work::Nothing => false,
+        }
+    }
+}
+
+/// What an attempt has at hand.
+#[derive(Clone, Copy)]
+struct Around<'a> {
+    job: &'a JobRow,
+    configured: &'a Configured,
+    found: &'a Found<'a>,
+    known: &'a Known,
+    route: &'a Route<'a>,
+    run: &'a Run,
 }
 
 /// The rows around a job.
 pub(super) struct Rows {
-    pub(super) around: Around,
+    pub(super) around: store::Around,
     pub(super) customer: Vec<PersonRow>,
     pub(super) recipient: Vec<PersonRow>,
+}
+
+/// A job and its part of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) job: &'a JobRow,
+    pub(super) configured: &'a Configured,
+    pub(super) found: &'a Found<'a>,
+    /// What is known of its appointment.
+    pub(super) appointment: Option<&'a EntityRow>,
 }
 
 /// What looking at a job came to.
@@ -74,6 +122,9 @@ impl Worker {
             return Ok(());
         };
         let now = self.store.clock().now();
+        if self.settled_by_news(&job, run).await? {
+            return Ok(());
+        }
         match job.status {
             Status::Due if job.next_at <= now => Box::pin(self.attempt(&job, run)).await,
             Status::Running if job.has_lapsed(now) => self.lapse(&job, now, run).await,
@@ -82,15 +133,24 @@ impl Worker {
         }
     }
 
-    /// Whoever ran the job stopped without a word: nobody knows whether it was sent.
+    /// Whoever ran the job stopped without a word: nobody knows whether it was done.
     async fn lapse(&self, job: &JobRow, now: Timestamp, run: &Run) -> Result<(), StoreError> {
         let at = job
             .claimed_at
             .map_or(now, |claimed_at| claimed_at + UNCERTAIN_WAIT)
             .max(now);
-        let lapsed = Settle::Lapsed {
-            at,
-            reason: "whoever sent it stopped without a word".to_owned(),
+        let lapsed = if actions::speaks_to_a_person(&job.action) {
+            Settle::Lapsed {
+                at,
+                reason: "whoever sent it stopped without a word".to_owned(),
+            }
+        } else {
+            // What is idempotent is done again, at growing intervals: this very job may be what stopped it.
+            let again = next_attempt(now, job.attempts, Timestamp::MAX, &self.random);
+            Settle::Again {
+                at: again.unwrap_or(now),
+                reason: "whoever did it stopped without a word".to_owned(),
+            }
         };
         let changed = self.store.settle(&job.id, job.version, &lapsed).await?;
         self.note(&changed, run);
@@ -110,25 +170,28 @@ impl Worker {
                 return self.carry_out(job, decision, run).await;
             }
         };
-        let mut token = None;
+        let (mut token, mut answer, mut asked) = (None, None, None);
         for _ in 0..LOOKS_MAX {
             let looked_at = self.store.clock().now();
-            let ready = match self.look(job, &configured, &found, run).await? {
+            let look = self.look(job, &configured, &found, (&mut answer, &mut asked), run);
+            let ready = match look.await? {
                 Look::Not(decision) => return self.carry_out(job, decision, run).await,
                 Look::Ready(ready) => ready,
             };
-            let good = match token {
-                Some(token) if Token::is_good(token, self.store.clock().now()) => token,
-                _ => match self.token(&configured, run).await? {
-                    Taken::Token(token) => token,
-                    // The next look finds the red button pressed.
-                    Taken::Paused => continue,
-                    Taken::TooLate => return Ok(()),
-                },
-            };
-            token = Some(good);
+            if ready.work.asks_callbell() {
+                let good = match token {
+                    Some(token) if Token::is_good(token, self.store.clock().now()) => token,
+                    _ => match self.token(&configured, run).await? {
+                        Taken::Token(token) => token,
+                        // The next look finds the red button pressed.
+                        Taken::Paused => continue,
+                        Taken::TooLate => return Ok(()),
+                    },
+                };
+                token = Some(good);
+            }
             if self.store.clock().now().duration_since(looked_at) < ROWS_FRESH_FOR {
-                return self.send(job, &configured, &found, *ready, good, run).await;
+                return self.act(job, &configured, *ready, token, run).await;
             }
         }
         Ok(())
@@ -151,6 +214,7 @@ impl Worker {
         job: &JobRow,
         configured: &Configured,
         found: &Found<'_>,
+        (answer, asked): (&mut Option<Answer>, &mut Option<Asked>),
         run: &Run,
     ) -> Result<Look, StoreError> {
         let Some((known, appointment)) = self.known_of(job, configured).await? else {
@@ -162,17 +226,68 @@ impl Worker {
         {
             return Ok(Look::Not(decision));
         }
+        let place = Place {
+            job,
+            configured,
+            found,
+            appointment: appointment.as_ref(),
+        };
+        let known = match self.with_contact(known, place, asked, run).await? {
+            Ok(known) => known,
+            Err(decision) => return Ok(Look::Not(decision)),
+        };
         let now = self.store.clock().now();
         let route = Route::of(job, configured, found, &known, now);
         let rows = self.rows(&known, &route).await?;
-        let around = &rows.around;
-        let facts = Facts {
-            now,
+        let facts = self.facts(now, &known, place, &rows);
+        let (decision, probing) = self.decide_or_probe(facts, &route).await?;
+        let Decision::Act(act) = decision else {
+            return Ok(Look::Not(decision));
+        };
+        let is_answer = matches!(act.what, What::Answer { .. });
+        let around = Around {
             job,
             configured,
-            found: *found,
+            found,
             known: &known,
-            entity: appointment.as_ref().or(around.entity.as_ref()),
+            route: &route,
+            run,
+        };
+        let work = match self
+            .work_of(act.what, act.late_from, answer, around)
+            .await?
+        {
+            Ok(work) => work,
+            Err(decision) => return Ok(Look::Not(decision)),
+        };
+        Ok(Look::Ready(Box::new(Ready {
+            work,
+            is_answer,
+            once: act.once,
+            late_from: act.late_from,
+            limit: act.limit,
+            hold: route.hold.clone(),
+            probing,
+            known,
+        })))
+    }
+
+    /// What the checks read.
+    pub(super) fn facts<'a>(
+        &self,
+        now: Timestamp,
+        known: &'a Known,
+        place: Place<'a>,
+        rows: &'a Rows,
+    ) -> Facts<'a> {
+        let around = &rows.around;
+        Facts {
+            now,
+            job: place.job,
+            configured: place.configured,
+            found: *place.found,
+            known,
+            entity: place.appointment.or(around.entity.as_ref()),
             aliases: &around.aliases,
             paused_since: around.paused.as_ref().map(|pause| pause.since),
             hold: around.hold.as_ref(),
@@ -180,34 +295,113 @@ impl Worker {
             customer: &rows.customer,
             recipient: &rows.recipient,
             nothing_before: self.nothing_before,
+        }
+    }
+
+    /// Gets what the work takes and the rows do not have: the words of an answer, the number of a team, a
+    /// secret.
+    async fn work_of(
+        &self,
+        what: What,
+        late_from: Timestamp,
+        answer: &mut Option<Answer>,
+        around: Around<'_>,
+    ) -> Result<Result<Work, Decision>, StoreError> {
+        let post = match what {
+            What::Post(post) => *post,
+            What::Deed { deed, from } => {
+                let name = from.as_ref().map(|from| from.name.as_str());
+                let preparing = Preparing {
+                    deed,
+                    contact: around.route.contact_on(name),
+                    from,
+                    hold: around.route.hold.as_deref().unwrap_or_default(),
+                    late_from,
+                };
+                let errand = self.prepare(preparing, around.run).await?;
+                return Ok(errand.map(|errand| Work::Errand(Box::new(errand))));
+            }
+            What::Answer { to, from } => {
+                let made = match answer.take() {
+                    Some(made) => made,
+                    None => self.ask_for_answer(&to, &from, around).await?,
+                };
+                match answer.insert(made).clone() {
+                    Answer::Say {
+                        letter,
+                        assign,
+                        team,
+                        bot,
+                    } => Post {
+                        letter,
+                        to,
+                        from,
+                        assign,
+                        team,
+                        bot,
+                    },
+                    Answer::Done => return Ok(Ok(Work::Nothing)),
+                    Answer::End(ended) => return Ok(Err(Decision::End(ended))),
+                    Answer::Later { at, reason } => {
+                        return Ok(Err(Decision::Wait(Wait {
+                            at,
+                            due_at: None,
+                            reason,
+                        })));
+                    }
+                }
+            }
         };
-        let (decision, probing) = self.decide_or_probe(facts, &route).await?;
-        let Decision::Act(act) = decision else {
-            return Ok(Look::Not(decision));
-        };
-        let Some((channel_name, channel)) = route
-            .channel
-            .map(|(name, channel)| (name.to_owned(), channel.clone()))
-        else {
-            return Ok(Look::Not(Decision::End(Ended::Skipped(
-                "no channel to send from".to_owned(),
-            ))));
-        };
-        let team_uuid = match &found.message.team {
+        let team_uuid = match &post.team {
             None => None,
-            Some(name) => match self.team(name, configured, run).await? {
+            Some(name) => match self.team(name, around.configured, around.run).await? {
                 Ok(uuid) => Some(uuid),
-                Err(decision) => return Ok(Look::Not(decision)),
+                Err(decision) => return Ok(Err(decision)),
             },
         };
-        Ok(Look::Ready(Box::new(Ready {
-            act: *act,
-            channel_name,
-            channel,
-            team_uuid,
-            probing,
+        Ok(Ok(Work::Post { post, team_uuid }))
+    }
+
+    /// The words of an answer, by whoever makes answers here.
+    async fn ask_for_answer(
+        &self,
+        to: &Recipient,
+        from: &Sender,
+        around: Around<'_>,
+    ) -> Result<Answer, StoreError> {
+        let now = self.store.clock().now();
+        let Around {
+            job,
+            configured,
+            found,
             known,
-        })))
+            route,
+            run,
+        } = around;
+        let (Some(answering), Table::Reply(table)) = (&self.answering, found.table) else {
+            return Ok(Answer::Later {
+                at: now + RECHECK,
+                reason: "nobody here makes answers".to_owned(),
+            });
+        };
+        let callbell = self.callbell();
+        let question = Question {
+            store: &self.store,
+            callbell: &callbell,
+            job,
+            name: &found.step.action.name,
+            table,
+            automations: &configured.automations,
+            fill: &|uuid: &str, values: &[String]| configured.fill(uuid, values),
+            known,
+            home: &route.home,
+            scope: &route.scope,
+            to,
+            channel: &from.channel,
+            now,
+            deadline: run.deadline,
+        };
+        answering.answer(question).await
     }
 
     /// The rows around a job, each read strongly.
@@ -219,7 +413,7 @@ impl Worker {
                 entity: known.event.entity_key(),
                 aliases: known.event.alias_keys().collect(),
                 persons: customer.iter().chain(&recipient).cloned().collect(),
-                channel: route.channel.map(|(name, _)| name.to_owned()),
+                channel: route.hold.clone(),
             })
             .await?;
         let of = |ids: &[PersonId]| -> Vec<PersonRow> {
@@ -254,9 +448,10 @@ impl Worker {
     }
 
     async fn may_probe(&self, route: &Route<'_>) -> Result<bool, StoreError> {
-        match route.channel {
-            Some((name, _)) => self.store.try_probe(name, PROBE_EVERY_MS).await,
-            None => Ok(false),
+        match &route.hold {
+            // Whose probe goes through takes the hold away, which `deliver` alone may do.
+            Some(name) if !self.is_chat => self.store.try_probe(name, PROBE_EVERY_MS).await,
+            _ => Ok(false),
         }
     }
 
@@ -283,10 +478,16 @@ impl Worker {
                 }))
             }
             About::Event(key) => {
-                let event = self.store.event(key).await?.and_then(|row| row.event);
-                let Some(event) = event else { return Ok(None) };
+                let Some(row) = self.store.event(key).await? else {
+                    return Ok(None);
+                };
+                let shown = row.contact;
+                let Some(event) = row.event else {
+                    return Ok(None);
+                };
                 if event.subject.kind != SubjectKind::Appointment {
-                    return Ok(Some((known(event), None)));
+                    let known = self.told(event, shown, None, configured).await?;
+                    return Ok(Some((known, None)));
                 }
                 let row = self.store.entity_by_any_id(&event.entity_key()).await?;
                 let newest = row.as_ref().filter(|row| row.event.as_deref() != Some(key));
@@ -297,7 +498,7 @@ impl Worker {
                     let event = appointments::brought_up_to_date(event, row, newest);
                     return Ok(Some((known(event), Some(row.clone()))));
                 }
-                let known = self.told(event, row.as_ref(), configured).await?;
+                let known = self.told(event, None, row.as_ref(), configured).await?;
                 Ok(Some((known, row)))
             }
         }
@@ -330,6 +531,7 @@ impl Worker {
             event: appointments::timed_key_of(&row.key, start),
             event_at: job.event_at,
             due_at: job.due_at,
+            depth: job.depth,
             digests: job.digests.clone(),
             ended: None,
         };
@@ -394,8 +596,8 @@ impl Worker {
             .map(|(_, teams)| teams.clone())
     }
 
-    /// Writes down what was decided without sending.
-    async fn carry_out(
+    /// Writes down what was decided without acting.
+    pub(super) async fn carry_out(
         &self,
         job: &JobRow,
         decision: Decision,
@@ -414,6 +616,9 @@ impl Worker {
                 changed
             }
             Decision::End(end) => {
+                if let Ended::Dead(reason) = &end {
+                    self.job_died(job, reason).await?;
+                }
                 self.store
                     .end(&job.id, job.version, &[Status::Due], &end)
                     .await?
@@ -422,209 +627,6 @@ impl Worker {
         };
         self.note(&changed, run);
         Ok(())
-    }
-
-    /// Once, claim, act, finish.
-    async fn send(
-        &self,
-        job: &JobRow,
-        configured: &Configured,
-        found: &Found<'_>,
-        ready: Ready,
-        token: Token,
-        run: &Run,
-    ) -> Result<(), StoreError> {
-        if let Some((key, until)) = &ready.act.once
-            && let Once::HeldBy { event, at } = self
-                .store
-                .take_once(key, &once_holder(&job.event), *until)
-                .await?
-        {
-            let day = at.strftime("%Y-%m-%d %H:%M UTC");
-            let ended = Ended::Skipped(format!("once: sent for {event} on {day}"));
-            return self.carry_out(job, Decision::End(ended), run).await;
-        }
-        let owner = Owner::new()?;
-        let claim = ClaimRequest {
-            text_digest: ready.act.letter.sentence.as_deref().map(text_digest),
-            recipient: Some(PersonId::phone(&ready.act.to.identity).digest().to_owned()),
-            channel: Some(ready.channel_name.clone()),
-        };
-        let job = match self
-            .store
-            .claim(&job.id, job.version, &owner, LEASE_MS, &claim)
-            .await?
-        {
-            Claim::Won(job) => job,
-            Claim::Lost(_) => return Ok(()),
-        };
-        let end = match self.may_go(&job, configured, token, run).await? {
-            Err(end) => end,
-            Ok(()) => {
-                let outcome = self.request(&job, found, &ready).await;
-                self.end_of(&job, &ready, outcome, run).await?
-            }
-        };
-        self.finish(&job, &owner, &ready, &end, run).await
-    }
-
-    /// The last look before bytes go out: the lease has to outlast the longest request, and the token has
-    /// to be of this second.
-    async fn may_go(
-        &self,
-        job: &JobRow,
-        configured: &Configured,
-        token: Token,
-        run: &Run,
-    ) -> Result<Result<(), End>, StoreError> {
-        let later = |reason: &str| End::Due {
-            at: self.store.clock().now(),
-            reason: reason.to_owned(),
-            attempt_spent: false,
-            due_at: None,
-        };
-        if !token.is_good(self.store.clock().now()) {
-            match self.token(configured, run).await? {
-                Taken::Token(_) => {}
-                Taken::Paused => return Ok(Err(later("paused"))),
-                Taken::TooLate => return Ok(Err(later("no place in the send rate"))),
-            }
-        }
-        let longest =
-            SignedDuration::try_from(REQUEST_TIMEOUT).unwrap_or(SignedDuration::MAX) + LEASE_MARGIN;
-        let lasts = job
-            .lease_until
-            .is_some_and(|until| until.duration_since(self.store.clock().now()) > longest);
-        Ok(if lasts {
-            Ok(())
-        } else {
-            Err(later("the claim ran out before the request"))
-        })
-    }
-
-    async fn request(&self, job: &JobRow, found: &Found<'_>, ready: &Ready) -> Outcome {
-        let envelope = Envelope {
-            to: &ready.act.to.e164,
-            channel: &ready.channel,
-            assign: found.message.assign.as_deref(),
-            team_uuid: ready.team_uuid.as_deref(),
-            bot: found.message.bot,
-            job: job.id.as_str(),
-        };
-        self.callbell()
-            .send(&request(ready.act.letter.clone(), &envelope))
-            .await
-    }
-
-    /// What the outcome of the request means for the job.
-    async fn end_of(
-        &self,
-        job: &JobRow,
-        ready: &Ready,
-        outcome: Outcome,
-        run: &Run,
-    ) -> Result<End, StoreError> {
-        let now = self.store.clock().now();
-        let act = &ready.act;
-        Ok(match outcome {
-            Outcome::Sent { uuid } => End::Sent { uuid: Some(uuid) },
-            Outcome::NotSent { reason } => {
-                match next_attempt(now, job.attempts, act.limit, &self.random) {
-                    Some(at) => End::Due {
-                        at,
-                        reason,
-                        attempt_spent: true,
-                        due_at: None,
-                    },
-                    None => End::Dead(format!("too late: {reason}")),
-                }
-            }
-            Outcome::Refused { status, reason } => {
-                End::Dead(format!("Callbell {status}: {reason}"))
-            }
-            Outcome::Unknown { reason } => End::Uncertain {
-                at: now + UNCERTAIN_WAIT,
-                reason,
-            },
-            Outcome::Limited { retry_after } => {
-                let at = after_limit(now, retry_after, &self.random);
-                self.tokens.take_a_break(at);
-                End::Due {
-                    at,
-                    reason: "Callbell 429: too many requests".to_owned(),
-                    attempt_spent: false,
-                    due_at: None,
-                }
-            }
-            Outcome::Held(hold) => {
-                self.hold(&ready.channel_name, hold, now, run).await?;
-                // The wait is not the job's fault: lateness stands still.
-                let due_at = Some(act.late_from + RECHECK);
-                End::Due {
-                    at: now + RECHECK,
-                    reason: hold.to_string(),
-                    attempt_spent: false,
-                    due_at,
-                }
-            }
-        })
-    }
-
-    /// Holds a channel; the first to say so raises the alarm.
-    async fn hold(
-        &self,
-        channel: &str,
-        hold: Hold,
-        now: Timestamp,
-        run: &Run,
-    ) -> Result<(), StoreError> {
-        if hold == Hold::TokenRefused {
-            self.refused.store(true, Ordering::Relaxed);
-        }
-        let probe_at = now + SignedDuration::from_millis(PROBE_EVERY_MS);
-        if self.store.hold(channel, hold.as_str(), probe_at).await? {
-            log::held(channel, hold);
-        }
-        run.report(|report| report.channel_held = Some(true));
-        Ok(())
-    }
-
-    async fn finish(
-        &self,
-        job: &JobRow,
-        owner: &Owner,
-        ready: &Ready,
-        end: &End,
-        run: &Run,
-    ) -> Result<(), StoreError> {
-        let finished = self.store.finish(&job.id, owner, job.version, end).await?;
-        let now = self.store.clock().now();
-        match &finished {
-            Finished::Done(row) | Finished::Cancelled(row) => run.note(row, now),
-            Finished::Lost(_) => log::lost_job(job),
-        }
-        if !matches!(end, End::Sent { .. }) {
-            return Ok(());
-        }
-        if ready.probing {
-            self.store.release(&ready.channel_name).await?;
-            log::released(&ready.channel_name);
-            run.report(|report| {
-                report.channel_held.get_or_insert(false);
-            });
-        }
-        let sent = Some(LastSent {
-            at: now,
-            automation: job.automation.clone(),
-        });
-        let mark = PersonMark {
-            stops: Vec::new(),
-            sent,
-            digests: ready.known.account(),
-        };
-        self.store
-            .record_person(&PersonId::phone(&ready.act.to.identity), &mark)
-            .await
     }
 
     /// One line for a change of status.

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use crate::automations;
 use crate::automations::model::Automations;
 use crate::automations::templates::Templates;
+use crate::plan::opt_out;
 
 /// A copy older than this is read again.
 const FRESH_FOR: SignedDuration = SignedDuration::from_mins(1);
@@ -26,7 +27,7 @@ impl Configured {
     pub(super) fn unpushed(automations: Automations, templates: Templates) -> Configured {
         Configured {
             version: 0,
-            automations,
+            automations: opt_out::built_in(automations),
             templates,
         }
     }
@@ -105,7 +106,7 @@ impl Copy {
                 let version = row.version;
                 self.good = Some(Arc::new(Configured {
                     version,
-                    automations,
+                    automations: opt_out::built_in(automations),
                     templates,
                 }));
             }

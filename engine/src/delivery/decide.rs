@@ -12,21 +12,18 @@ use shared::store::{Ended, EntityRow, HoldRow, JobRow, OnceKey, PersonId, Person
 
 use super::backoff::is_late;
 use super::config::Configured;
+use super::route::{API, Found, Route, Sender};
 use super::waits::Waits;
-use crate::actions;
-use crate::actions::message::Letter;
-use crate::automations::context::Scope;
-use crate::automations::expr;
+use crate::actions::Table;
+use crate::actions::message::{Letter, Recipient};
+use crate::actions::render::{self as filling, Deed};
 use crate::automations::hours::{self, NoHourLeft};
-use crate::automations::locale::{self, Home};
-use crate::automations::model::{
-    Automation, Channel, ChannelKind, Consent, Hours, IfUnknown, Message, OnceScope, Purpose, Step,
-};
+use crate::automations::model::{Bot, ChannelKind, Consent, Hours, Message, OnceScope, Purpose};
 use crate::automations::render::{self, Form, Occasion, Unfit};
 use crate::automations::times;
 use crate::callbell::Hold;
-use crate::phone::{self, Phone};
-use crate::plan::{self, About, Known, appointments};
+use crate::phone;
+use crate::plan::{self, About, Known, appointments, opt_out};
 
 /// How long a job waits that nothing but a person can free: between two looks at it.
 pub(super) const RECHECK: SignedDuration = SignedDuration::from_mins(5);
@@ -56,11 +53,10 @@ pub(super) struct Wait {
     pub(super) reason: String,
 }
 
-/// Everything that a send needs.
+/// Everything that an attempt needs.
 #[derive(Debug)]
 pub(super) struct Act {
-    pub(super) letter: Letter,
-    pub(super) to: Phone,
+    pub(super) what: What,
     pub(super) once: Option<(OnceKey, Option<Timestamp>)>,
     /// From when lateness counts.
     pub(super) late_from: Timestamp,
@@ -68,46 +64,29 @@ pub(super) struct Act {
     pub(super) limit: Timestamp,
 }
 
-/// The automation's part of a job, found again in the automations as they are now.
-#[derive(Clone, Copy)]
-pub(super) struct Found<'a> {
-    pub(super) name: &'a str,
-    pub(super) automation: &'a Automation,
-    pub(super) step: &'a Step,
-    pub(super) message: &'a Message,
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A letter to a person.
+    Post(Box<Post>),
+    /// An answer to a person, in words that are still to be found.
+    Answer { to: Recipient, from: Sender },
+    /// Something at another system, or to the person in Callbell.
+    Deed { deed: Deed, from: Option<Sender> },
 }
 
-impl<'a> Found<'a> {
-    pub(super) fn of(job: &'a JobRow, configured: &'a Configured) -> Result<Found<'a>, String> {
-        let automations = &configured.automations;
-        let automation = automations.automations.get(&job.automation);
-        let automation =
-            automation.ok_or_else(|| format!("there is no automation {}", job.automation))?;
-        let action = actions::parse(&job.action);
-        let step = automation
-            .steps
-            .iter()
-            .find(|step| Some(&step.action) == action.as_ref());
-        let step =
-            step.ok_or_else(|| format!("automation {} has no {}", job.automation, job.action))?;
-        let message = step
-            .action
-            .message()
-            .and_then(|name| automations.messages.get(name));
-        let message = message.ok_or_else(|| format!("there is no {}", job.action))?;
-        Ok(Found {
-            name: &job.automation,
-            automation,
-            step,
-            message,
-        })
-    }
-
-    pub(super) fn if_unknown(&self, configured: &Configured) -> IfUnknown {
-        self.automation
-            .if_unknown
-            .unwrap_or(configured.automations.defaults.if_unknown)
-    }
+/// A letter in its envelope.
+#[derive(Clone, Debug)]
+pub(super) struct Post {
+    pub(super) letter: Letter,
+    pub(super) to: Recipient,
+    pub(super) from: Sender,
+    /// E-mail address of the assigned user.
+    pub(super) assign: Option<String>,
+    /// Team by name.
+    pub(super) team: Option<String>,
+    /// Callbell's own bot.
+    pub(super) bot: Option<Bot>,
 }
 
 /// A job's automation is not there, or not any more: a push and a deploy are not atomic, so it may come.
@@ -176,69 +155,6 @@ pub(super) struct Facts<'a> {
     pub(super) nothing_before: Option<Timestamp>,
 }
 
-/// Where a message of this job leaves from, and to whom. Known before the recipient's rows are read.
-pub(super) struct Route<'a> {
-    pub(super) channel: Option<(&'a str, &'a Channel)>,
-    pub(super) home: Home<'a>,
-    pub(super) scope: Scope,
-    /// Who gets it, or why nobody does.
-    pub(super) to: Result<Phone, String>,
-}
-
-impl<'a> Route<'a> {
-    pub(super) fn of(
-        job: &JobRow,
-        configured: &'a Configured,
-        found: &Found<'a>,
-        known: &'a Known,
-        now: Timestamp,
-    ) -> Route<'a> {
-        let automations = &configured.automations;
-        let name = locale::channel_of(automations, found.automation, found.step, &known.event);
-        let channel = name.and_then(|name| automations.channels.get_key_value(name));
-        let home = Home::of(automations, &known.event, name);
-        let scope = Scope::new(automations, &home, &known.event).at(now);
-        let to = recipient(job, found, known, &scope, home.country());
-        Route {
-            channel: channel.map(|(name, channel)| (name.as_str(), channel)),
-            home,
-            scope,
-            to,
-        }
-    }
-}
-
-impl Route<'_> {
-    /// Whose row says whether they may be written to.
-    pub(super) fn recipient(&self) -> Option<PersonId> {
-        let to = self.to.as_ref().ok()?;
-        Some(PersonId::phone(&to.identity))
-    }
-}
-
-fn recipient(
-    job: &JobRow,
-    found: &Found<'_>,
-    known: &Known,
-    scope: &Scope,
-    country: Option<&str>,
-) -> Result<Phone, String> {
-    let read = |text: &str, from: &str| {
-        phone::read(text, country).map_err(|refusal| format!("no usable phone: {from} {refusal}"))
-    };
-    if let Some(to) = &job.to {
-        return read(to, "the replay's recipient");
-    }
-    match found.step.to.as_ref().or(found.automation.to.as_ref()) {
-        Some(to) => {
-            let text = expr::render(to, scope)
-                .map_err(|error| format!("no usable phone: to failed: {error}"))?;
-            read(&text, "to")
-        }
-        None => known.phone.clone().map_err(|none| none.to_string()),
-    }
-}
-
 /// Runs the checks. `route` is of the same job, rows and instant.
 pub(super) fn decide(facts: &Facts<'_>, route: &Route<'_>) -> Decision {
     match object(facts, route) {
@@ -248,6 +164,22 @@ pub(super) fn decide(facts: &Facts<'_>, route: &Route<'_>) -> Decision {
 }
 
 fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
+    let due = in_time(facts, route)?;
+    let what = match facts.found.table {
+        Table::Message(message) => post(facts, route, message)?,
+        Table::Reply(_) => answer(facts, route)?,
+        table => deed(facts, route, table)?,
+    };
+    Ok(Act {
+        what,
+        once: once(facts),
+        late_from: due.late_from,
+        limit: due.limit,
+    })
+}
+
+/// What all actions have in common: is it on, does anything hold it, has its subject ended, is it the time?
+fn in_time(facts: &Facts<'_>, route: &Route<'_>) -> Result<Due, Decision> {
     let Facts { now, job, .. } = *facts;
     // Before anything that puts the job off: its time says whether it is from before a restore.
     let forgotten = forgotten(job, facts.nothing_before);
@@ -270,12 +202,7 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
     {
         return Err(Decision::End(ended));
     }
-    let window_open = route
-        .channel
-        .is_some_and(|(_, channel)| channel.kind != ChannelKind::Whatsapp)
-        || window(facts);
-    let form = render::form(facts.found.message, window_open);
-    held(facts, &mut due, form.as_ref().ok())?;
+    held(facts, &mut due, costs_credit(facts, route))?;
     if let Some(why) = ended_by_subject(facts, due.at) {
         return Err(over(facts, why));
     }
@@ -291,26 +218,95 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
     if let Some(why) = stopped(facts) {
         return Err(Decision::End(Ended::Cancelled(why)));
     }
-    let skip = |why: String| Decision::End(Ended::Skipped(why));
-    consents(facts, route).map_err(skip)?;
+    Ok(due)
+}
+
+fn skip(why: String) -> Decision {
+    Decision::End(Ended::Skipped(why))
+}
+
+/// The checks of `[message.x]`, and what it says.
+fn post(facts: &Facts<'_>, route: &Route<'_>, message: &Message) -> Result<What, Decision> {
+    consents(facts, route, message).map_err(skip)?;
     let to = route.to.clone().map_err(skip)?;
     may_reach(facts, &to).map_err(skip)?;
-    if route.channel.is_none() {
-        return Err(skip("no channel to send from".to_owned()));
-    }
-    form.map_err(|unfit| skip(unfit.to_string()))?;
-    if let Some(when) = &facts.found.step.when
-        && let Some(why) = plan::is_false(when, &route.scope)
-    {
-        return Err(skip(why));
-    }
-    let letter = letter(facts, route, window_open)?;
-    Ok(Act {
+    not_opted_out(facts, Some(message.purpose)).map_err(skip)?;
+    let from = sender(route)?;
+    render::form(message, is_window_open(facts, route)).map_err(|unfit| skip(unfit.to_string()))?;
+    still_wants(facts, route)?;
+    let letter = letter(facts, route, message)?;
+    Ok(What::Post(Box::new(Post {
         letter,
         to,
-        once: once(facts),
-        late_from: due.late_from,
-        limit: due.limit,
+        from,
+        assign: message.assign.clone(),
+        team: message.team.clone(),
+        bot: message.bot,
+    })))
+}
+
+/// The checks of `[reply.x]`. Whoever wrote may be answered: no consent, no window.
+fn answer(facts: &Facts<'_>, route: &Route<'_>) -> Result<What, Decision> {
+    let to = route.to.clone().map_err(skip)?;
+    may_reach(facts, &to).map_err(skip)?;
+    not_opted_out(facts, None).map_err(skip)?;
+    let from = sender(route)?;
+    still_wants(facts, route)?;
+    Ok(What::Answer { to, from })
+}
+
+/// The checks of everything else, and what it writes. Nobody is spoken to, so nobody is asked for consent;
+/// what was made for a test stays inside.
+fn deed(facts: &Facts<'_>, route: &Route<'_>, table: Table<'_>) -> Result<What, Decision> {
+    if facts.known.event.event.test {
+        return Err(skip("test order".to_owned()));
+    }
+    if matches!(table, Table::Contact(_)) {
+        sender(route)?;
+    }
+    still_wants(facts, route)?;
+    let phone = facts.known.phone.as_ref().ok();
+    let occasion = filling::Occasion {
+        event: &facts.known.event,
+        phone: phone.map(|phone| phone.e164.as_str()),
+        home: &route.home,
+        scope: &route.scope,
+    };
+    match filling::deed(table, &occasion).map_err(unfit)? {
+        Some(deed) => Ok(What::Deed {
+            deed,
+            from: route.from.clone(),
+        }),
+        None => Err(skip("this version cannot do it".to_owned())),
+    }
+}
+
+fn sender(route: &Route<'_>) -> Result<Sender, Decision> {
+    let from = route.from.clone();
+    from.ok_or_else(|| skip("no channel to send from".to_owned()))
+}
+
+/// The step's own `when`, over what is true now.
+fn still_wants(facts: &Facts<'_>, route: &Route<'_>) -> Result<(), Decision> {
+    let when = facts.found.step.when.as_ref();
+    match when.and_then(|when| plan::is_false(when, &route.scope)) {
+        Some(why) => Err(skip(why)),
+        None => Ok(()),
+    }
+}
+
+/// Whether free text may be sent.
+fn is_window_open(facts: &Facts<'_>, route: &Route<'_>) -> bool {
+    let other_rules = |from: &Sender| from.channel.kind != ChannelKind::Whatsapp;
+    route.from.as_ref().is_some_and(other_rules) || window(facts)
+}
+
+/// Only templates cost credit.
+fn costs_credit(facts: &Facts<'_>, route: &Route<'_>) -> bool {
+    let message = facts.found.message();
+    message.is_some_and(|message| {
+        let form = render::form(message, is_window_open(facts, route));
+        form.ok() != Some(Form::Free)
     })
 }
 
@@ -398,10 +394,8 @@ fn hours_of<'a>(facts: &Facts<'a>) -> Option<(&'a Hours, TimeZone)> {
 
 /// The red button, `paused` in the file, and the channel's hold. None of them spends an attempt or
 /// lateness: what the job waits for them is added to its time.
-fn held(facts: &Facts<'_>, due: &mut Due, form: Option<&Form>) -> Result<(), Decision> {
-    // Only templates cost credit.
-    let concerns =
-        |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || form != Some(&Form::Free);
+fn held(facts: &Facts<'_>, due: &mut Due, costs_credit: bool) -> Result<(), Decision> {
+    let concerns = |hold: &&HoldRow| hold.reason != Hold::OutOfCredit.as_str() || costs_credit;
     let (since, every, reason) = if let Some(since) = facts.paused_since {
         (since, PAUSED_RECHECK, "paused".to_owned())
     } else if facts.configured.automations.defaults.paused {
@@ -414,7 +408,10 @@ fn held(facts: &Facts<'_>, due: &mut Due, form: Option<&Form>) -> Result<(), Dec
         (
             hold.since,
             RECHECK,
-            format!("channel {} is held: {}", hold.channel, hold.reason),
+            match hold.channel.strip_prefix(API) {
+                Some(secret) => format!("{secret} is held: {}", hold.reason),
+                None => format!("channel {} is held: {}", hold.channel, hold.reason),
+            },
         )
     } else {
         return Ok(());
@@ -582,12 +579,12 @@ fn minute(at: Timestamp) -> String {
 }
 
 /// Marketing needs consent; the automation may ask for more, or say that it is held elsewhere.
-fn consents(facts: &Facts<'_>, route: &Route<'_>) -> Result<(), String> {
+fn consents(facts: &Facts<'_>, route: &Route<'_>, message: &Message) -> Result<(), String> {
     let agreed = match &facts.found.automation.consent {
         Some(Consent::Held) => true,
         Some(Consent::Expr(when)) => plan::is_false(when, &route.scope).is_none(),
         None => {
-            facts.found.message.purpose == Purpose::Service
+            message.purpose == Purpose::Service
                 || facts.known.event.customer.accepts_marketing == Some(true)
         }
     };
@@ -599,10 +596,13 @@ fn consents(facts: &Facts<'_>, route: &Route<'_>) -> Result<(), String> {
 }
 
 /// The safety catch. Test orders leave through it alone.
-fn may_reach(facts: &Facts<'_>, to: &Phone) -> Result<(), String> {
-    let listed = |list: &Vec<String>| {
-        list.iter()
-            .any(|number| phone::identity(number) == to.identity)
+fn may_reach(facts: &Facts<'_>, to: &Recipient) -> Result<(), String> {
+    let listed = |list: &Vec<String>| match to {
+        Recipient::Phone(to) => list
+            .iter()
+            .any(|number| phone::identity(number) == to.identity),
+        // The list has numbers alone.
+        Recipient::Bsuid(_) => false,
     };
     match (
         &facts.configured.automations.defaults.only_to,
@@ -615,6 +615,14 @@ fn may_reach(facts: &Facts<'_>, to: &Phone) -> Result<(), String> {
     }
 }
 
+/// Whoever asked to be left alone gets no message. `purpose`: `None` for a reply.
+fn not_opted_out(facts: &Facts<'_>, purpose: Option<Purpose>) -> Result<(), String> {
+    let event = &facts.known.event;
+    let opt_out = &facts.configured.automations.opt_out;
+    let why = opt_out::silences(facts.recipient, facts.job, event, purpose, opt_out);
+    why.map_or(Ok(()), Err)
+}
+
 /// Whether the recipient wrote within 24 hours. Unknown counts as no.
 fn window(facts: &Facts<'_>) -> bool {
     facts
@@ -623,21 +631,26 @@ fn window(facts: &Facts<'_>) -> bool {
         .any(|row| row.window_until.is_some_and(|until| until > facts.now))
 }
 
-fn letter(facts: &Facts<'_>, route: &Route<'_>, window_open: bool) -> Result<Letter, Decision> {
+fn letter(facts: &Facts<'_>, route: &Route<'_>, message: &Message) -> Result<Letter, Decision> {
     let occasion = Occasion {
         automations: &facts.configured.automations,
         automation: Some(facts.found.automation),
         home: &route.home,
         event: &facts.known.event,
         scope: &route.scope,
-        window_open,
+        window_open: is_window_open(facts, route),
     };
     let fill = |uuid: &str, values: &[String]| facts.configured.fill(uuid, values);
-    match render::message(facts.found.message, &occasion, &fill) {
-        Ok(rendered) => Ok(rendered.letter),
-        Err(Unfit::Skip(why)) => Err(Decision::End(Ended::Skipped(why))),
-        Err(Unfit::Dead(why)) => Err(Decision::End(Ended::Dead(why))),
-    }
+    render::message(message, &occasion, &fill)
+        .map(|rendered| rendered.letter)
+        .map_err(unfit)
+}
+
+fn unfit(unfit: Unfit) -> Decision {
+    Decision::End(match unfit {
+        Unfit::Skip(why) => Ended::Skipped(why),
+        Unfit::Dead(why) => Ended::Dead(why),
+    })
 }
 
 /// Which mark the job takes, and until when. Its holder is the job's event, whose further steps pass.

@@ -220,7 +220,7 @@ impl Worker {
             }],
             // What came of a person's webhook is theirs, until it goes.
             digests: known.digests(),
-            last_job_at: None,
+            ..Planned::default()
         };
         self.store.finish_planning(&row.key, &planned).await?;
         log::fetched(row, &planned, self.store.clock().now());

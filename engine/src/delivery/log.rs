@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use shared::event::Event;
 use shared::store::{EventRow, JobRow, Planned, Status, StoreError};
 
-use crate::callbell::Hold;
 use crate::fetch::FetchError;
 
 /// An event was planned.
@@ -113,16 +112,12 @@ pub(super) fn failed_job(id: &str, error: &StoreError) {
     tracing::warn!(outcome = "not changed", job.id = id, reason = %error);
 }
 
-/// A channel is held from now on: the one line that the alarm goes by.
-pub(super) fn held(channel: &str, hold: Hold) {
-    tracing::error!(
-        outcome = "channel held",
-        channel.name = channel,
-        reason = hold.as_str()
-    );
+/// A channel, or what goes by an API secret, is held from now on: the one line that the alarm goes by.
+pub(super) fn held(channel: &str, reason: &str) {
+    tracing::error!(outcome = "channel held", channel.name = channel, reason);
 }
 
-/// A held channel goes on.
+/// What was held goes on.
 pub(super) fn released(channel: &str) {
     tracing::info!(outcome = "channel released", channel.name = channel);
 }

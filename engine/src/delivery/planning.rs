@@ -1,16 +1,21 @@
 //! From a stored event to its jobs: the rows around it, the pure plan, the writes.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{Body, Event, Name, SubjectKind};
-use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, Store, StoreError};
+use shared::event::{Body, Event, MessageKind, Name, SubjectKind};
+use shared::store::{
+    EntityRow, EventRow, EventStatus, Heard, JobId, NewJob, Put, Shown, Store, StoreError, is_reply,
+};
 
 use super::config::Configured;
-use super::{Run, Worker, log};
+use super::{Run, Worker, learning, log};
 use crate::automations::model::Automations;
-use crate::plan::{self, Effect, Known, appointments};
+use crate::plan::{self, Effect, Known, appointments, callbell};
 
 /// How long an event waits that cannot be planned yet.
 const DEFER: SignedDuration = SignedDuration::from_mins(1);
+
+/// How long an event waits that was stored before what it tells.
+const DEFER_EARLY: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long an event waits whose planning fails whenever it is tried.
 const DEFER_BROKEN: SignedDuration = SignedDuration::from_hours(1);
@@ -61,10 +66,20 @@ impl Worker {
             return Box::pin(self.fetch(&row, &event, &configured, run)).await;
         }
         let known = Known::new(event, &configured.automations);
+        let learned = self.learn(&row, &known, &configured, run).await?;
         let entity = self
             .record_changes(&known, row.received_at, &configured)
             .await?;
-        let known = self.told(known.event, entity.as_ref(), &configured).await?;
+        let known = self
+            .told(known.event, learned, entity.as_ref(), &configured)
+            .await?;
+        if known.is_early {
+            let soon = self.store.clock().now() + DEFER_EARLY;
+            self.store
+                .defer_event(key, soon, "what it tells is still to be written")
+                .await?;
+            return Ok(Vec::new());
+        }
         let effects = plan::plan(
             &known,
             row.received_at,
@@ -98,10 +113,11 @@ impl Worker {
     pub(super) async fn told(
         &self,
         event: Event,
+        shown: Option<Shown>,
         entity: Option<&EntityRow>,
         configured: &Configured,
     ) -> Result<Known, StoreError> {
-        told(&self.store, event, entity, &configured.automations).await
+        told(&self.store, event, shown, entity, &configured.automations).await
     }
 
     async fn apply(
@@ -115,8 +131,12 @@ impl Worker {
             match effect {
                 Effect::Person(person, mark) => self.store.record_person(&person, &mark).await?,
                 Effect::Job(job) => {
+                    // Whoever answers has to know of it by then.
+                    self.hear(row, &job).await?;
                     let put = self.store.put_job(&job).await?;
-                    if put == Put::New && job.due_at <= self.store.clock().now() {
+                    let is_due = job.due_at <= self.store.clock().now();
+                    // Replies have a lane of their own.
+                    if put == Put::New && is_due && !is_reply(&job.action) {
                         due.push(job.id());
                     }
                 }
@@ -145,14 +165,40 @@ impl Worker {
         }
         Ok(due)
     }
+
+    /// A message that somebody may answer waits for it in its conversation.
+    async fn hear(&self, row: &EventRow, job: &NewJob) -> Result<(), StoreError> {
+        let event = row.event.as_ref().filter(|_| is_reply(&job.action));
+        let Some((
+            event,
+            Body::Message {
+                message, contact, ..
+            },
+        )) = event.map(|event| (event, &event.body))
+        else {
+            return Ok(());
+        };
+        if message.kind == MessageKind::Reaction {
+            return Ok(());
+        }
+        let heard = Heard {
+            at: event.event.at,
+            event: row.key.clone(),
+        };
+        self.store.hear(&contact.id, &heard, &job.digests).await
+    }
 }
 
 async fn told(
     store: &Store,
     event: Event,
+    shown: Option<Shown>,
     entity: Option<&EntityRow>,
     automations: &Automations,
 ) -> Result<Known, StoreError> {
+    if callbell::is_of_callbell(&event) || event.subject.kind == SubjectKind::Job {
+        return learning::completed(store, event, shown, automations).await;
+    }
     let newest = match (&event.body, entity.and_then(|entity| entity.event.as_ref())) {
         (Body::AppointmentChange { .. }, Some(newest)) => store.event(newest).await?,
         _ => None,
@@ -176,6 +222,13 @@ pub async fn recall(
         SubjectKind::Appointment => store.entity_by_any_id(&key).await?,
         _ => store.entity(&key).await?,
     };
-    let known = told(store, event, entity.as_ref(), automations).await?;
+    let shown = match event.event.name {
+        Name::ContactUpdated => store
+            .event(&event.event.id)
+            .await?
+            .and_then(|row| row.contact),
+        _ => None,
+    };
+    let known = told(store, event, shown, entity.as_ref(), automations).await?;
     Ok((known, entity))
 }

@@ -7,11 +7,13 @@ use shared::store::{ClaimRequest, JobRow, Line, NewJob, Status, StoreError};
 
 use super::Worker;
 use super::config::Configured;
-use super::decide::{Decision, Facts, Found, Route, decide};
+use super::decide::{Decision, Facts, decide};
+use super::route::{Found, Route};
+use crate::actions::message::Recipient;
+use crate::actions::render as filling;
 use crate::automations::model::Automations;
 use crate::automations::render::{self, Form, Occasion};
 use crate::automations::templates::Templates;
-use crate::phone::Phone;
 use crate::plan::{self, Effect, Known};
 
 /// How often a waiting job is looked at again at the time that it waits for.
@@ -38,11 +40,24 @@ pub struct Explanation {
     /// What it would do then.
     pub verdict: Verdict,
     /// Who would get it, or why nobody would.
-    pub to: Result<Phone, String>,
+    pub to: Result<Recipient, String>,
     /// The channel's name.
     pub channel: Option<String>,
     /// What they would read: outside the 24 hours, and inside where that differs.
     pub said: Vec<Said>,
+    /// What would be written elsewhere, where it speaks to nobody.
+    pub written: Option<WrittenElsewhere>,
+}
+
+/// What would be written to another system, or to the person in Callbell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenElsewhere {
+    /// `HubSpot`.
+    pub system: String,
+    /// The name of the API secret that it goes by.
+    pub secret: String,
+    /// Name and value, filled in; empty where nothing can be written.
+    pub values: Vec<(String, String)>,
 }
 
 /// What a job would do at its time.
@@ -119,8 +134,9 @@ fn explain_job(job: &NewJob, known: &Known, configured: &Configured) -> Option<E
         action: job.action.clone(),
         at: now,
         verdict,
-        channel: route.channel.map(|(name, _)| name.to_owned()),
+        channel: route.from.as_ref().map(|from| from.name.clone()),
         said: said(configured, &found, known, &route),
+        written: written(&found, known, &route),
         to: route.to,
     })
 }
@@ -163,6 +179,9 @@ fn facts<'a>(
 
 fn said(configured: &Configured, found: &Found<'_>, known: &Known, route: &Route<'_>) -> Vec<Said> {
     let mut said: Vec<Said> = Vec::new();
+    let Some(message) = found.message() else {
+        return said;
+    };
     for window_open in [false, true] {
         let occasion = Occasion {
             automations: &configured.automations,
@@ -173,7 +192,7 @@ fn said(configured: &Configured, found: &Found<'_>, known: &Known, route: &Route
             window_open,
         };
         let fill = |uuid: &str, values: &[String]| configured.fill(uuid, values);
-        if let Ok(rendered) = render::message(found.message, &occasion, &fill) {
+        if let Ok(rendered) = render::message(message, &occasion, &fill) {
             let one = Said {
                 form: rendered.form,
                 locale: rendered.locale,
@@ -186,6 +205,24 @@ fn said(configured: &Configured, found: &Found<'_>, known: &Known, route: &Route
         }
     }
     said
+}
+
+fn written(found: &Found<'_>, known: &Known, route: &Route<'_>) -> Option<WrittenElsewhere> {
+    let secret = found.table.secret()?.to_owned();
+    let phone = known.phone.as_ref().ok();
+    let occasion = filling::Occasion {
+        event: &known.event,
+        phone: phone.map(|phone| phone.e164.as_str()),
+        home: &route.home,
+        scope: &route.scope,
+    };
+    // Why nothing can be written stands in the verdict.
+    let deed = filling::deed(found.table, &occasion).ok().flatten();
+    Some(WrittenElsewhere {
+        system: found.table.system().to_owned(),
+        secret,
+        values: deed.map(|deed| deed.lines()).unwrap_or_default(),
+    })
 }
 
 /// The row that a new job would have.
@@ -213,6 +250,9 @@ fn row(job: &NewJob, now: Timestamp) -> JobRow {
         reached: false,
         delivery: None,
         delivery_at: None,
+        delivery_reason: None,
+        corrected_phone: None,
+        depth: job.depth,
         to: None,
         ended_at: None,
         digests: job.digests.clone(),

@@ -8,14 +8,16 @@
 use std::iter;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::store::{JobRow, PersonId, Settle, Status, StoreError};
+use shared::store::{JobRow, Settle, Status, StoreError};
 
 use super::attempt::text_digest;
 use super::backoff::after_limit;
 use super::config::Configured;
-use super::decide::{Found, PAUSED_RECHECK, RECHECK, Route, forgotten};
+use super::decide::{PAUSED_RECHECK, RECHECK, forgotten};
 use super::rate::Taken;
+use super::route::{Found, Route};
 use super::{Run, Worker};
+use crate::actions::message::Recipient;
 use crate::automations::model::IfUnknown;
 use crate::callbell::{CallError, HistoryMessage};
 use crate::phone;
@@ -43,6 +45,17 @@ enum Verdict {
     Paused,
     /// No token: the time is up.
     NotNow,
+}
+
+/// A person whose history is asked for.
+enum Whom {
+    /// By Callbell's number of them.
+    Contact(String),
+    /// By the phone, on this channel.
+    Phone {
+        e164: String,
+        channel: Option<String>,
+    },
 }
 
 impl Worker {
@@ -116,29 +129,17 @@ impl Worker {
         let (Some(digest), Some(claimed_at)) = (&job.request.text_digest, job.claimed_at) else {
             return Ok(Verdict::Unclear("its text is not known"));
         };
-        let Some((phone, channel)) = self.recipient(job, configured).await? else {
+        let Some(whom) = self.recipient(job, configured).await? else {
             return Ok(Verdict::Unclear("whom it went to cannot be told any more"));
         };
         let since = claimed_at - CLOCK_SKEW;
+        let contacts = match self.contacts(&whom, configured, run).await? {
+            Ok(contacts) => contacts,
+            Err(verdict) => return Ok(verdict),
+        };
         let mut matches = Vec::new();
-        // Callbell may know the person by the other form of the number. A message makes its contact, so
-        // a person whom it knows by neither got none.
-        for number in iter::once(phone.clone()).chain(phone::other_form(&phone)) {
-            match self.token(configured, run).await? {
-                Taken::Token(_) => {}
-                Taken::Paused => return Ok(Verdict::Paused),
-                Taken::TooLate => return Ok(Verdict::NotNow),
-            }
-            let contact = match self
-                .callbell()
-                .contact_by_phone(&number, channel.as_deref())
-                .await
-            {
-                Ok(Some(contact)) => contact,
-                Ok(None) => continue,
-                Err(error) => return Ok(self.no_answer(&error)),
-            };
-            match self.history(&contact.uuid, since, configured, run).await? {
+        for contact in contacts {
+            match self.history(&contact, since, configured, run).await? {
                 Ok(messages) => matches.extend(messages),
                 Err(verdict) => return Ok(verdict),
             }
@@ -154,6 +155,34 @@ impl Worker {
             }
         }
         Ok(verdict(ours))
+    }
+
+    /// Under which numbers Callbell has a person; or why that cannot be had.
+    async fn contacts(
+        &self,
+        whom: &Whom,
+        configured: &Configured,
+        run: &Run,
+    ) -> Result<Result<Vec<String>, Verdict>, StoreError> {
+        let (phone, channel) = match whom {
+            Whom::Contact(uuid) => return Ok(Ok(vec![uuid.clone()])),
+            Whom::Phone { e164, channel } => (e164, channel.as_deref()),
+        };
+        let mut contacts = Vec::new();
+        // Callbell may know the person by the other form of the number. A message makes its contact, so
+        // a person whom it knows by neither got none.
+        for number in iter::once(phone.clone()).chain(phone::other_form(phone)) {
+            match self.token(configured, run).await? {
+                Taken::Token(_) => {}
+                Taken::Paused => return Ok(Err(Verdict::Paused)),
+                Taken::TooLate => return Ok(Err(Verdict::NotNow)),
+            }
+            match self.callbell().contact_by_phone(&number, channel).await {
+                Ok(contact) => contacts.extend(contact.map(|contact| contact.uuid)),
+                Err(error) => return Ok(Err(self.no_answer(&error))),
+            }
+        }
+        Ok(Ok(contacts))
     }
 
     /// A contact's messages, read back past `since`; or why that cannot be had.
@@ -192,7 +221,7 @@ impl Worker {
         &self,
         job: &JobRow,
         configured: &Configured,
-    ) -> Result<Option<(String, Option<String>)>, StoreError> {
+    ) -> Result<Option<Whom>, StoreError> {
         let Ok(found) = Found::of(job, configured) else {
             return Ok(None);
         };
@@ -200,16 +229,22 @@ impl Worker {
             return Ok(None);
         };
         let route = Route::of(job, configured, &found, &known, self.store.clock().now());
-        let Ok(to) = route.to else { return Ok(None) };
-        if job.request.recipient.as_deref() != Some(PersonId::phone(&to.identity).digest()) {
+        let Ok(to) = &route.to else { return Ok(None) };
+        if job.request.recipient.as_deref() != Some(to.person().digest()) {
             return Ok(None);
         }
-        let channel = job
-            .request
-            .channel
-            .as_ref()
-            .and_then(|name| configured.automations.channels.get(name));
-        Ok(Some((to.e164, channel.map(|channel| channel.uuid.clone()))))
+        if let Some(uuid) = route.contact_on(job.request.channel.as_deref()) {
+            return Ok(Some(Whom::Contact(uuid)));
+        }
+        let channel = job.request.channel.as_ref();
+        let channel = channel.and_then(|name| configured.automations.channels.get(name));
+        Ok(match to {
+            Recipient::Phone(phone) => Some(Whom::Phone {
+                e164: phone.e164.clone(),
+                channel: channel.map(|channel| channel.uuid.clone()),
+            }),
+            Recipient::Bsuid(_) => None,
+        })
     }
 
     fn no_answer(&self, error: &CallError) -> Verdict {

@@ -8,7 +8,7 @@ use super::digests::DIGESTS;
 use super::request::{Item, Update, Written};
 use super::rows::{DAY_MS, Reader, bytes, expired_by, expiry, later, pack, row, text, time};
 use super::table::{INDEX_HASH, INDEX_RANGE, LANE, LANE_SEND, TTL};
-use super::{Digests, Store, StoreError, keys};
+use super::{Digests, Shown, Store, StoreError, keys};
 use crate::event::{Event, Name, SubjectKind};
 
 /// Largest compressed event, in bytes.
@@ -83,6 +83,8 @@ pub struct Planned {
     pub digests: Digests,
     /// The latest time of its jobs; `None` where there is none.
     pub last_job_at: Option<Timestamp>,
+    /// What its contact was against what we had last seen, for its jobs: by then we may have seen more.
+    pub contact: Option<Shown>,
 }
 
 /// An event row.
@@ -106,6 +108,8 @@ pub struct EventRow {
     pub problem: Option<String>,
     /// One line an automation, once planned.
     pub lines: Vec<Line>,
+    /// What its contact was against what we had last seen, once planned.
+    pub contact: Option<Shown>,
     /// Whose it is.
     pub digests: Digests,
     /// When it goes.
@@ -193,6 +197,10 @@ impl Store {
             .remove(INDEX_RANGE)
             .when("#status = :new")
             .value("new", text(EventStatus::New.as_str()));
+        if let Some(contact) = &planned.contact {
+            let json = serde_json::to_vec(contact).unwrap_or_default();
+            update = update.set("contact", bytes(pack(&json)));
+        }
         if let Some(digests) = planned.digests.attribute() {
             update = update.add(DIGESTS, digests);
         }
@@ -330,6 +338,12 @@ pub(super) fn decode(item: &Item) -> Result<EventRow, StoreError> {
             .map_err(|_| reader.corrupt("lines are no list of lines"))?,
         None => Vec::new(),
     };
+    let contact = match reader.packed_opt("contact")? {
+        Some(json) => Some(
+            serde_json::from_slice(&json).map_err(|_| reader.corrupt("contact cannot be read"))?,
+        ),
+        None => None,
+    };
     let expires_at: Option<i64> = reader.number_opt(TTL)?;
     Ok(EventRow {
         key: reader.key(keys::EVENT)?,
@@ -341,6 +355,7 @@ pub(super) fn decode(item: &Item) -> Result<EventRow, StoreError> {
         sweep_at: reader.time_opt(INDEX_RANGE)?,
         problem: reader.text_opt("problem")?,
         lines,
+        contact,
         digests: Digests(reader.set(DIGESTS)?),
         expires_at: expires_at.and_then(|seconds| Timestamp::from_second(seconds).ok()),
     })

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! due ──claim──▶ running ──finish──▶ sent | due | uncertain | held | skipped | dead | cancelled
+//!                running, lease lapsed ──settle──▶ due, what is idempotent
 //!                running, lease lapsed ──settle──▶ uncertain ──settle──▶ sent | due | held
 //! due | uncertain | held ──end──▶ skipped | cancelled | dead      running ──end──▶ cancelled
 //! dead | skipped | held ──revive──▶ due
@@ -20,11 +21,13 @@ use super::digests::DIGESTS;
 use super::event::{AFTER_JOB_KEEP_MS, STREAM_HEADSTART_MS};
 use super::request::{Item, Update, Written};
 use super::rows::{Reader, expired_by, expiry, later, number, row, text, time};
-use super::table::{INDEX_HASH, INDEX_RANGE, LANE, LANE_SEND, TTL};
+use super::table::{INDEX_HASH, INDEX_RANGE, LANE, LANE_CHAT, LANE_SEND, TTL};
 use super::{Digests, Put, Store, StoreError, keys};
 
 /// How long a claim holds, in milliseconds: longer than a function may run.
 pub const LEASE_MS: i64 = 75 * 1000;
+/// Clocks differ: a message may seem that much older than its claim, in milliseconds.
+const CLOCK_SKEW_MS: i64 = 5 * 1000;
 /// Most characters of a reason that are kept.
 const REASON_CHARS_MAX: usize = 500;
 
@@ -64,6 +67,11 @@ impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether an action is a chatbot's answer, which has a lane of its own.
+pub fn is_reply(action: &str) -> bool {
+    action.starts_with("reply.")
 }
 
 fn job_key(automation: &str, action: &str, event: &str) -> String {
@@ -246,6 +254,8 @@ pub struct NewJob {
     pub event_at: Timestamp,
     /// The job's own time.
     pub due_at: Timestamp,
+    /// How many of our own actions led to its event.
+    pub depth: u8,
     /// Whose it is.
     pub digests: Digests,
     /// It ends before it begins, and is stored for its reason alone.
@@ -311,6 +321,12 @@ pub struct JobRow {
     pub delivery: Option<Delivery>,
     /// When Callbell said so last.
     pub delivery_at: Option<Timestamp>,
+    /// WhatsApp's reason for a delivery that failed.
+    pub delivery_reason: Option<String>,
+    /// The number that WhatsApp corrected the recipient's to.
+    pub corrected_phone: Option<String>,
+    /// How many of our own actions led to its event.
+    pub depth: u8,
     /// Another recipient, given by `replay --to`.
     pub to: Option<String>,
     /// When it ended.
@@ -425,12 +441,48 @@ pub enum Finished {
     Lost(Option<JobRow>),
 }
 
+/// What a webhook says about the message of a job.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// What became of it.
+    pub delivery: Option<Delivery>,
+    /// Callbell's number of it; unknown where its own webhook shows it.
+    pub uuid: Option<String>,
+    /// When it was written, where the webhook says that of the message itself.
+    pub written_at: Option<Timestamp>,
+    /// WhatsApp's reason.
+    pub reason: Option<String>,
+    /// The number that WhatsApp corrected the recipient's to.
+    pub corrected_phone: Option<String>,
+}
+
+impl fmt::Debug for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("News")
+            .field("delivery", &self.delivery)
+            .field("uuid", &self.uuid)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The latest claim that a message may come from: clocks differ.
+fn written_by(news: &News) -> Timestamp {
+    later(news.written_at.unwrap_or(Timestamp::MAX), CLOCK_SKEW_MS)
+}
+
 /// How a lapsed or uncertain job goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settle {
     /// `running` with a lapsed lease → `uncertain`.
     Lapsed {
         /// When to reconcile.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// `running` with a lapsed lease → `due`: what may be done twice is done again.
+    Again {
+        /// The next attempt.
         at: Timestamp,
         /// Why.
         reason: String,
@@ -459,7 +511,8 @@ pub enum Settle {
 }
 
 impl Store {
-    /// Stores a job, once. Due now: on the stream's lane, and swept only after the stream had its chance.
+    /// Stores a job, once. Due now: on the stream's lane, and swept only after the stream had its chance. A
+    /// reply is on the lane of its own before it is due.
     ///
     /// # Errors
     /// What DynamoDB reports.
@@ -667,6 +720,12 @@ impl Store {
                     .add("uncertainties", number(1));
                 waiting(id, update, *at, None).set("reason", text(clip(reason)))
             }
+            Settle::Again { at, reason } => {
+                let update = step(&[Status::Running], version, Status::Due)
+                    .when("#lease_until <= :now")
+                    .value("now", time(self.clock.now()));
+                waiting(id, update, *at, None).set("reason", text(clip(reason)))
+            }
             Settle::Wait { at, reason } => waiting(
                 id,
                 step(&[Status::Uncertain], version, Status::Uncertain),
@@ -752,6 +811,8 @@ impl Store {
         .remove("delivery")
         .remove("delivery_rank")
         .remove("delivery_at")
+        .remove("delivery_reason")
+        .remove("corrected_phone")
         .remove(TTL);
         if let Some(to) = to {
             update = update.set("to", text(to));
@@ -776,19 +837,80 @@ impl Store {
         delivery: Delivery,
         uuid: &str,
     ) -> Result<bool, StoreError> {
-        let update = Update::new()
-            .set("delivery", text(delivery.as_str()))
-            .set("delivery_rank", number(delivery.rank()))
-            .set("delivery_at", time(self.clock.now()))
-            .set("message_uuid", text(uuid))
-            .when("attribute_exists(#pk) AND #status <> :due")
-            .when("attribute_not_exists(#message_uuid) OR #message_uuid = :message_uuid")
-            .when("attribute_not_exists(#delivery_rank) OR #delivery_rank < :delivery_rank")
-            .value("due", text(Status::Due.as_str()));
+        let news = News {
+            delivery: Some(delivery),
+            uuid: Some(uuid.to_owned()),
+            ..News::default()
+        };
+        self.record_news(id, &news).await
+    }
+
+    /// Records what a webhook says about a job's message: [`Store::set_delivery`], with what comes along. A
+    /// job that waits for its first attempt has no message: what is said of it is about an earlier one.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn record_news(&self, id: &JobId, news: &News) -> Result<bool, StoreError> {
+        let mut update = Update::new()
+            .when("attribute_exists(#pk) AND (#status <> :due OR #uncertainties > :never)")
+            .value("due", text(Status::Due.as_str()))
+            .value("never", number(0));
+        if let Some(uuid) = &news.uuid {
+            update = update
+                .set("message_uuid", text(uuid))
+                .when("attribute_not_exists(#message_uuid) OR #message_uuid = :message_uuid");
+        }
+        if let Some(delivery) = news.delivery {
+            update = update
+                .set("delivery", text(delivery.as_str()))
+                .set("delivery_rank", number(delivery.rank()))
+                .set("delivery_at", time(self.clock.now()))
+                .when("attribute_not_exists(#delivery_rank) OR #delivery_rank < :delivery_rank");
+        }
+        if let Some(reason) = &news.reason {
+            update = update.set("delivery_reason", text(clip(reason)));
+        }
+        if let Some(phone) = &news.corrected_phone {
+            update = update.set("corrected_phone", text(phone));
+        }
+        if news.written_at.is_some() {
+            // A message that is older than the attempt is that of an earlier one, which a person replayed.
+            update = update
+                .when("attribute_not_exists(#claimed_at) OR #claimed_at <= :written_by")
+                .value("written_by", time(written_by(news)));
+        }
         Ok(matches!(
             self.update(&id.pk(), update).await?,
             Written::Done(_)
         ))
+    }
+
+    /// A job of which it was unknown whether its message exists, and of which Callbell has said so: `sent`.
+    /// Of a running one only where its claim lapsed; whoever still runs it will know. The row after it, or
+    /// as it is where there is nothing to settle.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn settle_by_news(&self, job: &JobRow) -> Result<Changed, StoreError> {
+        let unknown = match job.status {
+            Status::Running => job.has_lapsed(self.clock.now()),
+            Status::Uncertain => true,
+            // Asked, not found, and there all the same; or left to a person because nobody could say.
+            Status::Due | Status::Held => job.uncertainties > 0,
+            _ => false,
+        };
+        if !unknown || job.delivery.is_none() {
+            return Ok(Changed::Lost(Some(job.clone())));
+        }
+        let uuid = job.message_uuid.clone();
+        if let Some(uuid) = &uuid
+            && !self.take_message(uuid, &job.id).await?
+        {
+            return Ok(Changed::Lost(Some(job.clone())));
+        }
+        let update = step(&[job.status], job.version, Status::Sent);
+        let update = self.ending(&job.id, &End::Sent { uuid }, update);
+        self.change(&job.id, update, &token()?).await
     }
 
     /// The job that a message at Callbell belongs to, where one is known.
@@ -945,6 +1067,9 @@ fn encode(job: &NewJob, now: Timestamp) -> Item {
     insert("uncertainties", number(0));
     insert("due_at", time(job.due_at));
     insert("next_at", time(job.due_at));
+    if job.depth > 0 {
+        insert("depth", number(job.depth));
+    }
     if let Some(digests) = job.digests.attribute() {
         insert(DIGESTS, digests);
     }
@@ -958,7 +1083,11 @@ fn encode(job: &NewJob, now: Timestamp) -> Item {
     }
     insert("status", text(Status::Due.as_str()));
     insert(INDEX_HASH, text(keys::shard(&id.pk())));
-    if job.due_at <= now {
+    if is_reply(&job.action) {
+        insert(LANE, text(LANE_CHAT));
+        let from = job.due_at.max(now);
+        insert(INDEX_RANGE, time(later(from, STREAM_HEADSTART_MS)));
+    } else if job.due_at <= now {
         insert(LANE, text(LANE_SEND));
         insert(INDEX_RANGE, time(later(now, STREAM_HEADSTART_MS)));
     } else {
@@ -1004,6 +1133,9 @@ pub(super) fn decode(item: &Item) -> Result<JobRow, StoreError> {
         reached: reader.flag("reached"),
         delivery,
         delivery_at: reader.time_opt("delivery_at")?,
+        delivery_reason: reader.text_opt("delivery_reason")?,
+        corrected_phone: reader.text_opt("corrected_phone")?,
+        depth: reader.number_opt("depth")?.unwrap_or_default(),
         to: reader.text_opt("to")?,
         ended_at: reader.time_opt("ended_at")?,
         digests: Digests(reader.set(DIGESTS)?),

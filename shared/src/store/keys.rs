@@ -9,6 +9,7 @@ pub(super) const JOB: &str = "job#";
 pub(super) const HOLD: &str = "hold#callbell#";
 pub(super) const PAUSED: &str = "paused";
 pub(super) const CURSOR: &str = "cursor#";
+pub(super) const CONVERSATION: &str = "conversation#";
 pub(super) const CONFIG: &str = "config";
 pub(super) const CONNECTIONS: &str = "connections";
 
@@ -47,6 +48,26 @@ pub(super) fn config_version(version: u64) -> String {
 /// The job that a message at Callbell belongs to.
 pub(super) fn message(uuid: &str) -> String {
     format!("map#callbell/message/{uuid}")
+}
+
+/// A person's record in another system.
+pub(super) fn record(system: &str, place: &str, person: &str) -> String {
+    format!("map#{system}/{place}/{person}")
+}
+
+/// What we last saw of a person in Callbell.
+pub(super) fn contact(uuid: &str) -> String {
+    format!("map#callbell/contact/{uuid}")
+}
+
+/// The talk with a person in Callbell.
+pub(super) fn conversation(contact: &str) -> String {
+    format!("{CONVERSATION}{contact}")
+}
+
+/// A reply's answer, kept from before it is said.
+pub(super) fn answer(job: &str) -> String {
+    format!("answer#{job}")
 }
 
 /// How far a calendar has been read.

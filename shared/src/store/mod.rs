@@ -8,6 +8,8 @@
 mod around;
 pub mod client;
 mod config;
+mod contact;
+mod conversation;
 mod cursor;
 mod digests;
 mod entity;
@@ -17,6 +19,7 @@ mod hold;
 mod job;
 mod keys;
 mod list;
+mod map;
 mod once;
 mod person;
 mod rate;
@@ -24,6 +27,7 @@ mod request;
 mod rows;
 mod sweep;
 mod table;
+mod talk;
 
 use std::fmt;
 
@@ -33,6 +37,8 @@ use crate::clock::Clock;
 
 pub use around::{Around, AroundKeys};
 pub use config::{CONFIG_BYTES_MAX, CONFIG_VERSIONS_KEPT, ConfigRow};
+pub use contact::{ContactDiff, ContactRow, ContactSeen, Showing, Shown};
+pub use conversation::{Assigned, Closed, ConversationMark, ConversationRow};
 pub use cursor::{Channel, CursorRow, Synced};
 pub use digests::Digests;
 pub use entity::{EntityChange, EntityRow};
@@ -41,14 +47,16 @@ pub use event::{EVENT_BYTES_MAX, EventRow, EventStatus, Line, Planned, Put};
 pub use hold::{HoldRow, Pause};
 pub use job::{
     Changed, Claim, ClaimRequest, Delivery, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob,
-    Owner, Settle, Status,
+    News, Owner, Settle, Status, is_reply,
 };
 pub use list::{EventFilter, JobFilter, Page};
+pub use map::{Leased, RecordKey};
 pub use once::{Once, OnceKey};
-pub use person::{LastSent, Mark, PersonId, PersonMark, PersonRow};
+pub use person::{LastSent, Mark, OptMark, PersonId, PersonMark, PersonRow, Wrote};
 pub use rate::{RATE_LEASE_MAX, RateLease};
 pub use sweep::{RowKey, SHARDS, Waiting};
-pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_SEND, TTL};
+pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_CHAT, LANE_SEND, TTL};
+pub use talk::{Answered, HEARD_MAX, Heard, Talk, TurnTaken};
 
 /// The table. Cheap to clone; clones share one HTTP client.
 #[derive(Clone)]

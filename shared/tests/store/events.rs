@@ -54,7 +54,7 @@ async fn planning_ends_an_events_wait_and_keeps_its_lines() {
     let planned = Planned {
         lines: vec![line("order-confirmed", true), line("cart", false)],
         digests: Digests::new().phone("+5511987654321"),
-        last_job_at: None,
+        ..Planned::default()
     };
     store
         .finish_planning(&event.event.id, &planned)

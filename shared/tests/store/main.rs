@@ -7,6 +7,7 @@
 )]
 
 mod appointments;
+mod contacts;
 mod costs;
 mod cursors;
 mod entities;
@@ -18,9 +19,11 @@ mod limits;
 mod lists;
 mod lost_answers;
 mod machine;
+mod map;
 mod persons;
 mod settings;
 mod table;
+mod talks;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
@@ -68,6 +71,7 @@ fn new_job(n: &str, due_at: Timestamp) -> NewJob {
         event: format!("shopify/order/{n}/paid"),
         event_at: testkit::start(),
         due_at,
+        depth: 0,
         digests: Digests::new().phone("+5511987654321"),
         ended: None,
     }

@@ -2,6 +2,7 @@
 //! changed; whoever cannot be asked is a line too.
 
 mod account;
+mod apis;
 mod place;
 mod sources;
 
@@ -129,6 +130,7 @@ async fn look(args: &DoctorArgs) -> Result<Vec<Finding>, CliError> {
     };
     let mut findings = place::look(&patient).await;
     findings.extend(account::look(&patient).await);
+    findings.extend(apis::look(&patient).await);
     findings.extend(sources::look(&patient).await);
     Ok(findings)
 }

@@ -4,15 +4,22 @@
 
 pub mod cal_com;
 pub mod calendly;
-mod deliver;
+pub(super) mod deliver;
 pub mod google_calendar;
 pub mod google_sheets;
+pub mod http_bot;
 pub mod hubspot;
+pub mod intercom;
+pub mod mailchimp;
+pub mod openai;
+pub mod pipedrive;
 pub mod receiver;
 mod room;
+pub mod salesforce;
 pub mod shopify;
 pub mod slack;
 pub mod woocommerce;
+pub mod zendesk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -156,7 +163,14 @@ impl Connectable {
 
 /// The stand-ins of systems that keep records of people.
 pub fn books() -> Vec<Arc<dyn Api>> {
-    vec![Arc::new(hubspot::HubSpot::default())]
+    vec![
+        Arc::new(hubspot::HubSpot::default()),
+        Arc::new(pipedrive::Pipedrive::default()),
+        Arc::new(salesforce::Salesforce::default()),
+        Arc::new(mailchimp::Mailchimp::default()),
+        Arc::new(zendesk::Zendesk::default()),
+        Arc::new(intercom::Intercom::default()),
+    ]
 }
 
 /// The stand-ins of what tells a team. Clones share their state.
@@ -179,6 +193,11 @@ impl Told {
             self.receiver.clone(),
         ]
     }
+}
+
+/// The stand-ins of what chatbots ask.
+pub fn backends() -> Vec<Arc<dyn Api>> {
+    vec![Arc::new(http_bot::HttpBot), Arc::new(openai::OpenAi)]
 }
 
 /// All of them. Clones share their state.
@@ -281,7 +300,13 @@ impl StandIn {
                 let _ = answer();
                 Some(answer())
             }
-            Some(Kind::OutOfCredit) | None => Some(answer()),
+            Some(
+                Kind::OutOfCredit
+                | Kind::MessageFails { .. }
+                | Kind::Mismatch { .. }
+                | Kind::WebhookLost { .. },
+            )
+            | None => Some(answer()),
         }
     }
 }

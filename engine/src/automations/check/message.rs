@@ -15,10 +15,19 @@ use super::{Checker, Use};
 
 /// What a text is for, which decides what blank means.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
+    /// Of a message.
     Text,
+    /// Of a template.
     Value,
+    /// An address.
     Url,
+    /// Read by people, or a model, elsewhere than on WhatsApp.
+    Line,
+    /// Goes into a field of another system, in its own type where it is one `{{ … }}`. Blank is left out.
+    Field,
+    /// Goes into a cell of a sheet.
+    Cell,
 }
 
 /// The value of a table for a locale, and the suffix of its path: `.pt-BR` or nothing.
@@ -51,6 +60,30 @@ fn meant_field(text: &str) -> Option<&str> {
         .find(is_field)
 }
 
+/// Which kinds of fields a text hands over as what they are: all of them where it is one `{{ … }}` and goes
+/// into a field, in a cell those that are no list or table.
+fn is_typed(text: &str, part: Part) -> fn(FieldType) -> bool {
+    match part {
+        Part::Field if is_one_value(text) => |_| true,
+        Part::Cell if is_one_value(text) => |kind| {
+            !matches!(
+                kind,
+                FieldType::Items | FieldType::List | FieldType::FreeMap | FieldType::Group
+            )
+        },
+        _ => |_| false,
+    }
+}
+
+/// Whether a text is just one `{{ … }}`, and so keeps the type of its value.
+fn is_one_value(text: &str) -> bool {
+    let text = text.trim();
+    let inner = text
+        .strip_prefix("{{")
+        .and_then(|rest| rest.strip_suffix("}}"));
+    inner.is_some_and(|inner| !inner.contains("{{") && !inner.contains("{%"))
+}
+
 /// `an image`, `a video`.
 fn article(medium: &str) -> String {
     let vowel = medium.starts_with(['a', 'i']);
@@ -73,7 +106,7 @@ impl Checker<'_> {
                     asked_once: false,
                     to_customer,
                 };
-                checker.part(&subject, text, kind, locale)
+                checker.part(&subject, text, kind, Some(locale))
             };
             if let Some((suffix, text)) =
                 message.text.as_ref().and_then(|table| pick(table, locale))
@@ -172,13 +205,13 @@ impl Checker<'_> {
         needed.into_iter().collect()
     }
 
-    /// One text of a message, in one locale; what it is with the full sample.
-    fn part(
+    /// One text, of a message in one locale; what it is with the full sample.
+    pub(super) fn part(
         &mut self,
         subject: &Subject<'_>,
         text: &Text,
         part: Part,
-        locale: &str,
+        locale: Option<&str>,
     ) -> Option<String> {
         // What could not be read was reported by the parser.
         if !self.sites.contains_key(subject.path) {
@@ -193,12 +226,12 @@ impl Checker<'_> {
         }
         let named = self.names(subject, &found) & self.orderings(subject, &found);
         self.words(subject, &found);
-        self.bare(subject, &found);
+        self.bare(subject, &found, is_typed(&text.0, part));
         let may_be_blank = part == Part::Value && self.optional_values(subject, &found);
         if !named || subject.events.is_empty() || self.failed.contains(subject.path) {
             return None;
         }
-        let rendered = self.rendered(subject, text, &found, Some(locale));
+        let rendered = self.rendered(subject, text, &found, locale);
         if !rendered.failed && !may_be_blank {
             self.blank(subject, part, &rendered);
         }
@@ -210,7 +243,8 @@ impl Checker<'_> {
 
     fn literal(&mut self, subject: &Subject<'_>, text: &str, part: Part) {
         let span = self.site(subject.path);
-        if text.trim().is_empty() {
+        let may_be_blank = matches!(part, Part::Field | Part::Cell);
+        if text.trim().is_empty() && !may_be_blank {
             self.error(&span, format!("{} is blank", subject.label));
         }
         let length = text.chars().count();
@@ -234,8 +268,9 @@ impl Checker<'_> {
         }
     }
 
-    /// What prints in a form that no customer should read.
-    fn bare(&mut self, subject: &Subject<'_>, found: &Found) {
+    /// What prints in a form that no customer should read. `typed` says which kinds of fields arrive as
+    /// they are.
+    fn bare(&mut self, subject: &Subject<'_>, found: &Found, typed: fn(FieldType) -> bool) {
         for field in &found.fields {
             let Some(filters) = &field.filters else {
                 continue;
@@ -243,7 +278,10 @@ impl Checker<'_> {
             let Lookup::Field(known) = fields::lookup(&field.path) else {
                 continue;
             };
-            if field.path.ends_with("[]") || filters.iter().any(|filter| filter != "default") {
+            if typed(known.kind)
+                || field.path.ends_with("[]")
+                || filters.iter().any(|filter| filter != "default")
+            {
                 continue;
             }
             let said = match known.kind {
@@ -267,7 +305,8 @@ impl Checker<'_> {
         for field in found.fields.iter().filter(|field| field.printed) {
             let optional = match fields::lookup(&field.path) {
                 Lookup::Field(known) => {
-                    known.optional && !(subject.to_customer && field.path == "customer.phone")
+                    fields::is_optional_in(known, subject.events)
+                        && !(subject.to_customer && field.path == "customer.phone")
                 }
                 Lookup::Free(_) => true,
                 Lookup::Unknown => false,
@@ -289,6 +328,9 @@ impl Checker<'_> {
 
     fn blank(&mut self, subject: &Subject<'_>, part: Part, rendered: &Rendered) {
         let Some(blank) = &rendered.blank else { return };
+        if matches!(part, Part::Field | Part::Cell) {
+            return;
+        }
         self.failed.insert(subject.path.to_owned());
         let span = self.site(subject.path);
         let mend = if part == Part::Url {

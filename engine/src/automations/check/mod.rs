@@ -4,6 +4,7 @@
 //! that its events do not have, and then tried over four samples of each of its events, in each locale.
 
 mod account;
+mod actions;
 mod appointment;
 mod message;
 mod place;
@@ -19,7 +20,7 @@ use shared::event::Name;
 
 use super::account::Account;
 use super::diagnostic::{Diagnostic, Severity, Source, listing};
-use super::model::{Automation, Automations, ByLocale, Consent, Step};
+use super::model::{Automation, Automations, ByLocale, Consent, Crm, RuleDeed, Step};
 use super::parse::{self, Sites};
 use super::templates::Templates;
 use super::{locale, syntax};
@@ -121,6 +122,7 @@ fn against(
     };
     checker.automations();
     checker.messages();
+    checker.actions();
     if let Some(account) = account {
         checker.account(account);
     }
@@ -245,6 +247,7 @@ impl<'c> Checker<'c> {
                 &events,
             );
         }
+        self.own_echo(&path, name, one);
         for (index, step) in one.steps.iter().enumerate() {
             let (path, label) = match many {
                 true => (
@@ -274,6 +277,22 @@ impl<'c> Checker<'c> {
             self.appointment_step(&path, name, one, step);
             self.template_channel(&path, one, step);
         }
+    }
+
+    /// What is sent because something was delivered is delivered as well.
+    fn own_echo(&mut self, path: &str, name: &str, one: &Automation) {
+        let echoes = [Name::MessageDelivered, Name::MessageRead];
+        let event = one.on.iter().find(|event| echoes.contains(event));
+        let sends = |step: &Step| step.action.message().is_some();
+        let Some(event) = event.filter(|_| one.when.is_none() && one.steps.iter().any(sends))
+        else {
+            return;
+        };
+        let span = self.site(path);
+        self.warning(
+            &span,
+            format!("{name} sends a message on {event}, which makes {event} again: say after which in a when, like job.automation == 'order-confirmed'"),
+        );
     }
 
     /// Templates exist on WhatsApp alone.
@@ -342,7 +361,27 @@ impl<'c> Checker<'c> {
                 entry.to_others |= step.to.is_some() || one.to.is_some();
             }
         }
+        for name in self.said_in_answer() {
+            let entry = uses.entry(name).or_default();
+            entry.events.insert(Name::MessageReceived);
+        }
         uses
+    }
+
+    /// Messages that answer what a person wrote: a chatbot's, and what confirms an opt-out.
+    fn said_in_answer(&self) -> Vec<&'c str> {
+        let mut names: Vec<&'c String> = self.file.opt_out.confirm.iter().collect();
+        for reply in self.file.replies.values() {
+            names.extend(&reply.otherwise);
+            for rule in &reply.rules {
+                match &rule.deed {
+                    RuleDeed::Say(name) => names.push(name),
+                    RuleDeed::Handover { say, .. } => names.extend(say),
+                    RuleDeed::Ignore => {}
+                }
+            }
+        }
+        names.into_iter().map(String::as_str).collect()
     }
 
     fn messages(&mut self) {
@@ -356,11 +395,20 @@ impl<'c> Checker<'c> {
     /// Tables that nothing names.
     fn unused(&mut self) {
         let file = self.file;
-        let kinds: [(&'static str, Vec<&String>); 3] = [
+        let mut kinds: Vec<(&'static str, Vec<&String>)> = vec![
             ("channel", file.channels.keys().collect()),
             ("hours", file.hours.keys().collect()),
             ("message", file.messages.keys().collect()),
+            ("contact", file.contacts.keys().collect()),
+            ("reply", file.replies.keys().collect()),
+            ("slack", file.slacks.keys().collect()),
+            ("sheet", file.sheets.keys().collect()),
+            ("webhook", file.webhooks.keys().collect()),
         ];
+        for crm in Crm::ALL {
+            let names = file.records.keys().filter(|(one, _)| *one == crm);
+            kinds.push((crm.as_str(), names.map(|(_, name)| name).collect()));
+        }
         for (kind, names) in kinds {
             for name in names {
                 if !self.used.contains(&(kind, name.clone())) && !self.doubtful.contains(kind) {

@@ -71,7 +71,7 @@ impl Checker<'_> {
         }
         let free = Checker::free_paths(&found);
         for (event, kind, sample) in self.samples(&subject, &free) {
-            let scope = self.scope(&sample, asked_once);
+            let scope = self.scope(&sample, kind, &free, asked_once);
             let sample = kind.of(event);
             let message = match expr::eval_bool(expr, &scope) {
                 Ok(_) | Err(EvalError::Comparison(_)) => {
@@ -222,8 +222,8 @@ impl Checker<'_> {
         let problem = fields::problem(&field.path, events, subject.asked_once)?;
         // A field that only some of the events have may be used where it is asked for first.
         let root = fields::root(&field.path);
-        let some = events.iter().any(|event| fields::has_root(*event, root));
-        let all = events.iter().all(|event| fields::has_root(*event, root));
+        let known = |event: &Name| fields::is_known_in(*event, root, subject.asked_once);
+        let (some, all) = (events.iter().any(known), events.iter().all(known));
         let exists = fields::lookup(&field.path) != Lookup::Unknown;
         let asked_for = field
             .filters
@@ -268,7 +268,9 @@ impl Checker<'_> {
         let before = self.diagnostics.len();
         for (one, asked_before) in &found.orderings {
             let why = match fields::lookup(&one.path) {
-                Lookup::Field(field) if field.optional && !asked_before => {
+                Lookup::Field(field)
+                    if fields::is_optional_in(field, subject.events) && !asked_before =>
+                {
                     "may be absent: add | default(…)"
                 }
                 Lookup::Free(_) => "may be absent or a text: add | number",
@@ -324,13 +326,23 @@ impl Checker<'_> {
         all
     }
 
-    pub(super) fn scope(&self, event: &Event, asked_once: bool) -> Scope {
+    /// What a string sees of a sample of `kind`; `free` are its paths into free maps.
+    pub(super) fn scope(
+        &self,
+        event: &Event,
+        kind: Kind,
+        free: &BTreeSet<String>,
+        asked_once: bool,
+    ) -> Scope {
         let home = Home::of(self.file, event, None);
         let scope = Scope::new(self.file, &home, event);
         if asked_once {
-            scope
-        } else {
-            scope.at(self.now)
+            return scope;
+        }
+        let scope = scope.at(self.now);
+        match samples::person(kind, self.now, free.iter().map(String::as_str)) {
+            Some((contact, conversation)) => scope.with_contact(&contact, Some(&conversation)),
+            None => scope,
         }
     }
 
@@ -348,7 +360,7 @@ impl Checker<'_> {
             .map(|locale| format!(" in {locale}"))
             .unwrap_or_default();
         for (event, kind, sample) in self.samples(subject, &free) {
-            let scope = self.scope(&sample, subject.asked_once);
+            let scope = self.scope(&sample, kind, &free, subject.asked_once);
             let scope = match locale {
                 Some(locale) => scope.in_locale(locale),
                 None => scope,

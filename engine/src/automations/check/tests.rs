@@ -21,19 +21,23 @@ fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/check"))
 }
 
-/// What Callbell answers to the three questions, in one file.
+/// What Callbell answers to these questions, in one file; of funnels the names.
 #[derive(Deserialize)]
 struct Answers {
     channels: Vec<ChannelInfo>,
     templates: Vec<TemplateInfo>,
     teams: Vec<Team>,
+    funnels: Option<Vec<String>>,
 }
 
 fn checked(path: &Path) -> Report {
     let text = std::fs::read_to_string(path).expect("a file");
     if let Ok(json) = std::fs::read_to_string(path.with_extension("account.json")) {
         let all: Answers = serde_json::from_str(&json).expect("an account");
-        let account = Account::new(&all.channels, &all.templates, &all.teams);
+        let mut account = Account::new(&all.channels, &all.templates, &all.teams);
+        if let Some(funnels) = all.funnels {
+            account = account.with_funnels(funnels);
+        }
         return check_account(&text, &account, now());
     }
     let templates = std::fs::read_to_string(path.with_extension("json")).ok();
@@ -74,9 +78,10 @@ fn example(name: &str) -> String {
 fn the_examples_are_right() {
     let templates = Templates::from_json(&example("templates.json")).expect("templates");
     for (file, counts) in [
-        ("shop.toml", "4 automations, 5 messages, 2 locales"),
-        ("clinic.toml", "3 automations, 6 messages, 1 locale"),
+        ("shop.toml", "5 automations, 5 messages, 2 locales"),
+        ("clinic.toml", "4 automations, 7 messages, 1 locale"),
         ("clinica.toml", "7 automations, 8 messages, 1 locale"),
+        ("crm.toml", "4 automations, 6 messages, 2 locales"),
     ] {
         for templates in [None, Some(&templates)] {
             let report = check(&example(file), templates, now());
@@ -122,10 +127,13 @@ proptest! {
     /// Right keys with wrong values.
     #[test]
     fn no_value_makes_a_panic(
-        table in prop::sample::select(vec!["defaults", "channel.x", "source.x", "hours.x", "message.x", "automation.x"]),
+        table in prop::sample::select(vec!["defaults", "channel.x", "source.x", "hours.x", "message.x", "automation.x", "reply.x",
+            "contact.x", "slack.x", "sheet.x", "webhook.x", "mailchimp.x", "opt_out",
+        ]),
         key in prop::sample::select(vec![
             "on", "when", "at", "once", "steps", "text", "values", "template", "locale", "timezone", "mon-fri",
             "closed", "open", "only_to", "rate", "give_up_after", "uuid", "to", "consent", "stop_on", "image",
+            "rules", "gather", "backend", "url", "tags", "fields", "columns", "headers", "body", "match", "words",
         ]),
         value in prop_oneof![
             "\"[^\"\\\\\\x00-\\x1f\\x7f]{0,30}\"",
@@ -133,6 +141,7 @@ proptest! {
             "-?[0-9]{1,20}",
             Just("{ a = 1 }".to_owned()),
             Just("[{ message = \"x\", at = \"+9h\" }, 3]".to_owned()),
+            Just("[{ words = [\"x\"], say = \"x\", once = \"é\" }, { when = \"é\" }]".to_owned()),
             Just("2026-11-22".to_owned()),
             Just("true".to_owned()),
         ],

@@ -57,6 +57,28 @@ pub(crate) fn duration(text: &str) -> Result<Span, String> {
     }
 }
 
+/// Reads `15s`, `1m`, `1h`: short waits.
+///
+/// # Errors
+/// The whole sentence that says what to write.
+pub(crate) fn seconds(text: &str) -> Result<SignedDuration, String> {
+    let trimmed = text.trim();
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = trimmed.split_at(digits);
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return Err(format!("write a number and s, m or h, like 3s, not {text}")),
+    };
+    let seconds = number.parse::<i64>().ok();
+    let seconds = seconds.and_then(|seconds| seconds.checked_mul(factor));
+    match seconds.filter(|seconds| *seconds <= HOURS_MAX * 60 * 60) {
+        Some(seconds) => Ok(SignedDuration::from_secs(seconds)),
+        None => Err(format!("write a number and s, m or h, like 3s, not {text}")),
+    }
+}
+
 fn meant_unit(unit: &str) -> Option<(i64, char)> {
     let unit = unit.to_lowercase();
     [
@@ -232,6 +254,16 @@ mod tests {
             ("9999999h", "9999999h is too long: at most 732d"),
         ] {
             assert_eq!(duration(typed), Err(said.to_owned()));
+        }
+    }
+
+    #[test]
+    fn short_waits() {
+        for (typed, wait) in [("3s", 3), ("0s", 0), ("2m", 120), ("1h", 3_600)] {
+            assert_eq!(seconds(typed), Ok(SignedDuration::from_secs(wait)));
+        }
+        for typed in ["", "3", "s", "3 s", "1d", "-3s", "99999999999999999999s"] {
+            assert!(seconds(typed).is_err(), "{typed}");
         }
     }
 

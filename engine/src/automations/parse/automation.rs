@@ -285,6 +285,46 @@ fn family(event: Name) -> String {
     }
 }
 
+/// The actions that a table names.
+fn actions(node: &Node<'_, '_>) -> Vec<ActionKind> {
+    let mut all = ActionKind::ALL.to_vec();
+    all.retain(|kind| node.has(kind.as_str()));
+    all
+}
+
+fn count(number: usize) -> String {
+    match number {
+        2 => "two".to_owned(),
+        more => more.to_string(),
+    }
+}
+
+/// A chatbot answers what a person wrote, at once, and by the channel on which they wrote.
+fn only_answers<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) {
+    let span = node.span_of(ActionKind::Reply.as_str());
+    if let Some(event) = on.iter().find(|event| **event != Name::MessageReceived) {
+        ctx.error(
+            &span,
+            format!("reply answers message.received alone, not {event}"),
+        );
+    }
+    for (key, why) in [
+        (
+            "at",
+            "reply answers at once: how long it waits for the rest of a burst is its gather",
+        ),
+        ("to", "reply answers whoever wrote: to is for other actions"),
+        (
+            "channel",
+            "reply leaves by the channel on which the person wrote: channel is for other actions",
+        ),
+    ] {
+        if let Some(entry) = node.get(key) {
+            ctx.error(&entry.span(), why);
+        }
+    }
+}
+
 /// The steps of an automation; a single action is one.
 fn steps<'t>(
     ctx: &mut Ctx<'t>,
@@ -292,30 +332,30 @@ fn steps<'t>(
     on: &[Name],
     country: Option<&str>,
 ) -> Vec<Step> {
-    let later = spec::LATER_ACTIONS.iter().any(|key| node.has(key));
+    let actions = actions(node);
     let Some(entry) = node.get("steps") else {
-        if !node.has("message") {
-            if !later {
+        match actions.as_slice() {
+            [] => {
                 let message = format!(
                     "{} does nothing: message = \"NAME\", or steps = [ … ]",
                     node.path
                 );
                 ctx.error(&node.header, message);
+                return Vec::new();
             }
-            return Vec::new();
-        }
-        if later {
-            ctx.error(
+            [_] => {}
+            [_, _, ..] => ctx.error(
                 &node.header,
                 format!(
-                    "{} has two actions: use steps = [ … ] for several actions",
-                    node.path
+                    "{} has {} actions: use steps = [ … ] for several actions",
+                    node.path,
+                    count(actions.len())
                 ),
-            );
+            ),
         }
         return step(ctx, node, on, false, country).into_iter().collect();
     };
-    if node.has("message") || later {
+    if !actions.is_empty() {
         let message = format!(
             "{} has an action beside steps: use steps = [ … ] for several actions",
             node.path
@@ -386,13 +426,10 @@ fn step<'t>(
     in_list: bool,
     country: Option<&str>,
 ) -> Option<Step> {
+    let actions = actions(node);
     if in_list {
-        let later = spec::LATER_ACTIONS
-            .iter()
-            .filter(|key| node.has(key))
-            .count();
-        match (node.has("message"), later) {
-            (false, 0) => {
+        match actions.as_slice() {
+            [] => {
                 let key = node
                     .table
                     .keys()
@@ -405,11 +442,28 @@ fn step<'t>(
                 }
                 return None;
             }
-            (true, 1..) => ctx.error(&node.header, "two actions in a step: one step each"),
-            _ => {}
+            [_] => {}
+            _ => ctx.error(&node.header, "two actions in a step: one step each"),
         }
     }
-    let message = ctx.name_of(node, "message");
+    let kind = *actions.first()?;
+    let names: Vec<Option<String>> = actions
+        .iter()
+        .map(|kind| ctx.name_of(node, kind.as_str()))
+        .collect();
+    let name = names.into_iter().next().flatten();
+    if in_list && kind != ActionKind::Message && kind != ActionKind::Reply {
+        let kind = kind.as_str();
+        if let Some(entry) = node.get("to") {
+            ctx.error(
+                &entry.span(),
+                format!("to is for messages: {kind} has no recipient"),
+            );
+        }
+    }
+    if kind == ActionKind::Reply {
+        only_answers(ctx, node, on);
+    }
     let at = read_at(ctx, node, on);
     checkout_waits(ctx, node, on, at.as_ref());
     // The keys of a single action are the automation's.
@@ -424,10 +478,7 @@ fn step<'t>(
         (None, None, None)
     };
     Some(Step {
-        action: Action {
-            kind: ActionKind::Message,
-            name: message?,
-        },
+        action: Action { kind, name: name? },
         at,
         when,
         to,

@@ -6,8 +6,9 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::diagnostic::nearest;
-use super::super::model::{Bot, ByLocale, Expr, Media, MediaKind, Message, Purpose, Text};
-use super::super::{spec, syntax};
+use super::super::model::{ActionKind, ByLocale, Expr, Media, MediaKind, Message, Purpose, Text};
+use super::super::syntax;
+use super::actions::{bot, not_blank};
 use super::reader::{Ctx, Entry, Node, Value};
 use super::{places, tables};
 
@@ -50,13 +51,6 @@ pub(super) fn message<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Message {
             ),
         );
     }
-    let bot = ctx.word(node, "bot").map(|word| {
-        if word == "start" {
-            Bot::Start
-        } else {
-            Bot::End
-        }
-    });
     let marketing = ctx.word(node, "purpose") == Some("marketing");
     Message {
         text,
@@ -69,12 +63,12 @@ pub(super) fn message<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Message {
             Purpose::Service
         },
         assign: ctx.parsed(node, "assign", email),
-        team: ctx.parsed(node, "team", not_blank),
-        bot,
+        team: ctx.parsed(node, "team", |text| not_blank("team", text)),
+        bot: bot(ctx, node),
     }
 }
 
-fn email(text: &str) -> Result<String, String> {
+pub(super) fn email(text: &str) -> Result<String, String> {
     let right = text
         .split_once('@')
         .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
@@ -84,14 +78,6 @@ fn email(text: &str) -> Result<String, String> {
     Err(format!(
         "\"{text}\" is no e-mail address: assign = \"ana@minhaloja.com.br\""
     ))
-}
-
-fn not_blank(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        Err("team is blank: leave it out, or name a team".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
 }
 
 fn media<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<Media> {
@@ -123,7 +109,7 @@ pub(crate) fn key_of(kind: MediaKind) -> &'static str {
 }
 
 /// One value, or a table by locale. A table whose values are all wrong is nothing.
-fn by_locale<'t, T>(
+pub(super) fn by_locale<'t, T>(
     ctx: &mut Ctx<'t>,
     node: &Node<'_, 't>,
     key: &'static str,
@@ -330,8 +316,5 @@ fn inside<'t>(ctx: &Ctx<'t>, value: &Value<'t>, line: usize) -> std::ops::Range<
 
 /// The action of an automation or step: exactly one.
 pub(super) fn unknown_action(key: &str) -> Option<&'static str> {
-    nearest(
-        key,
-        std::iter::once("message").chain(spec::LATER_ACTIONS.iter().copied()),
-    )
+    nearest(key, ActionKind::ALL.into_iter().map(ActionKind::as_str))
 }

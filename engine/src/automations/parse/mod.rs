@@ -1,5 +1,6 @@
 //! From the text of a file to its types, with every mistake at once.
 
+mod actions;
 mod at;
 mod automation;
 mod hours;
@@ -7,6 +8,7 @@ mod kinds;
 mod message;
 pub(crate) mod places;
 mod reader;
+mod reply;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity, nearest};
-use super::model::{AUTOMATIONS_MAX, Automations, OptOut};
+use super::model::{AUTOMATIONS_MAX, Automations, Crm, RecordTable};
 use super::spec;
 use reader::{Ctx, Node, Value, name_problem};
 
@@ -65,13 +67,13 @@ pub(crate) fn read(text: &str) -> Parsed {
         sources: each(&mut ctx, &kinds, &spec::SOURCE, tables::source),
         hours: each(&mut ctx, &kinds, &spec::HOURS, hours::hours),
         messages: each(&mut ctx, &kinds, &spec::MESSAGE, message::message),
-        contacts: BTreeMap::new(),
-        replies: BTreeMap::new(),
-        slacks: BTreeMap::new(),
-        sheets: BTreeMap::new(),
-        webhooks: BTreeMap::new(),
-        records: BTreeMap::new(),
-        opt_out: OptOut::default(),
+        contacts: each(&mut ctx, &kinds, &spec::CONTACT, actions::contact),
+        replies: each(&mut ctx, &kinds, &spec::REPLY, reply::reply),
+        slacks: each(&mut ctx, &kinds, &spec::SLACK, actions::slack),
+        sheets: each(&mut ctx, &kinds, &spec::SHEET, actions::sheet),
+        webhooks: each(&mut ctx, &kinds, &spec::WEBHOOK, actions::webhook),
+        records: records(&mut ctx, &kinds),
+        opt_out: actions::opt_out(&mut ctx, document.get("opt_out")),
         automations: BTreeMap::new(),
     };
     let automations = Automations {
@@ -156,10 +158,6 @@ fn unknown_table<'t>(
 ) {
     let name: &str = key.get_ref();
     let span = key.span();
-    if spec::LATER_ACTIONS.contains(&name) || spec::LATER_TABLES.contains(&name) {
-        ctx.error(&span, format!("[{name}] is not known yet in this version"));
-        return;
-    }
     let known = spec::TABLES.iter().map(|table| table.kind);
     if let Some(near) = nearest(name, known) {
         ctx.error(
@@ -178,6 +176,24 @@ fn unknown_table<'t>(
         format!("{name} stands outside of every table")
     };
     ctx.error(&span, message);
+}
+
+/// Reads the tables of all systems that keep records of people.
+fn records<'a, 't>(
+    ctx: &mut Ctx<'t>,
+    kinds: &Kinds<'a, 't>,
+) -> BTreeMap<(Crm, String), RecordTable> {
+    let mut all = BTreeMap::new();
+    for crm in Crm::ALL {
+        let Some(table) = spec::TABLES.iter().find(|table| table.kind == crm.as_str()) else {
+            continue;
+        };
+        let found = each(ctx, kinds, table, |ctx, node| {
+            actions::record(ctx, node, crm)
+        });
+        all.extend(found.into_iter().map(|(name, one)| ((crm, name), one)));
+    }
+    all
 }
 
 /// Reads every `[kind.x]`.
@@ -264,7 +280,7 @@ mod tests {
         let file = parse(text)
             .unwrap_or_else(|wrong| panic!("{}", super::super::listing("shop.toml", &wrong)));
         assert_eq!(file.defaults.channel.as_deref(), Some("shop"));
-        assert_eq!(file.automations.len(), 4);
+        assert_eq!(file.automations.len(), 5);
         assert_eq!(file.automations["abandoned-cart"].steps.len(), 2);
         assert_eq!(
             file.messages["order-shipped"]
@@ -364,13 +380,15 @@ at = "order.created_at + 90m"
     /// A key of the specification that the parser never looked at would be accepted and ignored.
     #[test]
     fn every_key_is_read() {
-        for table in spec::TABLES.iter().copied().chain([&spec::STEP]) {
+        let inner = spec::INNER.iter().map(|(_, table)| *table);
+        for table in spec::TABLES.iter().copied().chain(inner) {
             for key in table.keys {
                 let wrong = format!("{} = 2026-11-22", key.name);
                 let text = match table.kind {
                     "step" => format!(
                         "[automation.x]\non = \"order.paid\"\nsteps = [{{ message = \"m\", {wrong} }}]\n"
                     ),
+                    "rule" => format!("[reply.x]\nrules = [{{ {wrong} }}]\n"),
                     // A time without an action has nothing to wait for.
                     kind if key.name == "at" => format!("[{kind}.x]\nmessage = \"m\"\n{wrong}\n"),
                     kind if table.named => format!("[{kind}.x]\n{wrong}\n"),

@@ -109,6 +109,12 @@ impl<'a, 't> Node<'a, 't> {
         })
     }
 
+    /// Where the value of a key stands; the header where the key is not there.
+    pub(crate) fn span_of(&self, name: &'static str) -> Range<usize> {
+        self.get(name)
+            .map_or_else(|| self.header.clone(), |entry| entry.span())
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.table.contains_key(name)
     }
@@ -139,8 +145,9 @@ impl<'a, 't> Node<'a, 't> {
                 .iter()
                 .map(|key| key.name)
                 .chain(others.iter().copied());
-            let table = if self.spec.kind == "step" {
-                "a step".to_owned()
+            let inner = spec::INNER.iter().any(|(_, inner)| inner == &self.spec);
+            let table = if inner {
+                format!("a {}", self.spec.kind)
             } else {
                 self.spec.header()
             };

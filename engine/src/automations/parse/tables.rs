@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use shared::event::Name;
 use toml::de::{DeTable, DeValue};
 
 use super::super::diagnostic::{nearest, suggestion};
+use super::super::fields;
 use super::super::model::{
-    Automations, Channel, ChannelKind, Defaults, IfUnknown, Place, SourceTable, Span, Zone,
+    ActionKind, Automation, Automations, Channel, ChannelKind, Defaults, IfUnknown, Place,
+    SourceTable, Span, Step, Zone,
 };
 use super::super::spec::{self, GIVE_UP_HOURS_MAX};
 use super::reader::{Ctx, Entry, Node, Value};
@@ -277,9 +280,10 @@ fn phone_from<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, kind: &str) -> Vec<Str
     found
 }
 
-/// Where several channels exist, each step must know its own.
+/// Where several channels exist, each step that goes by one must know its own.
 pub(super) fn channel_for_each<'t>(ctx: &mut Ctx<'t>, document: &DeTable<'t>, file: &Automations) {
-    if file.defaults.channel.is_some() || file.automations.is_empty() {
+    let nobody_goes = !file.automations.values().any(goes_by_a_channel);
+    if file.defaults.channel.is_some() || nobody_goes {
         return;
     }
     let header: Range<usize> = document.get("defaults").map_or(0..0, |value| value.span());
@@ -300,7 +304,11 @@ pub(super) fn channel_for_each<'t>(ctx: &mut Ctx<'t>, document: &DeTable<'t>, fi
             .get(name)
             .is_some_and(|source| source.channel.is_some())
     };
-    let unclear = file.automations.values().any(|one| {
+    let going = file
+        .automations
+        .values()
+        .filter(|one| goes_by_a_channel(one));
+    let unclear = going.into_iter().any(|one| {
         let by_source = !one.source.is_empty() && one.source.iter().all(from_source);
         one.channel.is_none() && !by_source && one.steps.iter().any(|step| step.channel.is_none())
     });
@@ -313,6 +321,14 @@ pub(super) fn channel_for_each<'t>(ctx: &mut Ctx<'t>, document: &DeTable<'t>, fi
         );
         ctx.error(&header, message);
     }
+}
+
+/// Whether an automation needs a channel of its own: it writes to a person, or looks one up, of whom the
+/// event does not say where they are with us.
+fn goes_by_a_channel(one: &Automation) -> bool {
+    let is_known = |event: &Name| fields::has_root(*event, "contact");
+    let goes = |step: &Step| matches!(step.action.kind, ActionKind::Message | ActionKind::Contact);
+    !one.on.iter().all(is_known) && one.steps.iter().any(goes)
 }
 
 /// A name or a kind of source, or a list of them.

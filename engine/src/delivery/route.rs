@@ -1,0 +1,254 @@
+//! What a job is to do, found again in the file as it is now; and where a message of it leaves from and
+//! to whom.
+
+use jiff::Timestamp;
+use shared::event::{Body, Contact, Event};
+use shared::store::{JobRow, PersonId};
+
+use super::config::Configured;
+use crate::actions::message::Recipient;
+use crate::actions::{self, Table};
+use crate::automations::context::Scope;
+use crate::automations::expr;
+use crate::automations::locale::{self, Home};
+use crate::automations::model::{
+    Automation, Automations, Channel, ChannelKind, IfUnknown, Message, Place, Step,
+};
+use crate::phone;
+use crate::plan::Known;
+
+/// The automation's part of a job, found again in the automations as they are now.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) name: &'a str,
+    pub(super) automation: &'a Automation,
+    pub(super) step: &'a Step,
+    pub(super) table: Table<'a>,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn of(job: &'a JobRow, configured: &'a Configured) -> Result<Found<'a>, String> {
+        let automations = &configured.automations;
+        let automation = automations.automations.get(&job.automation);
+        let automation =
+            automation.ok_or_else(|| format!("there is no automation {}", job.automation))?;
+        let action = actions::parse(&job.action);
+        let step = automation
+            .steps
+            .iter()
+            .find(|step| Some(&step.action) == action.as_ref());
+        let step =
+            step.ok_or_else(|| format!("automation {} has no {}", job.automation, job.action))?;
+        let table = Table::of(automations, &step.action);
+        let table = table.ok_or_else(|| format!("there is no {}", job.action))?;
+        Ok(Found {
+            name: &job.automation,
+            automation,
+            step,
+            table,
+        })
+    }
+
+    /// The message, where it sends one.
+    pub(super) fn message(&self) -> Option<&'a Message> {
+        match self.table {
+            Table::Message(message) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Whether a person gets it.
+    pub(super) fn is_letter(&self) -> bool {
+        matches!(self.table, Table::Message(_) | Table::Reply(_))
+    }
+
+    pub(super) fn if_unknown(&self, configured: &Configured) -> IfUnknown {
+        self.automation
+            .if_unknown
+            .unwrap_or(configured.automations.defaults.if_unknown)
+    }
+}
+
+/// A channel of Callbell's, by the name that holds and reasons use.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    /// The file's name for it; the uuid where the file has none.
+    pub(super) name: String,
+    pub(super) channel: Channel,
+}
+
+impl Sender {
+    fn named(automations: &Automations, name: &str) -> Option<Sender> {
+        let channel = automations.channels.get(name)?;
+        Some(Sender {
+            name: name.to_owned(),
+            channel: channel.clone(),
+        })
+    }
+
+    /// The channel on which this person is with us.
+    fn of(automations: &Automations, contact: &Contact) -> Option<Sender> {
+        let named = Sender::named(automations, &contact.channel);
+        let uuid = plain(&contact.channel);
+        let by_uuid = || {
+            let mut channels = automations.channels.iter();
+            let (name, _) = channels.find(|(_, channel)| plain(&channel.uuid) == uuid)?;
+            Sender::named(automations, name)
+        };
+        let unnamed = || {
+            let is_uuid = uuid.len() == 32 && uuid.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let kind = ChannelKind::parse(&contact.channel_kind).filter(|_| is_uuid)?;
+            Some(Sender {
+                name: uuid.clone(),
+                channel: Channel {
+                    uuid: uuid.clone(),
+                    kind,
+                    place: Place::default(),
+                },
+            })
+        };
+        named.or_else(by_uuid).or_else(unnamed)
+    }
+}
+
+/// A uuid without its dashes.
+fn plain(uuid: &str) -> String {
+    uuid.replace('-', "").to_ascii_lowercase()
+}
+
+/// The person in Callbell whom one of Callbell's own events is about.
+pub(super) fn contact_of(event: &Event) -> Option<&Contact> {
+    match &event.body {
+        Body::Message { contact, .. }
+        | Body::Conversation { contact, .. }
+        | Body::Contact { contact } => Some(contact),
+        _ => None,
+    }
+}
+
+/// Where a message of this job leaves from, and to whom. Known before the recipient's rows are read.
+pub(super) struct Route<'a> {
+    pub(super) from: Option<Sender>,
+    pub(super) home: Home<'a>,
+    pub(super) scope: Scope,
+    /// Who gets it, or why nobody does.
+    pub(super) to: Result<Recipient, String>,
+    /// The person at Callbell who gets it, and the channel on which they are with us: where the event is
+    /// about them.
+    pub(super) contact: Option<(String, Option<String>)>,
+    /// What holds the job where a system refuses our secret or our money: the channel, or the API secret.
+    pub(super) hold: Option<String>,
+}
+
+impl<'a> Route<'a> {
+    pub(super) fn of(
+        job: &JobRow,
+        configured: &'a Configured,
+        found: &Found<'a>,
+        known: &'a Known,
+        now: Timestamp,
+    ) -> Route<'a> {
+        let automations = &configured.automations;
+        let from = sender(automations, found, &known.event);
+        let name = from.as_ref().map(|from| from.name.as_str());
+        let home = Home::of(automations, &known.event, name);
+        let scope = known.scope(automations, &home).at(now);
+        let (to, is_customer) = if found.is_letter() {
+            recipient(job, found, known, &scope, home.country())
+        } else {
+            (Err("no message".to_owned()), true)
+        };
+        let contact = contact_of(&known.event).filter(|_| is_customer);
+        let hold = match found.table.secret() {
+            Some(secret) => Some(format!("{API}{secret}")),
+            None => from.as_ref().map(|from| from.name.clone()),
+        };
+        Route {
+            contact: contact.map(|contact| {
+                let on = Sender::of(automations, contact);
+                (contact.id.clone(), on.map(|on| on.name))
+            }),
+            from,
+            home,
+            scope,
+            to,
+            hold,
+        }
+    }
+}
+
+/// Before the name of an API secret, in the name of a hold.
+pub(super) const API: &str = "api:";
+
+impl Route<'_> {
+    /// Whose row says whether they may be written to.
+    pub(super) fn recipient(&self) -> Option<PersonId> {
+        self.to.as_ref().ok().map(Recipient::person)
+    }
+
+    /// Callbell's number of whoever gets it, where that is theirs on this channel: each channel has its own
+    /// of one person.
+    pub(super) fn contact_on(&self, channel: Option<&str>) -> Option<String> {
+        let (uuid, on) = self.contact.as_ref()?;
+        let same = on.is_some() && on.as_deref() == channel && !uuid.is_empty();
+        same.then(|| uuid.clone())
+    }
+}
+
+/// Who sends: the step's or the automation's own channel; on Callbell's events the one on which the person
+/// is with us; the source's; the default one. Replies leave by no other than the person's.
+fn sender(automations: &Automations, found: &Found<'_>, event: &Event) -> Option<Sender> {
+    let theirs = || contact_of(event).and_then(|contact| Sender::of(automations, contact));
+    if matches!(found.table, Table::Reply(_)) {
+        return theirs();
+    }
+    let own = found.step.channel.as_ref();
+    let own = own.or(found.automation.channel.as_ref());
+    let of_file = || {
+        let name = locale::channel_of(automations, found.automation, found.step, event);
+        name.and_then(|name| Sender::named(automations, name))
+    };
+    match own {
+        Some(_) => of_file(),
+        None => theirs().or_else(of_file),
+    }
+}
+
+/// Who gets it, and whether that is the person whom the event is about.
+fn recipient(
+    job: &JobRow,
+    found: &Found<'_>,
+    known: &Known,
+    scope: &Scope,
+    country: Option<&str>,
+) -> (Result<Recipient, String>, bool) {
+    let read = |text: &str, from: &str| {
+        let phone = phone::read(text, country);
+        phone
+            .map(Recipient::Phone)
+            .map_err(|refusal| format!("no usable phone: {from} {refusal}"))
+    };
+    if let Some(to) = &job.to {
+        return (read(to, "the replay's recipient"), false);
+    }
+    match found.step.to.as_ref().or(found.automation.to.as_ref()) {
+        // A reply is to whoever wrote.
+        Some(to) if found.message().is_some() => {
+            let text = expr::render(to, scope);
+            let to = text
+                .map_err(|error| format!("no usable phone: to failed: {error}"))
+                .and_then(|text| read(&text, "to"));
+            (to, false)
+        }
+        _ => (customer(known), true),
+    }
+}
+
+/// The customer's number, else what stands for one that is hidden.
+fn customer(known: &Known) -> Result<Recipient, String> {
+    match (&known.phone, &known.event.customer.bsuid) {
+        (Ok(phone), _) => Ok(Recipient::Phone(phone.clone())),
+        (Err(_), Some(bsuid)) => Ok(Recipient::Bsuid(bsuid.clone())),
+        (Err(none), None) => Err(none.to_string()),
+    }
+}
