@@ -33,6 +33,8 @@ pub mod opt_out;
 use appointments::Part;
 use opt_out::Said;
 
+/// By how much later than it was written a message may reach us, and its answer still wait for more.
+const LATE: SignedDuration = SignedDuration::from_secs(30);
 /// Behind a checkout's entity key: what its jobs are keyed by, whichever of its events made them.
 const ABANDONED: &str = "/abandoned";
 
@@ -271,7 +273,7 @@ pub fn plan(
         if known.silent.is_some() {
             break;
         }
-        match why_not(known, received_at, entity, automations, automation) {
+        match why_not(known, received_at, entity, automations, name, automation) {
             Some(why) => lines.push(Line {
                 automation: name.clone(),
                 matched: false,
@@ -451,6 +453,7 @@ fn why_not(
     received_at: Timestamp,
     entity: Option<&EntityRow>,
     automations: &Automations,
+    name: &str,
     automation: &Automation,
 ) -> Option<String> {
     let head = &known.event.event;
@@ -464,6 +467,9 @@ fn why_not(
             head.source,
             automation.source.join(" or ")
         ));
+    }
+    if callbell::is_of_own(&known.event, name) {
+        return Some("the message was its own".to_owned());
     }
     if head.depth >= DEPTH_MAX {
         return Some(format!(
@@ -562,7 +568,8 @@ fn jobs(
         event: job_event(event, step),
         event_at: event.event.at,
         // A time that cannot be told is no reason to lose the job: at its claim it is skipped with it.
-        due_at: time(step).unwrap_or(event.event.at),
+        due_at: gathered_at(event, received_at, automations, step)
+            .unwrap_or_else(|| time(step).unwrap_or(event.event.at)),
         depth: event.event.depth,
         digests: known.digests(),
         ended: None,
@@ -572,6 +579,25 @@ fn jobs(
     let asked = |step: &&Step| !is_word || step.action.kind != ActionKind::Reply;
     let steps = automation.steps.iter().filter(asked);
     steps.filter(|step| part.has(step)).map(job).collect()
+}
+
+/// When an answer is due: people write in bursts, so it waits for the rest. It waits from when the message
+/// reached us, because more of them may be as late; one that comes later than [`LATE`] is late for an
+/// answer too. `None`: the step is none.
+fn gathered_at(
+    event: &Event,
+    received_at: Timestamp,
+    automations: &Automations,
+    step: &Step,
+) -> Option<Timestamp> {
+    if step.action.kind != ActionKind::Reply || step.at.is_some() {
+        return None;
+    }
+    let table = automations.replies.get(&step.action.name)?;
+    let at = event.event.at;
+    let latest = at.saturating_add(LATE).unwrap_or(at);
+    let from = received_at.max(at).min(latest);
+    from.saturating_add(table.gather).ok()
 }
 
 /// Marks are left for every automation, disabled ones too: their jobs wait.

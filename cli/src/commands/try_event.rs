@@ -4,7 +4,7 @@ use engine::actions::message::Recipient;
 use engine::automations::model::Automations;
 use engine::automations::render::Form;
 use engine::automations::samples;
-use engine::delivery::preview::{Explained, Explanation, Verdict, explain};
+use engine::delivery::preview::{Explained, Explanation, Verdict, WrittenElsewhere, explain};
 use engine::phone;
 use http::Method;
 use jiff::Timestamp;
@@ -242,6 +242,16 @@ fn print_job(job: &Explanation, at: Timestamp, zone: &TimeZone) {
         },
     };
     say(format!("      {}, {when}: {fate}", job.action));
+    if let Some(written) = &job.written {
+        say(format!(
+            "      to {} by the secret {}",
+            written.system, written.secret
+        ));
+        for (name, value) in &written.values {
+            say(format!("      {name} = {value}"));
+        }
+        return;
+    }
     let to = match &job.to {
         Ok(to) => masked(to),
         Err(why) => why.clone(),
@@ -288,12 +298,19 @@ fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
             "reason": reason, "channel": job.channel,
             "to": job.to.as_ref().map(masked).ok(),
             "no_recipient": job.to.as_ref().err(), "messages": said.collect::<Vec<_>>(),
+            "written": job.written.as_ref().map(as_written),
         })
     });
     json!({
         "event": name.as_str(), "at": at, "automations": explained.lines,
         "jobs": jobs.collect::<Vec<_>>(),
     })
+}
+
+fn as_written(written: &WrittenElsewhere) -> Value {
+    let value = |(name, value): &(String, String)| (name.clone(), Value::from(value.as_str()));
+    let values: serde_json::Map<String, Value> = written.values.iter().map(value).collect();
+    json!({"system": written.system, "secret": written.secret, "values": values})
 }
 
 #[cfg(test)]

@@ -8,11 +8,18 @@ pub mod contact;
 mod crm;
 pub mod deed;
 pub mod hubspot;
+pub mod intercom;
+pub mod mailchimp;
 pub mod message;
+pub mod pipedrive;
+pub mod record;
+pub mod render;
+pub mod salesforce;
 pub mod sheet;
 pub mod slack;
 pub mod tokens;
 pub mod webhook;
+pub mod zendesk;
 
 use jiff::SignedDuration;
 
@@ -93,6 +100,17 @@ impl<'a> Table<'a> {
                 let table = automations.records.get(&(crm, name.clone()));
                 table.map(Table::Record)
             }
+        }
+    }
+
+    /// The system, as people call it.
+    pub fn system(&self) -> &'static str {
+        match self {
+            Table::Message(_) | Table::Reply(_) | Table::Contact(_) => "Callbell",
+            Table::Slack(_) => "Slack",
+            Table::Sheet(_) => "Google Sheets",
+            Table::Webhook(_) => "webhook",
+            Table::Record(table) => record::name(table.crm),
         }
     }
 

@@ -65,7 +65,7 @@ pub struct Occasion<'a> {
 }
 
 /// Looks a template up by its uuid and fills it in with values; `None` where its text is not known.
-pub type Fill<'a> = &'a dyn Fn(&str, &[String]) -> Option<String>;
+pub type Fill<'a> = &'a (dyn Fn(&str, &[String]) -> Option<String> + Sync);
 
 /// Free text inside the 24 hours, the template outside and wherever there is nothing else.
 ///
@@ -291,7 +291,7 @@ pub fn tidy(value: &str) -> String {
 }
 
 /// Nothing that can be seen.
-fn is_blank(text: &str) -> bool {
+pub(crate) fn is_blank(text: &str) -> bool {
     let unseen = |c: char| {
         c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
     };

@@ -58,7 +58,7 @@ impl Worker {
         };
         let end = match self.may_go(&job, configured, token, run).await? {
             Err(end) => end,
-            Ok(()) => self.carry_through(&job, &ready, run).await?,
+            Ok(()) => self.carry_through(&job, &owner, &ready, run).await?,
         };
         self.finish(&job, &owner, &ready, &end, run).await
     }
@@ -101,10 +101,12 @@ impl Worker {
     async fn carry_through(
         &self,
         job: &JobRow,
+        owner: &Owner,
         ready: &Ready,
         run: &Run,
     ) -> Result<End, StoreError> {
         match &ready.work {
+            Work::Errand(errand) => self.do_errand(job, owner, ready, errand, run).await,
             Work::Post { post, team_uuid } => {
                 let outcome = self.send(job, post, team_uuid.as_deref()).await;
                 self.end_of_post(job, ready, post, outcome, run).await
@@ -168,7 +170,13 @@ impl Worker {
     }
 
     /// Again later, which spends an attempt; dead where there is no later.
-    fn try_again(&self, job: &JobRow, ready: &Ready, now: Timestamp, reason: String) -> End {
+    pub(super) fn try_again(
+        &self,
+        job: &JobRow,
+        ready: &Ready,
+        now: Timestamp,
+        reason: String,
+    ) -> End {
         match next_attempt(now, job.attempts, ready.limit, &self.random) {
             Some(at) => End::Due {
                 at,
@@ -215,7 +223,7 @@ impl Worker {
         }
         let post = match &ready.work {
             Work::Post { post, .. } => Some(post),
-            Work::Nothing => None,
+            Work::Errand(_) | Work::Nothing => None,
         };
         if let Some(answering) = self.answering.as_ref().filter(|_| ready.is_answer) {
             let said = post.map(|post| &post.letter);
@@ -250,7 +258,7 @@ impl Worker {
 }
 
 /// What is held waits, and the wait is not the job's fault: lateness stands still.
-fn waits_for_a_person(ready: &Ready, now: Timestamp, reason: String) -> End {
+pub(super) fn waits_for_a_person(ready: &Ready, now: Timestamp, reason: String) -> End {
     End::Due {
         at: now + RECHECK,
         reason,
@@ -267,6 +275,6 @@ fn claim_of(work: &Work) -> ClaimRequest {
             recipient: Some(post.to.person().digest().to_owned()),
             channel: Some(post.from.name.clone()),
         },
-        Work::Nothing => ClaimRequest::default(),
+        Work::Errand(_) | Work::Nothing => ClaimRequest::default(),
     }
 }

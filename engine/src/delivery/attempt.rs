@@ -15,6 +15,7 @@ use super::answering::{Answer, Question};
 use super::backoff::{after_limit, next_attempt};
 use super::config::Configured;
 use super::decide::{Decision, Facts, Post, RECHECK, Wait, What, decide, forgotten, missing};
+use super::deeds::{Errand, Preparing};
 use super::learning::Asked;
 use super::rate::{Taken, Token};
 use super::route::{Found, Route, Sender};
@@ -63,6 +64,8 @@ pub(super) enum Work {
         post: Post,
         team_uuid: Option<String>,
     },
+    /// Something is done elsewhere.
+    Errand(Box<Errand>),
     /// What a reply had to do is done, and it says nothing.
     Nothing,
 }
@@ -70,7 +73,11 @@ pub(super) enum Work {
 impl Work {
     /// Whether it spends a place in the send rate.
     fn asks_callbell(&self) -> bool {
-        matches!(self, Work::Post { .. })
+        match self {
+            Work::Post { .. } => true,
+            Work::Errand(errand) => errand.asks_callbell(),
+            Work::Nothing => false,
+        }
     }
 }
 
@@ -246,7 +253,10 @@ impl Worker {
             route: &route,
             run,
         };
-        let work = match self.work_of(act.what, answer, around).await? {
+        let work = match self
+            .work_of(act.what, act.late_from, answer, around)
+            .await?
+        {
             Ok(work) => work,
             Err(decision) => return Ok(Look::Not(decision)),
         };
@@ -288,15 +298,29 @@ impl Worker {
         }
     }
 
-    /// Gets what the work takes and the rows do not have: the words of an answer, the number of a team.
+    /// Gets what the work takes and the rows do not have: the words of an answer, the number of a team, a
+    /// secret.
     async fn work_of(
         &self,
         what: What,
+        late_from: Timestamp,
         answer: &mut Option<Answer>,
         around: Around<'_>,
     ) -> Result<Result<Work, Decision>, StoreError> {
         let post = match what {
             What::Post(post) => *post,
+            What::Deed { deed, from } => {
+                let name = from.as_ref().map(|from| from.name.as_str());
+                let preparing = Preparing {
+                    deed,
+                    contact: around.route.contact_on(name),
+                    from,
+                    hold: around.route.hold.as_deref().unwrap_or_default(),
+                    late_from,
+                };
+                let errand = self.prepare(preparing, around.run).await?;
+                return Ok(errand.map(|errand| Work::Errand(Box::new(errand))));
+            }
             What::Answer { to, from } => {
                 let made = match answer.take() {
                     Some(made) => made,
@@ -425,8 +449,9 @@ impl Worker {
 
     async fn may_probe(&self, route: &Route<'_>) -> Result<bool, StoreError> {
         match &route.hold {
-            Some(name) => self.store.try_probe(name, PROBE_EVERY_MS).await,
-            None => Ok(false),
+            // Whose probe goes through takes the hold away, which `deliver` alone may do.
+            Some(name) if !self.is_chat => self.store.try_probe(name, PROBE_EVERY_MS).await,
+            _ => Ok(false),
         }
     }
 

@@ -21,6 +21,8 @@ const BACKOFF: [SignedDuration; 9] = [
 const SPREAD: f64 = 0.2;
 /// Longest wait after a 429.
 const LIMITED_WAIT_MAX: SignedDuration = SignedDuration::from_secs(60);
+/// Longest wait after another system's 429: some count by the hour.
+const LONG_LIMITED_WAIT_MAX: SignedDuration = SignedDuration::from_hours(1);
 /// Wait after a 429 that names none.
 const LIMITED_WAIT: SignedDuration = SignedDuration::from_secs(1);
 /// The last attempt falls on the limit itself, and the sweep that finds it comes up to a minute later.
@@ -101,12 +103,28 @@ pub(super) fn after_limit(
     retry_after: Option<Duration>,
     random: &Random,
 ) -> Timestamp {
-    let asked = retry_after
-        .and_then(|wait| SignedDuration::try_from(wait).ok())
-        .unwrap_or(LIMITED_WAIT);
+    let asked = asked_wait(retry_after);
     let wait = asked.min(LIMITED_WAIT_MAX);
     let jitter = wait.max(LIMITED_WAIT).mul_f64(random.next() / 2.0);
     now + (wait + jitter).min(LIMITED_WAIT_MAX)
+}
+
+/// The next attempt after another system's 429: from one second to an hour, as it asks, and a little later,
+/// by at most a minute.
+pub(super) fn after_long_limit(
+    now: Timestamp,
+    retry_after: Option<Duration>,
+    random: &Random,
+) -> Timestamp {
+    let wait = asked_wait(retry_after).clamp(LIMITED_WAIT, LONG_LIMITED_WAIT_MAX);
+    let jitter = wait.min(LIMITED_WAIT_MAX).mul_f64(random.next() / 2.0);
+    now + wait + jitter
+}
+
+fn asked_wait(retry_after: Option<Duration>) -> SignedDuration {
+    retry_after
+        .and_then(|wait| SignedDuration::try_from(wait).ok())
+        .unwrap_or(LIMITED_WAIT)
 }
 
 #[cfg(test)]

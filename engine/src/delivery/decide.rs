@@ -16,6 +16,7 @@ use super::route::{API, Found, Route, Sender};
 use super::waits::Waits;
 use crate::actions::Table;
 use crate::actions::message::{Letter, Recipient};
+use crate::actions::render::{self as filling, Deed};
 use crate::automations::hours::{self, NoHourLeft};
 use crate::automations::model::{Bot, ChannelKind, Consent, Hours, Message, OnceScope, Purpose};
 use crate::automations::render::{self, Form, Occasion, Unfit};
@@ -70,6 +71,8 @@ pub(super) enum What {
     Post(Box<Post>),
     /// An answer to a person, in words that are still to be found.
     Answer { to: Recipient, from: Sender },
+    /// Something at another system, or to the person in Callbell.
+    Deed { deed: Deed, from: Option<Sender> },
 }
 
 /// A letter in its envelope.
@@ -165,10 +168,7 @@ fn object(facts: &Facts<'_>, route: &Route<'_>) -> Result<Act, Decision> {
     let what = match facts.found.table {
         Table::Message(message) => post(facts, route, message)?,
         Table::Reply(_) => answer(facts, route)?,
-        _ => {
-            let why = "this version cannot do it";
-            return Err(wait(facts.now + RECHECK, None, why));
-        }
+        table => deed(facts, route, table)?,
     };
     Ok(Act {
         what,
@@ -253,6 +253,32 @@ fn answer(facts: &Facts<'_>, route: &Route<'_>) -> Result<What, Decision> {
     let from = sender(route)?;
     still_wants(facts, route)?;
     Ok(What::Answer { to, from })
+}
+
+/// The checks of everything else, and what it writes. Nobody is spoken to, so nobody is asked for consent;
+/// what was made for a test stays inside.
+fn deed(facts: &Facts<'_>, route: &Route<'_>, table: Table<'_>) -> Result<What, Decision> {
+    if facts.known.event.event.test {
+        return Err(skip("test order".to_owned()));
+    }
+    if matches!(table, Table::Contact(_)) {
+        sender(route)?;
+    }
+    still_wants(facts, route)?;
+    let phone = facts.known.phone.as_ref().ok();
+    let occasion = filling::Occasion {
+        event: &facts.known.event,
+        phone: phone.map(|phone| phone.e164.as_str()),
+        home: &route.home,
+        scope: &route.scope,
+    };
+    match filling::deed(table, &occasion).map_err(unfit)? {
+        Some(deed) => Ok(What::Deed {
+            deed,
+            from: route.from.clone(),
+        }),
+        None => Err(skip("this version cannot do it".to_owned())),
+    }
 }
 
 fn sender(route: &Route<'_>) -> Result<Sender, Decision> {

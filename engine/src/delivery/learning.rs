@@ -279,7 +279,12 @@ pub(super) async fn completed(
     let known = Known::new(event, automations);
     let contact = known.event.contact().map(|contact| contact.id.clone());
     let mut rows = rows(store, &known, contact.as_deref(), job_of(&known.event)).await?;
-    rows.shown = shown;
+    rows.shown = match (shown, &contact) {
+        (None, Some(id)) if known.event.event.name == Name::ContactUpdated => {
+            store.shown_by(id, &known.event.event.id).await?
+        }
+        (shown, _) => shown,
+    };
     let now = store.clock().now();
     Ok(callbell::complete(known, &rows, now, automations))
 }

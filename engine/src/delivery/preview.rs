@@ -10,6 +10,7 @@ use super::config::Configured;
 use super::decide::{Decision, Facts, decide};
 use super::route::{Found, Route};
 use crate::actions::message::Recipient;
+use crate::actions::render as filling;
 use crate::automations::model::Automations;
 use crate::automations::render::{self, Form, Occasion};
 use crate::automations::templates::Templates;
@@ -44,6 +45,19 @@ pub struct Explanation {
     pub channel: Option<String>,
     /// What they would read: outside the 24 hours, and inside where that differs.
     pub said: Vec<Said>,
+    /// What would be written elsewhere, where it speaks to nobody.
+    pub written: Option<WrittenElsewhere>,
+}
+
+/// What would be written to another system, or to the person in Callbell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenElsewhere {
+    /// `HubSpot`.
+    pub system: String,
+    /// The name of the API secret that it goes by.
+    pub secret: String,
+    /// Name and value, filled in; empty where nothing can be written.
+    pub values: Vec<(String, String)>,
 }
 
 /// What a job would do at its time.
@@ -122,6 +136,7 @@ fn explain_job(job: &NewJob, known: &Known, configured: &Configured) -> Option<E
         verdict,
         channel: route.from.as_ref().map(|from| from.name.clone()),
         said: said(configured, &found, known, &route),
+        written: written(&found, known, &route),
         to: route.to,
     })
 }
@@ -190,6 +205,24 @@ fn said(configured: &Configured, found: &Found<'_>, known: &Known, route: &Route
         }
     }
     said
+}
+
+fn written(found: &Found<'_>, known: &Known, route: &Route<'_>) -> Option<WrittenElsewhere> {
+    let secret = found.table.secret()?.to_owned();
+    let phone = known.phone.as_ref().ok();
+    let occasion = filling::Occasion {
+        event: &known.event,
+        phone: phone.map(|phone| phone.e164.as_str()),
+        home: &route.home,
+        scope: &route.scope,
+    };
+    // Why nothing can be written stands in the verdict.
+    let deed = filling::deed(found.table, &occasion).ok().flatten();
+    Some(WrittenElsewhere {
+        system: found.table.system().to_owned(),
+        secret,
+        values: deed.map(|deed| deed.lines()).unwrap_or_default(),
+    })
 }
 
 /// The row that a new job would have.

@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
 use shared::secrets::{Secret, Secrets, SecretsProvider};
 
+use crate::actions::tokens::Tokens;
 use crate::apis::{Apis, Reply, Unanswered};
 
 /// The secrets are read again at most so often.
@@ -72,11 +73,12 @@ fn refusal(provider: &str, reply: &Reply) -> FetchError {
     }
 }
 
-/// What fetching needs: the systems' addresses and the secrets of the connections. Clones share all of it.
+/// What it takes to ask other systems, and to write to them: their addresses and the API secrets. Clones share all of it.
 #[derive(Clone)]
 pub struct Fetching {
     apis: Apis,
     google: Arc<google_auth::Tokens>,
+    tokens: Arc<Tokens>,
     secrets: Arc<ApiSecrets>,
 }
 
@@ -86,6 +88,7 @@ impl Fetching {
         Fetching {
             apis,
             google: Arc::default(),
+            tokens: Arc::default(),
             secrets: Arc::new(ApiSecrets {
                 provider,
                 clock,
@@ -102,6 +105,11 @@ impl Fetching {
     /// Google's access tokens.
     pub fn google(&self) -> &google_auth::Tokens {
         &self.google
+    }
+
+    /// What this process remembers of the systems that actions write to.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Goes on with secrets that were read elsewhere.

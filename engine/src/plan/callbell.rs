@@ -347,6 +347,12 @@ fn told_job(row: &JobRow, reason: Option<&str>) -> Job {
     }
 }
 
+/// Whether the event is what became of a message of this automation's own: a fallback that fails as well is
+/// no reason for another.
+pub(super) fn is_of_own(event: &Event, automation: &str) -> bool {
+    matches!(&event.body, Body::Message { job: Some(job), .. } if job.automation == automation)
+}
+
 /// The `job.dead` of a job whose row will say `dead` next, for this reason. `cause`: the job's own event.
 /// Its key names the death: a job that was replayed may die again.
 pub fn death(job: &JobRow, cause: &Event, reason: &str, now: Timestamp) -> Event {

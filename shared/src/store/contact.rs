@@ -208,6 +208,17 @@ impl Store {
         Ok(())
     }
 
+    /// What an event's contact was against what we had last seen, where it was told lately: its jobs may come
+    /// up before its own row says so.
+    ///
+    /// # Errors
+    /// As [`Store::contact`].
+    pub async fn shown_by(&self, id: &str, event: &str) -> Result<Option<Shown>, StoreError> {
+        let (_, state) = self.contact_state(id).await?;
+        let told = state.recent.into_iter().find(|(by, _)| by == event);
+        Ok(told.map(|(_, shown)| shown))
+    }
+
     /// What we last saw of a person, read strongly.
     ///
     /// # Errors

@@ -47,6 +47,23 @@ pub(super) fn compile_text(source: &str) -> Result<Instructions<'_>, EvalError> 
     Ok(with_own_comparisons(generator.finish().0))
 }
 
+/// The expression of a text that is exactly one `{{ … }}`; `None` for any other.
+pub(super) fn compile_single(source: &str) -> Result<Option<Instructions<'_>>, EvalError> {
+    // All of a text's own checks first.
+    compile_text(source)?;
+    let stmt = machinery::parse(source, "text", SyntaxConfig::default())
+        .map_err(|error| unreadable(&error))?;
+    let Stmt::Template(template) = &stmt else {
+        return Ok(None);
+    };
+    let [Stmt::EmitExpr(only)] = template.children.as_slice() else {
+        return Ok(None);
+    };
+    let mut generator = CodeGenerator::new("text", source);
+    generator.compile_expr(&only.expr);
+    Ok(Some(with_own_comparisons(generator.finish().0)))
+}
+
 pub(super) fn with_own_comparisons(mut instructions: Instructions<'_>) -> Instructions<'_> {
     let mut index = 0;
     while let Some(instruction) = instructions.get_mut(index) {

@@ -10,7 +10,7 @@ use super::super::filters;
 use super::super::model::{Expr, Text};
 use super::compile::{compile_expr, is_ordering, visit_expr, visit_stmt, with_own_comparisons};
 use super::operators::{is_absent, mismatch, printed};
-use super::{evaluate, run, run_text};
+use super::{Escape, evaluate, run, run_text};
 
 /// Longest text that an explanation quotes, in characters.
 const QUOTED_CHARS_MAX: usize = 40;
@@ -115,7 +115,7 @@ fn value_of(node: &Node<'_>, source: &str, scope: &Scope) -> Value {
     let mut generator = CodeGenerator::new("expression", source);
     generator.compile_expr(node);
     let instructions = with_own_comparisons(generator.finish().0);
-    run(&instructions, scope, &mut String::new())
+    run(&instructions, scope, &mut String::new(), Escape::None)
         .map(|(value, _)| value)
         .unwrap_or_default()
 }

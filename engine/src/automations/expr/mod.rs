@@ -22,7 +22,8 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, machin
 use super::context::{Root, Scope};
 use super::filters;
 use super::model::{Expr, Text};
-use compile::{compile_expr, compile_text, loses_failures};
+use crate::actions::slack;
+use compile::{compile_expr, compile_single, compile_text, loses_failures};
 use operators::Failed;
 
 mod compile;
@@ -110,6 +111,47 @@ pub fn eval_value(expr: &Expr, scope: &Scope) -> Result<Value, EvalError> {
     }
 }
 
+/// How values are written into a text, so that none of them acts where the text goes. What stands in the file
+/// stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Escape {
+    /// As they are.
+    None,
+    /// For Slack's markup: see [`slack::escape`].
+    Slack,
+}
+
+/// [`Escape::Slack`] to the engine.
+const SLACK: &str = "slack";
+
+/// [`render`], with the values escaped.
+///
+/// # Errors
+///
+/// [`EvalError`].
+pub fn render_escaped(text: &Text, scope: &Scope, escape: Escape) -> Result<String, EvalError> {
+    let instructions = compile_text(&text.0)?;
+    let mut out = String::new();
+    run(&instructions, scope, &mut out, escape)?;
+    Ok(out)
+}
+
+/// A text that is exactly one `{{ … }}` keeps the type of its value: a list stays a list, a number a number.
+/// Any other becomes a text. What is absent is null, an instant its ISO 8601.
+///
+/// # Errors
+///
+/// [`EvalError`].
+pub fn render_typed(text: &Text, scope: &Scope) -> Result<serde_json::Value, EvalError> {
+    match compile_single(text.0.trim())? {
+        Some(instructions) => {
+            let (value, _) = run(&instructions, scope, &mut String::new(), Escape::None)?;
+            Ok(typed(&value))
+        }
+        None => render(text, scope).map(serde_json::Value::String),
+    }
+}
+
 /// Renders a text. A failed comparison in an `if` takes the other branch; [`text_notes`] tells of it.
 ///
 /// # Errors
@@ -152,7 +194,11 @@ fn environment() -> &'static Environment<'static> {
         env.set_fuel(Some(FUEL));
         env.set_formatter(
             |out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value| {
-                let text = printed(value);
+                let mut text = printed(value);
+                // What a block of the text itself wrote was escaped then.
+                if is_for_slack(state.auto_escape()) && !value.is_safe() {
+                    text = slack::escape(&text);
+                }
                 if let Some(root) = root(state) {
                     root.failures.count(text.len())?;
                 }
@@ -165,9 +211,53 @@ fn environment() -> &'static Environment<'static> {
     })
 }
 
+fn is_for_slack(mode: &AutoEscape) -> bool {
+    matches!(mode, AutoEscape::Custom(name) if name == SLACK)
+}
+
+/// A value as JSON. Whole numbers have no point, a failed comparison is null like everything that is absent.
+fn typed(value: &Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    if is_absent(value) || value.downcast_object_ref::<Failed>().is_some() {
+        return Json::Null;
+    }
+    match value.kind() {
+        ValueKind::Bool => Json::Bool(value.is_true()),
+        ValueKind::Number => number(value),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items = value.try_iter().into_iter().flatten();
+            items.take(LIST_MAX).map(|item| typed(&item)).collect()
+        }
+        ValueKind::Map => {
+            let keys = value.try_iter().into_iter().flatten();
+            let one = |key: Value| {
+                (
+                    printed(&key),
+                    typed(&value.get_item(&key).unwrap_or_default()),
+                )
+            };
+            Json::Object(keys.take(LIST_MAX).map(one).collect())
+        }
+        _ => Json::String(printed(value)),
+    }
+}
+
+fn number(value: &Value) -> serde_json::Value {
+    if let Some(whole) = value.as_i64() {
+        return whole.into();
+    }
+    // As it is printed: without the error of binary fractions.
+    let printed = printed(value);
+    let number = printed.parse::<serde_json::Number>();
+    number.map_or(
+        serde_json::Value::String(printed),
+        serde_json::Value::Number,
+    )
+}
+
 fn evaluate(source: &str, scope: &Scope) -> Result<(Value, Vec<String>), EvalError> {
     let (node, instructions) = compile_expr(source)?;
-    let (value, failures) = run(&instructions, scope, &mut String::new())?;
+    let (value, failures) = run(&instructions, scope, &mut String::new(), Escape::None)?;
     if !failures.is_empty() && loses_failures(&node, true) {
         return Ok((Value::from_object(Failed), failures));
     }
@@ -177,7 +267,7 @@ fn evaluate(source: &str, scope: &Scope) -> Result<(Value, Vec<String>), EvalErr
 fn run_text(source: &str, scope: &Scope) -> Result<(String, Vec<String>), EvalError> {
     let instructions = compile_text(source)?;
     let mut out = String::new();
-    let (_, failures) = run(&instructions, scope, &mut out)?;
+    let (_, failures) = run(&instructions, scope, &mut out, Escape::None)?;
     Ok((out, failures))
 }
 
@@ -185,6 +275,7 @@ fn run(
     instructions: &Instructions<'_>,
     scope: &Scope,
     out: &mut String,
+    escape: Escape,
 ) -> Result<(Value, Vec<String>), EvalError> {
     let root = Arc::new(Root {
         scope: scope.clone(),
@@ -199,7 +290,10 @@ fn run(
         context,
         &blocks,
         &mut output,
-        AutoEscape::None,
+        match escape {
+            Escape::None => AutoEscape::None,
+            Escape::Slack => AutoEscape::Custom(SLACK.into()),
+        },
     );
     let value = result
         .map(|(value, _)| value)

@@ -1,8 +1,12 @@
 //! The pipeline over the real store: what ends in one message, in none, and with which reason.
 
 mod appointments;
+mod callbell;
+mod chat;
 mod desk;
+mod elsewhere;
 mod interleavings;
+mod systems;
 mod year;
 
 use super::Report;

@@ -1,5 +1,5 @@
 //! One suite for every system that keeps records of people: what `[hubspot.x]` and its likes do, each
-//! against its stand-in. A system is one entry of [`SYSTEMS`].
+//! against its stand-in. A system is one entry of `systems.rs`; what is said of one alone is in `traps.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,226 +8,20 @@
     reason = "a test fails by panicking"
 )]
 
+mod systems;
+mod traps;
+mod world;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cli::net::{Cut, Loopback};
-use cli::standin::StandIn;
-use cli::standin::apis::{self, Apis as Providers};
-use cli::standin::faults;
-use engine::actions::deed::{ActError, Desk, Done, System, Wanted};
-use engine::actions::hubspot::Hubspot;
-use engine::actions::tokens::Tokens;
-use engine::apis::Apis;
+use engine::actions::deed::{ActError, Done};
 use engine::automations::model::MatchBy;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
-use shared::clock::Clock;
-use shared::secrets::Secret;
-use tokio::task::JoinHandle;
 
-const PHONE: &str = "+5511987654321";
-const EMAIL: &str = "maria@example.com";
-
-/// What the suite has to know of a system.
-struct Fixture {
-    name: &'static str,
-    system: &'static dyn System,
-    /// A secret that is a key, one that is refused, and one that makes access tokens, where there is one.
-    key: &'static str,
-    refused: &'static str,
-    grant: Option<&'static str>,
-    /// An id that the system could have given, and did not.
-    gone: &'static str,
-    /// Its names of three fields, and where its records have them; the third is the phone.
-    first: (&'static str, &'static str),
-    last: (&'static str, &'static str),
-    phone: Option<(&'static str, &'static str)>,
-    /// Where its records have the e-mail address.
-    email: &'static str,
-    /// Where its records have tags, and how a tag looks there.
-    tags: Option<(&'static str, fn(&Value) -> &str)>,
-    /// Whether it keeps two records from having one e-mail address, one phone.
-    unique_email: bool,
-    unique_phone: bool,
-    /// A field that it refuses, and the reason.
-    bad: (&'static str, &'static str),
-    /// The status that says too many requests, and whether without `Retry-After` it says how long.
-    limit: u16,
-    list: Option<&'static str>,
-}
-
-const SYSTEMS: &[Fixture] = &[Fixture {
-    name: "hubspot",
-    system: &Hubspot,
-    key: "pat-eu1-good",
-    refused: "pat-eu1-revoked",
-    grant: Some(r#"{"client_id":"a","client_secret":"b","refresh_token":"c"}"#),
-    gone: "123",
-    first: ("firstname", "/properties/firstname"),
-    last: ("lastname", "/properties/lastname"),
-    phone: Some(("phone", "/properties/phone")),
-    email: "/properties/email",
-    tags: None,
-    unique_email: true,
-    unique_phone: false,
-    bad: (
-        "unknown_property",
-        "HubSpot 400: VALIDATION_ERROR, unknown_property PROPERTY_DOESNT_EXIST",
-    ),
-    limit: 429,
-    list: None,
-}];
-
-/// A world of its own for each test: the stand-ins on a port, and a clock that stands still.
-struct World {
-    fixture: &'static Fixture,
-    clock: Clock,
-    stand_in: StandIn,
-    providers: Providers,
-    apis: Apis,
-    tokens: Tokens,
-    server: JoinHandle<()>,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-/// What shall be there, with owned parts.
-#[derive(Clone)]
-struct Wish {
-    id: Option<String>,
-    match_by: Vec<MatchBy>,
-    phone: Option<&'static str>,
-    email: Option<&'static str>,
-    name: Option<&'static str>,
-    fields: BTreeMap<String, Value>,
-    tags: Vec<String>,
-    create: bool,
-    update: bool,
-}
-
-impl World {
-    async fn of(fixture: &'static Fixture) -> World {
-        let clock = Clock::manual("2026-11-24T15:00:00Z".parse().unwrap());
-        let stand_in = StandIn::new(clock.clone(), engine::phone::identity, None).unwrap();
-        let providers = Providers::new(apis::books(), stand_in.clone());
-        let listener = Loopback::bind(0).await.unwrap();
-        let address = format!("http://127.0.0.1:{}/_apis", listener.port().unwrap());
-        let app = axum::Router::new().nest("/_apis", providers.router());
-        let app = app.into_make_service_with_connect_info::<Cut>();
-        let server = tokio::spawn(async move {
-            axum::serve(listener, app).await.unwrap();
-        });
-        World {
-            fixture,
-            clock,
-            stand_in,
-            providers,
-            apis: Apis::new(Some(&address)).unwrap(),
-            tokens: Tokens::default(),
-            server,
-        }
-    }
-
-    /// A person with everything, and the first name as a field.
-    fn wish(&self) -> Wish {
-        let first = self.fixture.first.0;
-        Wish {
-            id: None,
-            match_by: vec![MatchBy::Phone, MatchBy::Email],
-            phone: Some(PHONE),
-            email: Some(EMAIL),
-            name: Some("Maria da Silva"),
-            fields: BTreeMap::from([(first.to_owned(), json!("Maria"))]),
-            tags: Vec::new(),
-            create: true,
-            update: true,
-        }
-    }
-
-    async fn with(&self, secrets: &[&str], wish: &Wish) -> Result<Done, ActError> {
-        self.at(self.clock.now(), secrets, wish).await
-    }
-
-    /// An attempt by a clock of its own.
-    async fn at(&self, now: Timestamp, secrets: &[&str], wish: &Wish) -> Result<Done, ActError> {
-        let secrets: Vec<Secret> = secrets.iter().map(|text| Secret::new(*text)).collect();
-        let desk = Desk {
-            apis: &self.apis,
-            secrets: &secrets,
-            tokens: &self.tokens,
-            job: "00000000000000000000000000000000",
-            now,
-        };
-        let wanted = Wanted {
-            id: wish.id.as_deref(),
-            match_by: &wish.match_by,
-            phone: wish.phone,
-            email: wish.email,
-            name: wish.name,
-            fields: &wish.fields,
-            tags: &wish.tags,
-            create: wish.create,
-            update: wish.update,
-            list: self.fixture.list,
-            status_if_new: "transactional",
-            object: "Contact",
-            verified: true,
-        };
-        self.fixture.system.upsert(desk, wanted).await
-    }
-
-    async fn upsert(&self, wish: &Wish) -> Result<Done, ActError> {
-        self.with(&[self.fixture.key], wish).await
-    }
-
-    /// The id of what was done, which has to be this.
-    async fn done(&self, wish: &Wish, what: &str) -> String {
-        match self.upsert(wish).await {
-            Ok(Done::Done {
-                id: Some(id),
-                what: found,
-            }) if found == what => id,
-            other => panic!("{}: {other:?}, not {what}", self.fixture.name),
-        }
-    }
-
-    fn records(&self) -> Vec<Value> {
-        self.providers.records()[self.fixture.name].clone()
-    }
-
-    /// The one record.
-    fn record(&self) -> Value {
-        let records = self.records();
-        assert_eq!(records.len(), 1, "{}: {records:?}", self.fixture.name);
-        records[0].clone()
-    }
-
-    fn fault(&self, fault: &Value) {
-        let fault = faults::read(fault).unwrap();
-        self.stand_in.set_faults_of(self.fixture.name, vec![fault]);
-    }
-
-    /// Until every search shows everything.
-    fn later(&self) {
-        self.clock.advance(SignedDuration::from_mins(10));
-    }
-
-    fn requests(&self) -> usize {
-        self.stand_in.requests().len()
-    }
-}
-
-fn text<'a>(record: &'a Value, at: &str) -> &'a str {
-    record
-        .pointer(at)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
+use systems::SYSTEMS;
+use world::{EMAIL, Wish, World, text};
 
 /// Runs a test with each system.
 async fn each(test: impl AsyncFn(World)) {
