@@ -291,3 +291,54 @@ async fn only_this_machine_by_its_own_name() {
         .unwrap();
     assert_eq!(unknown.status(), 404);
 }
+
+#[tokio::test]
+async fn every_system_of_the_stand_ins_can_fail_and_shows_its_records() {
+    let dev = start(None).await;
+    let http = Http::of(&dev);
+    let records = http.get("/_dev/records").await;
+    for system in [
+        "hubspot",
+        "pipedrive",
+        "salesforce",
+        "mailchimp",
+        "zendesk",
+        "intercom",
+    ] {
+        assert_eq!(records[system], json!([]), "{system}");
+    }
+    let fault = json!({ "kind": "limited", "retry_after": 7 });
+    let faults = json!({ "hubspot": [fault], "callbell": [] });
+    assert_eq!(
+        http.post("/_dev/faults", faults).await,
+        (200, json!({ "left": 1 }))
+    );
+    for wrong in [
+        json!({ "fax": [{ "kind": "race" }] }),
+        json!({ "callbell": [{ "kind": "race" }] }),
+        json!({ "hubspot": [{ "kind": "out_of_credit" }] }),
+        json!({ "hubspot": [{ "kind": "limited", "status": 200, "retry_after": 1 }] }),
+        json!({ "hubspot": {} }),
+    ] {
+        let (status, _) = http.post("/_dev/faults", wrong.clone()).await;
+        assert_eq!(status, 400, "{wrong}");
+    }
+    let url = format!("{}/_apis/api.hubapi.com/crm/v3/objects/contacts", dev.url());
+    let make = async || {
+        let body = json!({ "properties": { "firstname": "Maria" } });
+        let request = http
+            .client
+            .post(&url)
+            .bearer_auth("pat-eu1-demo")
+            .json(&body);
+        request.send().await.unwrap()
+    };
+    let limited = make().await;
+    assert_eq!(
+        (limited.status().as_u16(), &limited.headers()["retry-after"]),
+        (429, &"7".parse().unwrap())
+    );
+    assert_eq!(make().await.status().as_u16(), 201);
+    let records = http.get("/_dev/records").await;
+    assert_eq!(records["hubspot"][0]["properties"]["firstname"], "Maria");
+}

@@ -430,12 +430,15 @@ fn nothing_is_repeated_that_the_next_minute_makes_up_for() {
         assert_eq!(setting["MaximumRetryAttempts"], 0);
     }
     assert_eq!(hour["OmitName"], true, "two stacks share an account");
-    let stream = &deliver["Events"]["Stream"]["Properties"];
-    assert_eq!(stream["StartingPosition"], "TRIM_HORIZON");
-    assert_eq!(stream["BatchSize"], 25);
-    assert_eq!(stream["ParallelizationFactor"], 1);
-    assert_eq!(stream["MaximumRetryAttempts"], 2);
-    assert_eq!(stream["MaximumRecordAgeInSeconds"], 300);
+    let reply = &template["Resources"]["Reply"]["Properties"];
+    for (function, batch, at_once) in [(deliver, 25, 1), (reply, 10, 4)] {
+        let stream = &function["Events"]["Stream"]["Properties"];
+        assert_eq!(stream["StartingPosition"], "TRIM_HORIZON");
+        assert_eq!(stream["BatchSize"], batch);
+        assert_eq!(stream["ParallelizationFactor"], at_once);
+        assert_eq!(stream["MaximumRetryAttempts"], 2);
+        assert_eq!(stream["MaximumRecordAgeInSeconds"], 300);
+    }
 }
 
 #[test]

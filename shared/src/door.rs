@@ -7,8 +7,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use http::StatusCode;
 use http::header::{self, HeaderValue};
-use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request, Response};
 use serde_json::json;
@@ -119,21 +119,46 @@ impl Door {
     /// What there is now, for the line at the start.
     pub fn found(&self) -> Found {
         let copies = self.copies();
+        let proof = |secrets: &Arc<Secrets>| {
+            let of = |source: &&dyn Source| source.proof(secrets.get(source.kind()));
+            self.sources.iter().find_map(of)
+        };
         Found {
             secrets: copies.secrets.as_ref().map(|secrets| secrets.listed()),
+            proof: copies.secrets.as_ref().and_then(proof),
             ..Found::default()
         }
     }
 
     /// Answers one request.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let raw = match Raw::from_request(request) {
+        let raw = match self.raw(request) {
             Ok(raw) => raw,
-            Err(RawError::TooLarge { bytes }) => return answer("-", Outcome::TooLarge { bytes }),
-            Err(RawError::NoConnection) => return answer("-", Outcome::UnknownSource),
+            Err(RawError::TooLarge { bytes }) => {
+                return answer("-", Outcome::TooLarge { bytes }, None);
+            }
+            Err(RawError::NoConnection) => return answer("-", Outcome::UnknownSource, None),
         };
         let outcome = self.outcome(&raw).await;
-        answer(&raw.connection, outcome)
+        let source = self.resolve(&raw.connection).map(|(_, source)| source);
+        let acknowledgement = source.and_then(Source::acknowledgement);
+        answer(&raw.connection, outcome, acknowledgement)
+    }
+
+    /// The request, taken apart: behind a secret there is one connection alone, whatever the path says.
+    fn raw(&self, request: Request) -> Result<Raw, RawError> {
+        match self.behind_secret() {
+            Some(source) => Raw::behind_secret(request, source.kind()),
+            None => Raw::from_request(request),
+        }
+    }
+
+    /// The source of a function whose path ends in a secret.
+    fn behind_secret(&self) -> Option<&'static dyn Source> {
+        match self.sources {
+            [source] if source.is_behind_secret() => Some(*source),
+            _ => None,
+        }
     }
 
     async fn outcome(&self, raw: &Raw) -> Outcome {
@@ -141,17 +166,20 @@ impl Door {
         if let Some(answer) = self.handshake(raw) {
             return answer;
         }
-        let unknown = self.resolve(&raw.connection).is_none();
-        self.refresh_connections(if unknown {
-            UNKNOWN_COPY_AGE_S
-        } else {
-            COPY_AGE_S
-        })
-        .await;
+        // Behind a secret there is one connection, and nothing about it to be read.
+        if self.behind_secret().is_none() {
+            let unknown = self.resolve(&raw.connection).is_none();
+            self.refresh_connections(if unknown {
+                UNKNOWN_COPY_AGE_S
+            } else {
+                COPY_AGE_S
+            })
+            .await;
+        }
         let Some((connection, source)) = self.resolve(&raw.connection) else {
             return Outcome::UnknownSource;
         };
-        if raw.method != Method::POST {
+        if !source.takes(&raw.method) {
             return Outcome::Method;
         }
         match self.verify(raw, &connection, source).await {
@@ -180,6 +208,9 @@ impl Door {
 
     /// The connection of a name and its source, where it is one of this function's.
     fn resolve(&self, name: &str) -> Option<(Connection, &'static dyn Source)> {
+        if let Some(source) = self.behind_secret() {
+            return Some((Connection::plain(source.kind()), source));
+        }
         let connections = self.copies().connections.clone();
         let connection = connections.map_or_else(|| Connection::plain(name), |all| all.get(name));
         let source = self
@@ -208,7 +239,8 @@ impl Door {
             return Err(Outcome::NoSecret);
         }
         let mut verified = source.verify(raw, &secrets, now);
-        if matches!(verified, Err(Refusal::NoMatch { .. })) && self.refresh_secrets().await {
+        let doubtful = matches!(&verified, Err(refusal) if refusal.depends_on_secrets());
+        if doubtful && self.refresh_secrets().await {
             let newer = self.secrets(&connection.name).unwrap_or_default();
             if newer != secrets {
                 verified = source.verify(raw, &newer, now);
@@ -382,10 +414,17 @@ impl Door {
 }
 
 /// Logs what became of a request and turns it into the answer.
-fn answer(connection: &str, outcome: Outcome) -> Response<Body> {
+fn answer(
+    connection: &str,
+    outcome: Outcome,
+    acknowledgement: Option<&'static str>,
+) -> Response<Body> {
     let status = outcome.status();
     log(connection, status, &outcome);
-    let body = outcome.body();
+    let body = match acknowledgement {
+        Some(body) if status == 200 => body.to_owned(),
+        _ => outcome.body(),
+    };
     let content_type = if body.starts_with('{') {
         "application/json"
     } else {

@@ -5,18 +5,25 @@ use std::fmt;
 use http::{HeaderMap, Method};
 use lambda_http::{Body, Request};
 
+use crate::secrets::Secret;
+
 /// Largest body that a door reads, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Longest name of a connection, in characters.
 pub const CONNECTION_CHARS_MAX: usize = 40;
+/// Longest secret in a path, in bytes.
+pub const PATH_SECRET_BYTES_MAX: usize = 200;
 
 /// A request as it came: nothing in it is proven. Its body can only be reached by a source's `verify`
 /// and `handshake`; what reads it as an event asks for a [`Verified`].
 pub struct Raw {
     /// The HTTP method.
     pub method: Method,
-    /// The last part of the path: the name of the connection.
+    /// The last part of the path: the name of the connection. Where that part is a secret, the name of the
+    /// function's one connection.
     pub connection: String,
+    /// The last part of the path where it is a secret: only a source's `verify` sees it.
+    pub(crate) path_secret: Option<Secret>,
     /// The headers; names compare in any case.
     pub headers: HeaderMap,
     /// The query string as it came, without `?`.
@@ -51,10 +58,27 @@ impl Raw {
     /// # Errors
     /// A body over [`BODY_BYTES_MAX`], or a path whose last part is no name.
     pub fn from_request(request: Request) -> Result<Raw, RawError> {
-        let (parts, body) = request.into_parts();
-        let connection = connection_name(parts.uri.path())
+        let connection = connection_name(request.uri().path())
             .ok_or(RawError::NoConnection)?
             .to_owned();
+        Raw::of(request, connection, None)
+    }
+
+    /// The same of a function whose path ends in a secret and which has one connection, this one.
+    ///
+    /// # Errors
+    /// A body over [`BODY_BYTES_MAX`], or a path whose last part is empty or longer than a secret.
+    pub fn behind_secret(request: Request, connection: &str) -> Result<Raw, RawError> {
+        let secret = path_secret(request.uri().path()).ok_or(RawError::NoConnection)?;
+        Raw::of(request, connection.to_owned(), Some(secret))
+    }
+
+    fn of(
+        request: Request,
+        connection: String,
+        path_secret: Option<Secret>,
+    ) -> Result<Raw, RawError> {
+        let (parts, body) = request.into_parts();
         let body = match body {
             Body::Text(text) => text.into_bytes(),
             Body::Binary(bytes) => bytes,
@@ -66,6 +90,7 @@ impl Raw {
         Ok(Raw {
             method: parts.method,
             connection,
+            path_secret,
             headers: parts.headers,
             query: parts.uri.query().unwrap_or_default().to_owned(),
             body,
@@ -94,6 +119,13 @@ fn connection_name(path: &str) -> Option<&str> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let fits = !name.is_empty() && name.len() <= CONNECTION_CHARS_MAX && name.bytes().all(allowed);
     fits.then_some(name)
+}
+
+/// The last part of a path, as a secret.
+fn path_secret(path: &str) -> Option<Secret> {
+    let last = path.rsplit('/').next()?;
+    let fits = !last.is_empty() && last.len() <= PATH_SECRET_BYTES_MAX;
+    fits.then(|| Secret::new(last))
 }
 
 impl Verified<'_> {
@@ -146,5 +178,21 @@ mod tests {
             connection_name(&format!("/orders/{}", "a".repeat(41))),
             None
         );
+    }
+
+    #[test]
+    fn a_secret_in_the_path_is_no_name_and_is_not_printed() {
+        let request = |path: &str| {
+            let mut request = Request::new(Body::Empty);
+            *request.uri_mut() = path.parse().unwrap();
+            Raw::behind_secret(request, "callbell")
+        };
+        let raw = request("/callbell/S3cret_In-The.Path").unwrap();
+        assert_eq!(raw.connection, "callbell");
+        assert_eq!(raw.path_secret, Some(Secret::new("S3cret_In-The.Path")));
+        assert!(!format!("{raw:?}").contains("S3cret"));
+        for path in ["/", "/callbell/", &format!("/callbell/{}", "a".repeat(201))] {
+            assert!(request(path).is_err(), "{path}");
+        }
     }
 }

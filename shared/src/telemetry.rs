@@ -51,6 +51,8 @@ where
 pub struct Found {
     /// [`crate::secrets::Secrets::listed`]; `None`: they could not be read.
     pub secrets: Option<String>,
+    /// How webhooks prove themselves, where that depends on the secrets: [`crate::sources::Source::proof`].
+    pub proof: Option<&'static str>,
     /// The version of the automations; `None`: none was pushed, it could not be read, or nobody asked.
     pub config_version: Option<u64>,
     /// Callbell's host and what it answered.
@@ -76,6 +78,7 @@ pub fn started(function: &str, environment: &Environment, found: &Found, took: D
         secrets.webhooks = ?environment.webhook_secrets,
         secrets.apis = ?environment.api_secrets,
         secrets.found = found.secrets.as_deref().unwrap_or("not read"),
+        webhooks.proof = found.proof,
         config.version = found.config_version,
         callbell.host = host,
         callbell.answer = answer,

@@ -20,7 +20,7 @@ use dynoxide::Database;
 use jiff::Timestamp;
 use shared::clock::Clock;
 use shared::store::client::{ClientSettings, dynamodb, http_client};
-use shared::store::{KEY, LANE, LANE_SEND, RowKey, Store};
+use shared::store::{INDEX, INDEX_RANGE, KEY, LANE, LANE_SEND, RowKey, Store, Waiting};
 use tokio::sync::oneshot;
 
 pub use lambda::Lambda;
@@ -152,13 +152,18 @@ pub async fn store_at(endpoint: &str, clock: Clock) -> Store {
 /// What the stream would hand to `deliver`: the rows on the lane, in no order. [`store`] is over
 /// [`Engine::shared`].
 pub async fn lane(engine: &Engine, store: &Store) -> Vec<RowKey> {
+    lane_of(engine, store, LANE_SEND).await
+}
+
+/// The rows that this lane of the stream would hand over.
+pub async fn lane_of(engine: &Engine, store: &Store, lane: &str) -> Vec<RowKey> {
     let answer = engine
         .client()
         .scan()
         .table_name(store.table())
-        .filter_expression("#lane = :send")
+        .filter_expression("#lane = :lane")
         .expression_attribute_names("#lane", LANE)
-        .expression_attribute_values(":send", AttributeValue::S(LANE_SEND.to_owned()))
+        .expression_attribute_values(":lane", AttributeValue::S(lane.to_owned()))
         .send()
         .await
         .expect("a scan");
@@ -168,4 +173,20 @@ pub async fn lane(engine: &Engine, store: &Store) -> Vec<RowKey> {
             .and_then(|pk| RowKey::parse(pk))
     };
     answer.items().iter().filter_map(pk).collect()
+}
+
+/// What the sweep will find, now or later, in one request: the rows of its index, the longest waiting first.
+/// [`store`] is over [`Engine::shared`].
+pub async fn waiting(engine: &Engine, store: &Store) -> Vec<Waiting> {
+    let scan = engine.client().scan().table_name(store.table());
+    let answer = scan.index_name(INDEX).send().await.expect("a scan");
+    let waiting = |item: &std::collections::HashMap<String, AttributeValue>| {
+        let since = item.get(INDEX_RANGE)?.as_n().ok()?.parse().ok()?;
+        let row = RowKey::parse(item.get(KEY)?.as_s().ok()?)?;
+        let since = Timestamp::from_millisecond(since).ok()?;
+        Some(Waiting { since, row })
+    };
+    let mut rows: Vec<Waiting> = answer.items().iter().filter_map(waiting).collect();
+    rows.sort_by_key(|waiting| waiting.since);
+    rows
 }

@@ -282,6 +282,10 @@ fn whereabouts(kind: &str) -> &'static str {
         "google-calendar" => {
             "Google Calendar: a token of our own that Google sends back: callbell connect google-calendar makes it."
         }
+        "callbell" => {
+            "Callbell's own webhook: a secret for its path that callbell connect callbell makes, and beside it the signing\n\
+             # secret (whsec_…) of the dashboard: Settings, API, Webhooks, Generate secret. callbell = [\"path\", \"whsec_…\"]"
+        }
         _ => "The secret that its webhooks are signed with.",
     }
 }

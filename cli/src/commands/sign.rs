@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::secrets::Secret;
-use shared::sources::{self, Source, demo};
+use shared::sources::{self, Source, callbell, demo};
 
 use super::Outcome;
 use crate::args::SignArgs;
@@ -19,6 +19,7 @@ use crate::dev::routes;
 use crate::dev::secrets::Files;
 use crate::error::CliError;
 use crate::output::say;
+use crate::project;
 
 /// Prints the event, or writes it to a file.
 ///
@@ -45,7 +46,8 @@ pub fn run(args: &SignArgs) -> Outcome {
         None => bytes,
     };
     let headers = headers(args, older.as_ref(), source, &secret, &body, at)?;
-    let event = event(source, &connection, &headers, &body, at)?;
+    let last = last_part(args.secrets.as_deref(), source, &connection)?;
+    let event = event(source, &last, &headers, &body, at)?;
     let text = serde_json::to_string_pretty(&event)? + "\n";
     match &args.out {
         Some(path) => {
@@ -111,7 +113,7 @@ fn moved_time(text: &str, by: SignedDuration) -> Option<String> {
 fn connection(args: &SignArgs, older: Option<&Sample>) -> Result<String, CliError> {
     let of_path = |sample: &Sample| {
         let path = sample.path.split('?').next().unwrap_or_default();
-        path.rsplit('/').next().map(str::to_owned)
+        project::connection_of(path)
     };
     args.source
         .clone()
@@ -138,10 +140,13 @@ fn secret(file: Option<&Path>, connection: &str) -> Result<Secret, CliError> {
     let Some(file) = file else {
         return Ok(demo::secret(connection));
     };
-    Files::read(file)?
-        .webhooks
-        .get(connection)
-        .first()
+    let files = Files::read(file)?;
+    let values = files.webhooks.get(connection);
+    // Callbell's path has secrets too, which sign nothing.
+    let signing = values.iter().find(|value| callbell::signs(value));
+    signing
+        .filter(|_| connection == callbell::KIND)
+        .or_else(|| values.first())
         .cloned()
         .ok_or_else(|| {
             CliError::new(format!(
@@ -150,6 +155,30 @@ fn secret(file: Option<&Path>, connection: &str) -> Result<Secret, CliError> {
             ))
             .hint(format!("callbell secrets set {connection}"))
         })
+}
+
+/// What the path ends in: the connection's name, or the secret in its place.
+fn last_part(
+    file: Option<&Path>,
+    source: &dyn Source,
+    connection: &str,
+) -> Result<String, CliError> {
+    if !source.is_behind_secret() {
+        return Ok(connection.to_owned());
+    }
+    let Some(file) = file else {
+        return Ok(demo::path(source));
+    };
+    let files = Files::read(file)?;
+    let values = files.webhooks.get(connection).iter();
+    let path = values.filter(|value| !callbell::signs(value)).next_back();
+    path.map(|value| value.expose().to_owned()).ok_or_else(|| {
+        CliError::new(format!(
+            "{} has no secret of the path of {connection}",
+            file.display()
+        ))
+        .hint(format!("callbell connect {connection}"))
+    })
 }
 
 fn headers(
@@ -194,14 +223,14 @@ fn topic_header(kind: &str) -> &'static str {
 
 fn event(
     source: &dyn Source,
-    connection: &str,
+    last: &str,
     headers: &HeaderMap,
     body: &[u8],
     at: Timestamp,
 ) -> Result<Value, CliError> {
     let routes =
         routes::read(routes::TEMPLATE).map_err(|error| CliError::new(error.to_string()))?;
-    let path = format!("/{}/{connection}", source.function());
+    let path = format!("/{}/{last}", source.function());
     let found = routes
         .iter()
         .find_map(|route| Some((route, route.matches("POST", &path)?)));

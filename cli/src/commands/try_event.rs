@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::connections::Connection;
 use shared::event::{Event, Name, SubjectKind};
-use shared::raw::Raw;
+use shared::secrets::Secret;
 use shared::sources::{self, Reading, Source, demo};
 use shared::store::Status;
 
@@ -124,8 +124,7 @@ fn read(args: &TryArgs, automations: &Automations, now: Timestamp) -> Result<Vec
             .path
             .split('?')
             .next()
-            .and_then(|path| path.rsplit('/').next())
-            .map(str::to_owned)
+            .and_then(project::connection_of)
     });
     let name = args.source.clone().or(path_name).ok_or_else(|| {
         CliError::new(format!("{} does not say where it comes from", args.event))
@@ -158,13 +157,17 @@ fn decode(
     headers: &[(String, String)],
     now: Timestamp,
 ) -> Result<Vec<Event>, CliError> {
-    let secret = demo::secret(&connection.name);
+    let secret = demo::secret(source.kind());
     let signed = source.sign(&secret, &body, now);
-    let mut request = http::Request::builder().method(Method::POST).uri(format!(
-        "http://localhost/{}/{}",
-        source.function(),
-        connection.name
-    ));
+    let behind_secret = source.is_behind_secret();
+    let path = demo::path(source);
+    let last = if behind_secret {
+        &path
+    } else {
+        &connection.name
+    };
+    let uri = format!("http://localhost/{}/{last}", source.function());
+    let mut request = http::Request::builder().method(Method::POST).uri(uri);
     let replaced = |name: &str| signed.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     for (name, value) in headers.iter().filter(|(name, _)| !replaced(name)) {
         request = request.header(name, value);
@@ -175,15 +178,17 @@ fn decode(
     let request: Request = request
         .body(Body::Binary(body))
         .map_err(|error| CliError::new(format!("its headers cannot be used: {error}")))?;
-    let raw = Raw::from_request(request).map_err(|error| CliError::new(error.to_string()))?;
+    let raw = sources::raw(source, request).map_err(|error| CliError::new(error.to_string()))?;
     if let Some(answer) = source.handshake(&raw) {
         return Err(CliError::new(format!(
             "that is no event: it is answered with {}",
             answer.status
         )));
     }
+    let mut secrets = vec![secret];
+    secrets.extend(behind_secret.then(|| Secret::new(path.clone())));
     let verified = source
-        .verify(&raw, std::slice::from_ref(&secret), now)
+        .verify(&raw, &secrets, now)
         .map_err(|refusal| CliError::new(refusal.to_string()))?;
     match source.read(&verified, connection, now) {
         Ok(Reading::Events(events)) => Ok(events),

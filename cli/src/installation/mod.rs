@@ -94,19 +94,19 @@ impl Installation {
         }
     }
 
-    /// Where a connection's webhooks go.
+    /// Where a connection's webhooks go; `last` is its name, or the secret that the path ends in.
     ///
     /// # Errors
     /// The stack has no such door: it is older.
-    pub fn door(&self, function: &str, connection: &str) -> Result<String, CliError> {
+    pub fn door(&self, function: &str, last: &str) -> Result<String, CliError> {
         match &self.place {
-            Place::Local(local) => Ok(local.door(function, connection)),
+            Place::Local(local) => Ok(local.door(function, last)),
             Place::Stack(stack) => {
                 let mut letters = function.chars();
                 let first = letters.next().map(|first| first.to_ascii_uppercase());
                 let output: String = first.into_iter().chain(letters).collect();
                 let url = stack.output(&format!("{output}Url"))?;
-                Ok(url.replace("{source}", connection))
+                Ok(url.replace("{source}", last).replace("{secret}", last))
             }
         }
     }

@@ -19,7 +19,8 @@ mod invitee;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign};
+use super::sign::Dated;
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read};
 use crate::connections::Connection;
 use crate::event::{Body, Changed, Event, Name};
 use crate::raw::{Raw, Verified};
@@ -35,8 +36,6 @@ const SIGNATURE: &str = "calendly-webhook-signature";
 const AGE_MAX_S: i64 = 25 * 60 * 60;
 /// How far ahead of us Calendly's clock may be, in seconds.
 const AHEAD_MAX_S: i64 = 5 * 60;
-/// Most digits of the signature's time.
-const TIME_DIGITS_MAX: usize = 12;
 
 /// The source.
 pub struct Calendly;
@@ -85,16 +84,16 @@ impl Source for Calendly {
         let value = raw
             .header(SIGNATURE)
             .ok_or(Refusal::NoSignature(SIGNATURE))?;
-        let signature = Signature::parse(value).ok_or(Refusal::Malformed(SIGNATURE))?;
-        let signed: [&[u8]; 3] = [signature.time.as_bytes(), b".", &raw.body];
-        let matches =
-            |secret: &Secret| sign::matches_parts(secret.expose(), &signed, &signature.bytes);
-        if !secrets.iter().any(matches) {
+        let signature = Dated::parse(value).ok_or(Refusal::Malformed(SIGNATURE))?;
+        if !secrets
+            .iter()
+            .any(|secret| signature.matches(secret.expose(), &raw.body))
+        {
             return Err(Refusal::NoMatch {
                 secrets: secrets.len(),
             });
         }
-        let age_s = now.as_second().saturating_sub(signature.at_s);
+        let age_s = signature.age_s(now);
         if (-AHEAD_MAX_S..=AGE_MAX_S).contains(&age_s) {
             Ok(raw.accept())
         } else {
@@ -118,46 +117,7 @@ impl Source for Calendly {
     }
 
     fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
-        let time = now.as_second().to_string();
-        let hex = sign::hmac_hex(secret.expose(), &[time.as_bytes(), b".", body]);
-        vec![(SIGNATURE, format!("t={time},v1={hex}"))]
-    }
-}
-
-/// The parts of the signature's header.
-struct Signature<'a> {
-    /// The time as received: so it was signed.
-    time: &'a str,
-    at_s: i64,
-    bytes: Vec<u8>,
-}
-
-impl Signature<'_> {
-    /// `None`: a part is missing, there twice, or not in its form. Parts of other names may be added.
-    fn parse(value: &str) -> Option<Signature<'_>> {
-        let (mut time, mut hex) = (None, None);
-        for part in value.split(',') {
-            let Some((name, value)) = part.trim().split_once('=') else {
-                continue;
-            };
-            let place = match name.trim() {
-                "t" => &mut time,
-                "v1" => &mut hex,
-                _ => continue,
-            };
-            if place.replace(value.trim()).is_some() {
-                return None;
-            }
-        }
-        let time = time.filter(|time| {
-            (1..=TIME_DIGITS_MAX).contains(&time.len())
-                && time.bytes().all(|byte| byte.is_ascii_digit())
-        })?;
-        Some(Signature {
-            time,
-            at_s: time.parse().ok()?,
-            bytes: sign::decode_hex(hex?)?,
-        })
+        vec![(SIGNATURE, Dated::of(secret.expose(), body, now))]
     }
 }
 
@@ -202,42 +162,5 @@ pub fn complete(
             Err(unreadable("scheduled_event", "a start and an end"))
         }
         Reading::Events(events) => Ok(events),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_signature_s_parts_come_once_each_in_any_order() {
-        let hex = "ab".repeat(32);
-        for good in [
-            format!("t=1773252000,v1={hex}"),
-            format!(" v1={hex} , v2=x,t=1773252000 "),
-        ] {
-            let signature = Signature::parse(&good).unwrap();
-            assert_eq!(
-                (signature.time, signature.at_s),
-                ("1773252000", 1_773_252_000)
-            );
-        }
-        assert_eq!(
-            Signature::parse(&format!("t=007,v1={hex}")).unwrap().time,
-            "007"
-        );
-        for bad in [
-            format!("t=1,v1={hex},v1={hex}"),
-            format!("t=1,t=1,v1={hex}"),
-            format!("t=-1,v1={hex}"),
-            format!("t=,v1={hex}"),
-            format!("t=1773252000000,v1={hex}"),
-            format!("v1={hex}"),
-            "t=1".to_owned(),
-            "t=1,v1=".to_owned(),
-            "t=1,v1=abcd".to_owned(),
-        ] {
-            assert!(Signature::parse(&bad).is_none(), "{bad}");
-        }
     }
 }

@@ -5,6 +5,7 @@
 mod booking;
 pub mod cal_com;
 pub mod calendly;
+pub mod callbell;
 pub mod demo;
 mod facts;
 pub mod google_calendar;
@@ -14,11 +15,13 @@ pub mod shopify;
 mod sign;
 pub mod woocommerce;
 
+use http::Method;
 use jiff::Timestamp;
+use lambda_http::Request;
 
 use crate::connections::Connection;
 use crate::event::{Event, Name};
-use crate::raw::{Raw, Verified};
+use crate::raw::{Raw, RawError, Verified};
 use crate::secrets::Secret;
 
 /// Every source of every function, for the checker and the command line. A door knows its own alone.
@@ -28,6 +31,7 @@ pub const ALL: &[&dyn Source] = &[
     &calendly::Calendly,
     &cal_com::CalCom,
     &google_calendar::GoogleCalendar,
+    &callbell::Callbell,
 ];
 
 /// The source of a kind.
@@ -82,6 +86,28 @@ pub trait Source: Sync {
     /// What a signed body that cannot be read gets.
     fn on_unreadable(&self) -> OnUnreadable;
 
+    /// Whether the last part of its path is a secret and names no connection. Such a source has a function of
+    /// its own and one connection, called as its kind.
+    fn is_behind_secret(&self) -> bool {
+        false
+    }
+
+    /// Whether it sends webhooks by this method; what it does not take gets 405.
+    fn takes(&self, method: &Method) -> bool {
+        method == Method::POST
+    }
+
+    /// The body that it wants of every 200, where it wants one.
+    fn acknowledgement(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// How webhooks prove themselves with these secrets, for the line at the start; `None` where there is one
+    /// way alone.
+    fn proof(&self, _secrets: &[Secret]) -> Option<&'static str> {
+        None
+    }
+
     /// The headers that the provider would send with this body: for tests, sample events and
     /// `callbell sign`.
     fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)>;
@@ -126,6 +152,12 @@ pub enum Refusal {
     /// The signature's header is not in the provider's form.
     #[error("malformed {0} header")]
     Malformed(&'static str),
+    /// The path ends in none of the secrets that it may end in.
+    #[error("the path ends in none of {secrets} secret(s)")]
+    Path {
+        /// How many were tried.
+        secrets: usize,
+    },
     /// No secret made this signature.
     #[error("matches none of {secrets} secret(s)")]
     NoMatch {
@@ -143,6 +175,17 @@ pub enum Refusal {
     Contradiction(&'static str),
 }
 
+impl Refusal {
+    /// Whether other secrets than those that were tried may change it: they may have been set just now, or
+    /// taken away.
+    pub fn depends_on_secrets(&self) -> bool {
+        matches!(
+            self,
+            Refusal::NoMatch { .. } | Refusal::Path { .. } | Refusal::NoSignature(_)
+        )
+    }
+}
+
 /// A signed body that does not say what it has to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {problem}")]
@@ -151,6 +194,24 @@ pub struct Unreadable {
     pub path: String,
     /// What was expected there. No value from the body.
     pub problem: String,
+}
+
+/// A request to this source's plain connection, taken apart as its function does.
+///
+/// # Errors
+/// See [`Raw::from_request`] and [`Raw::behind_secret`].
+pub fn raw(source: &dyn Source, request: Request) -> Result<Raw, RawError> {
+    if source.is_behind_secret() {
+        Raw::behind_secret(request, source.kind())
+    } else {
+        Raw::from_request(request)
+    }
+}
+
+/// Whether paths of this function end in a secret: then its source.
+pub fn behind_secret(function: &str) -> Option<&'static dyn Source> {
+    let is = |source: &&dyn Source| source.is_behind_secret() && source.function() == function;
+    ALL.iter().copied().find(is)
 }
 
 /// Reads a body that somebody has as a file, as the source would read it from the wire: signs it with a
@@ -167,8 +228,9 @@ pub fn read_file(
 ) -> Result<Reading, Unreadable> {
     let secret = Secret::new("a file needs no secret");
     let mut raw = Raw {
-        method: http::Method::POST,
+        method: Method::POST,
         connection: connection.name.clone(),
+        path_secret: Some(secret.clone()),
         headers,
         query: String::new(),
         body,

@@ -68,7 +68,7 @@ pub(super) fn required<T>(value: Option<T>, path: &str, expected: &str) -> Resul
     })
 }
 
-fn as_id(value: &Value) -> Option<String> {
+pub(super) fn as_id(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => {
             let text = text.trim();

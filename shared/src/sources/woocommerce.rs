@@ -193,6 +193,7 @@ mod tests {
             Raw {
                 method: http::Method::POST,
                 connection: "woocommerce".into(),
+                path_secret: None,
                 headers,
                 query: String::new(),
                 body: b"{}".to_vec(),

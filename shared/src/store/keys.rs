@@ -65,6 +65,11 @@ pub(super) fn conversation(contact: &str) -> String {
     format!("{CONVERSATION}{contact}")
 }
 
+/// A reply's answer, kept from before it is said.
+pub(super) fn answer(job: &str) -> String {
+    format!("answer#{job}")
+}
+
 /// How far a calendar has been read.
 pub(super) fn cursor(connection: &str) -> String {
     format!("{CURSOR}{connection}")

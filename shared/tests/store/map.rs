@@ -75,7 +75,8 @@ async fn each_person_place_and_system_has_a_record_of_its_own() {
     ];
     for (n, key) in keys.iter().enumerate() {
         let owner = Owner::new().unwrap();
-        let lease = store.lease_record(key, &owner, LEASE_MS, &Digests::new());
+        let nobody = Digests::new();
+        let lease = store.lease_record(key, &owner, LEASE_MS, &nobody);
         assert_eq!(lease.await, Ok(leased(None)), "{n}");
         let id = n.to_string();
         assert_eq!(store.finish_record(key, &owner, Some(&id)).await, Ok(true));
@@ -96,7 +97,8 @@ async fn an_erasure_takes_the_row_along() {
         entities: Vec::new(),
     };
     while !store.erase_step("e", &erasure).await.unwrap().done {}
-    let lease = store.lease_record(&key, &owner, LEASE_MS, &Digests::new());
+    let nobody = Digests::new();
+    let lease = store.lease_record(&key, &owner, LEASE_MS, &nobody);
     assert_eq!(lease.await, Ok(leased(None)), "the id is forgotten");
 }
 

@@ -228,7 +228,7 @@ async fn opting_out_silences_and_opting_in_restores() {
         json!({"tags": ["vip", "opt-out"]}),
         json!({"tags": ["vip"]}),
     ];
-    assert_eq!(desk.callbell.changes(), tags);
+    assert_eq!(desk.callbell.persons_changed(), tags);
     assert_eq!(
         person(&desk, PersonId::phone(PHONE)).await.opted_out_at,
         None
