@@ -411,7 +411,7 @@ async fn a_person_is_found_on_the_right_channel_or_by_what_is_known_best() {
     assert_ne!(here, other);
     let hidden = world
         .stand_in
-        .person_writes(BSUID, maria().channel, "whatsapp")
+        .person_writes(BSUID, maria().channel, "whatsapp", None)
         .unwrap();
     let hidden = hidden["uuid"].as_str().unwrap();
     let by_bsuid = Person {

@@ -209,12 +209,19 @@ async fn a_door_asks_for_what_its_role_permits_and_for_all_of_it() {
     }
     assert_eq!(asked(), permitted("Orders"));
 
-    let app = appointments::App::start(store, secrets()).await;
+    let app = appointments::App::start(store.clone(), secrets()).await;
     for (at, request) in samples("appointments") {
         clock.advance(at.duration_since(clock.now()));
         assert_eq!(app.handle(request).await.status(), 200);
     }
     assert_eq!(asked(), permitted("Appointments"));
+
+    let app = callbell_door::App::start(store, secrets()).await;
+    for (at, request) in samples("callbell") {
+        clock.advance(at.duration_since(clock.now()));
+        assert_eq!(app.handle(request).await.status(), 200);
+    }
+    assert_eq!(asked(), permitted("Callbell"));
 }
 
 #[tokio::test]
@@ -244,6 +251,7 @@ async fn renew_asks_for_what_its_role_permits_and_for_all_of_it() {
         secrets(secret),
         secrets("token"),
         Some(&address),
+        None,
     );
     let app = app.unwrap();
     let deadline = clock.now() + jiff::SignedDuration::from_mins(1);

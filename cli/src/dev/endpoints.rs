@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use shared::event::Name;
 use shared::store::{Delivery, EventFilter, EventRow, JobFilter, JobRow, PersonId};
 
 use super::envelope::{self, Parts};
@@ -23,6 +24,7 @@ use super::table::TABLE;
 use super::{APIS_PATH, CALLBELL_PATH, World, life};
 use crate::span;
 use crate::standin::faults::{self, Fault};
+use crate::standin::webhooks::Written;
 
 /// Largest request that API Gateway passes on, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 10 * 1024 * 1024;
@@ -46,6 +48,7 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .route("/_dev/jobs", get(jobs))
         .route("/_dev/events", get(events))
         .route("/_dev/window", post(window))
+        .route("/_dev/receive", post(receive))
         .route("/_dev/idle", get(idle))
         .route("/_dev/info", get(info))
         .route("/_dev/reload", post(reload))
@@ -185,7 +188,11 @@ async fn events(State(world): Shared, uri: Uri) -> Response {
         Ok(events) => events,
         Err(error) => return problem(503, &error.to_string()),
     };
-    let nothing = |event: &&EventRow| all || !event.lines.iter().any(|line| line.matched);
+    // What no automation can name has no answer to the question why nothing happened.
+    let internal = |event: &EventRow| event.name.is_some_and(Name::is_internal);
+    let nothing = |event: &&EventRow| {
+        all || !(internal(event) || event.lines.iter().any(|line| line.matched))
+    };
     let list = events.iter().filter(nothing).map(|event| {
         json!({
             "id": event.key, "name": event.name.map(|name| name.as_str()), "source": event.source,
@@ -225,6 +232,29 @@ async fn window(State(world): Shared, body: Bytes) -> Response {
     match world.store.set_window(&person, until).await {
         Ok(()) => axum::Json(json!({ "open": request.open, "until": until })).into_response(),
         Err(error) => problem(503, &error.to_string()),
+    }
+}
+
+/// A person writes: the stand-in Callbell tells of it before this answers.
+async fn receive(State(world): Shared, body: Bytes) -> Response {
+    let usage =
+        "write {\"phone\": \"+55…\", \"text\": \"Oi\"}; also bsuid, name, button, attachments";
+    let Ok(written) = serde_json::from_slice::<Written>(&body) else {
+        return problem(400, usage);
+    };
+    match (&written.phone, &written.bsuid) {
+        (Some(phone), _) if engine::phone::read(phone, None).is_err() => problem(
+            400,
+            "phone is a number in international form: +5511987654321",
+        ),
+        (None, None) => problem(400, usage),
+        _ => match world.stand_in.receive(&written) {
+            Ok(contact) => {
+                world.stand_in.post_webhooks().await;
+                axum::Json(json!({ "contact": contact })).into_response()
+            }
+            Err(error) => problem(500, &error.to_string()),
+        },
     }
 }
 

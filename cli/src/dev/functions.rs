@@ -95,7 +95,8 @@ impl Functions {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let doors = Door::all(store, &webhooks).await;
         let apis = SecretsProvider::Fixed(secrets.apis.clone());
-        let renew = renew::App::new(store.clone(), apis.clone(), webhooks, Some(providers_url))
+        let (providers, callbell) = (Some(providers_url), Some(callbell_url));
+        let renew = renew::App::new(store.clone(), apis.clone(), webhooks, providers, callbell)
             .map_err(|error| DevError::Setup(error.to_string()))?;
         let settings = deliver::Settings {
             callbell_url: Some(callbell_url.to_owned()),

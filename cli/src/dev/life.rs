@@ -98,6 +98,15 @@ fn read(mut stream: Stream) -> (Stream, Result<Vec<serde_json::Value>, table::En
     (stream, records)
 }
 
+/// Posts the stand-in Callbell's webhooks as they come due.
+pub(super) async fn webhooks(world: Arc<World>) {
+    while !world.is_stopping() {
+        if !world.stand_in.post_webhooks().await {
+            tokio::time::sleep(Duration::from_millis(STREAM_POLL_MS)).await;
+        }
+    }
+}
+
 /// Wakes `deliver` whenever the clock enters another minute, and `renew` whenever it enters another hour.
 pub(super) async fn minutes(world: Arc<World>) {
     let mut last = minute(world.clock.now());
@@ -170,8 +179,10 @@ impl World {
         let mut followed = Ok(());
         let mut renewal = self.next_renewal(passed).await;
         while started.elapsed() < Duration::from_secs(FOLLOW_SECONDS_MAX) {
+            // One that is tried again at once would stop the clock.
+            let webhook = self.stand_in.next_webhook().filter(|at| *at > passed);
             let next = match self.store.next_sweep(passed).await {
-                Ok(next) => next.into_iter().chain(renewal).min(),
+                Ok(next) => next.into_iter().chain(renewal).chain(webhook).min(),
                 Err(error) => {
                     followed = Err(error);
                     break;
@@ -185,10 +196,12 @@ impl World {
                 renewal = self.next_renewal(next).await;
             }
             self.move_to(next);
+            self.stand_in.post_webhooks().await;
             self.sweep().await;
             self.settle().await;
         }
         self.move_to(target);
+        self.stand_in.post_webhooks().await;
         self.sweep().await;
         self.settle().await;
         followed
@@ -213,6 +226,10 @@ impl World {
             // Who asks for the rest does not want to wait for the minute.
             self.sweep().await;
             self.settle().await;
+            // What was sent comes back as a webhook, which may have something sent.
+            if self.stand_in.post_webhooks().await {
+                continue;
+            }
             // An answer that waits for the rest of a burst is due in a moment.
             let is_chatting = *self.chats.borrow() > 0;
             if !is_chatting && !self.is_work_left().await? {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
+use shared::sources::callbell;
 use shared::store::client::{self, ClientSettings};
 use shared::store::{Store, StoreError};
 use tokio::sync::{oneshot, watch};
@@ -31,7 +32,7 @@ use self::table::Engine;
 use crate::net::{Cut, Loopback};
 use crate::project;
 use crate::standin::apis::{self, Apis, Connectable, Told};
-use crate::standin::{AccountData, StandIn};
+use crate::standin::{AccountData, StandIn, webhooks};
 
 /// The port where nothing else is asked for.
 pub const PORT: u16 = 8787;
@@ -137,6 +138,7 @@ impl Dev {
         // Everything that is started, on the heap: it is large.
         let world = Box::pin(World::new(settings, secrets, port, notice)).await?;
         let world = Arc::new(world);
+        world.subscribe();
         world.reload().await;
         let pushed = match &settings.automations {
             Some(path) => project::Files::read(path).ok(),
@@ -156,6 +158,7 @@ impl Dev {
             }),
             tokio::spawn(life::stream(world.clone())),
             tokio::spawn(life::minutes(world.clone())),
+            tokio::spawn(life::webhooks(world.clone())),
         ];
         if let Some(path) = &settings.automations {
             tasks.push(tokio::spawn(push::watch(
@@ -350,6 +353,18 @@ impl World {
 
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Gives the stand-in Callbell a webhook to this server, where there is a secret for its path.
+    fn subscribe(&self) {
+        let secrets = self.secrets();
+        let values = secrets.webhooks.get(callbell::KIND);
+        let (signing, path) = webhooks::signing_and_path(values);
+        if let Some(path) = path {
+            let url = format!("{}/callbell/{path}", self.url());
+            let events = &callbell::SUBSCRIPTIONS;
+            self.stand_in.subscribe(&url, events, signing);
+        }
     }
 
     fn secrets(&self) -> Files {

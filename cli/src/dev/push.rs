@@ -4,10 +4,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use engine::automations::listing;
+use shared::sources::callbell;
 
 use super::{World, secrets};
 use crate::project::{self, Files};
-use crate::standin::AccountData;
+use crate::standin::{AccountData, webhooks};
 
 /// How often the file is looked at, in milliseconds.
 const WATCH_MS: u64 = 300;
@@ -109,6 +110,8 @@ impl World {
             .iter()
             .map(|token| token.expose().to_owned())
             .collect();
+        let (signing, _) = webhooks::signing_and_path(secrets.webhooks.get(callbell::KIND));
+        self.stand_in.sign_webhooks(signing);
         let mut account = AccountData {
             tokens,
             ..AccountData::default()

@@ -43,6 +43,23 @@ pub enum Kind {
     },
     /// Template messages on WhatsApp are refused with 402; other messages pass and use up nothing.
     OutOfCredit,
+    /// The message is accepted, and WhatsApp does not deliver it: a webhook says so a second later.
+    MessageFails {
+        /// WhatsApp's reason.
+        #[serde(default = "not_on_whatsapp")]
+        reason: String,
+    },
+    /// The message is accepted, and WhatsApp corrects the number, of which a webhook tells.
+    Mismatch {
+        /// The number that it makes of it.
+        phone: String,
+    },
+    /// A webhook does not reach us, and is not tried again.
+    WebhookLost {
+        /// Of this event alone: `message_created`.
+        #[serde(default)]
+        event: Option<String>,
+    },
 }
 
 impl Kind {
@@ -50,7 +67,10 @@ impl Kind {
     pub fn is_for(&self, system: &str) -> bool {
         match self {
             Kind::Limited { .. } | Kind::Race => system != CALLBELL,
-            Kind::OutOfCredit => system == CALLBELL,
+            Kind::OutOfCredit
+            | Kind::MessageFails { .. }
+            | Kind::Mismatch { .. }
+            | Kind::WebhookLost { .. } => system == CALLBELL,
             _ => true,
         }
     }
@@ -58,6 +78,10 @@ impl Kind {
 
 fn too_many() -> u16 {
     429
+}
+
+fn not_on_whatsapp() -> String {
+    "number does not exist on WhatsApp".to_owned()
 }
 
 /// A fault and how many requests it still meets.
@@ -84,9 +108,27 @@ impl Faults {
     /// The fault that this request meets, used up by one.
     pub fn take(&mut self, is_send: bool, is_template: bool) -> Option<Kind> {
         let meets = |fault: &Fault| {
-            let credit = fault.kind != Kind::OutOfCredit || (is_send && is_template);
-            credit && (is_send || fault.every_request)
+            let meets = match fault.kind {
+                Kind::OutOfCredit => is_send && is_template,
+                Kind::MessageFails { .. } | Kind::Mismatch { .. } => is_send,
+                Kind::WebhookLost { .. } => false,
+                _ => true,
+            };
+            meets && (is_send || fault.every_request)
         };
+        self.take_first(meets)
+    }
+
+    /// Whether this webhook gets lost, used up by one.
+    pub fn take_webhook(&mut self, event: &str) -> bool {
+        let meets = |fault: &Fault| match &fault.kind {
+            Kind::WebhookLost { event: only } => only.as_deref().is_none_or(|only| only == event),
+            _ => false,
+        };
+        self.take_first(meets).is_some()
+    }
+
+    fn take_first(&mut self, meets: impl Fn(&Fault) -> bool) -> Option<Kind> {
         let index = self.0.iter().position(meets)?;
         let fault = self.0.get_mut(index)?;
         fault.times = fault.times.saturating_sub(1);
@@ -165,6 +207,26 @@ mod tests {
         assert_eq!(faults.take(true, false), None, "a text needs no credit");
         assert_eq!(faults.take(true, true), Some(Kind::OutOfCredit));
         assert_eq!(faults.take(true, true), None);
+    }
+
+    #[test]
+    fn a_fault_of_a_webhook_meets_no_request() {
+        let mut faults = Faults::default();
+        let list = [
+            json!({"kind": "webhook_lost", "event": "contact_created"}),
+            json!({"kind": "webhook_lost"}),
+            json!({"kind": "message_fails"}),
+        ];
+        faults.set(list.iter().map(|fault| read(fault).unwrap()).collect());
+        assert_eq!(faults.take(false, false), None);
+        assert!(matches!(
+            faults.take(true, false),
+            Some(Kind::MessageFails { .. })
+        ));
+        assert!(faults.take_webhook("message_created"));
+        assert!(!faults.take_webhook("message_created"));
+        assert!(faults.take_webhook("contact_created"));
+        assert_eq!(faults.left(), 0);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod faults;
 pub mod journal;
 mod people;
 pub mod rules;
+pub mod webhooks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -28,6 +29,7 @@ use self::contacts::{Belongings, FieldType, Person};
 use self::faults::{Fault, Faults, Kind};
 use self::journal::{Journal, Line, Message};
 use self::rules::{Account, Channel, Refused, Template};
+use self::webhooks::{Fate, Webhooks};
 use crate::net::Cut;
 
 /// Most requests a second, as the API's limits page says.
@@ -48,6 +50,8 @@ struct Inner {
     /// What folds the forms of one phone number into one, so that a window is found.
     identity: fn(&str) -> String,
     state: Mutex<Held>,
+    /// One webhook at a time.
+    posting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -62,11 +66,13 @@ struct Held {
     messages: Vec<Message>,
     requests: VecDeque<Value>,
     windows: BTreeMap<String, Option<Timestamp>>,
+    /// What people wrote.
+    written: Vec<people::Wrote>,
     /// By system: `callbell`, `hubspot`.
     faults: BTreeMap<String, Faults>,
     journal: Journal,
     recent: VecDeque<Instant>,
-    webhook: Option<Value>,
+    webhooks: Webhooks,
 }
 
 /// What the account of the stand-in has.
@@ -120,6 +126,7 @@ impl StandIn {
             clock,
             identity,
             state: Mutex::new(held),
+            posting: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -351,7 +358,7 @@ impl StandIn {
             return Some(refused);
         }
         let (status, body) = if is_send {
-            self.send(request)
+            self.send(request, fate(fault.as_ref()))
         } else {
             self.look_up(request)
         };
@@ -373,7 +380,7 @@ impl StandIn {
         token.is_some_and(|token| self.held().tokens.iter().any(|known| known == token))
     }
 
-    fn send(&self, request: &Request) -> Answer {
+    fn send(&self, request: &Request, fate: Fate) -> Answer {
         let now = self.0.clock.now();
         let mut held = self.held();
         let windows = &held.windows;
@@ -404,7 +411,6 @@ impl StandIn {
         if held.journal.append(&line).is_err() {
             return failure(500);
         }
-        held.messages.push(message);
         let field = |name: &str| request.body.get(name).and_then(Value::as_str);
         let channel = (
             field("channel_uuid").unwrap_or_default(),
@@ -417,6 +423,8 @@ impl StandIn {
         let belongings = held.belongings.clone();
         let person = held.people.get(index);
         let contact = person.map_or(Value::Null, |person| person.json(&belongings));
+        held.webhooks.sent(&message, &contact, &fate);
+        held.messages.push(message);
         let wants = |part: &str| match request.body.get("fields") {
             Some(Value::String(word)) => word == part,
             Some(Value::Array(list)) => list.iter().any(|word| word == part),
@@ -463,14 +471,7 @@ impl StandIn {
             }
             ("GET", ["messages", "status", uuid]) => self.status(uuid),
             (_, ["contacts", rest @ ..]) => self.contacts(request, rest),
-            ("POST", ["webhooks", "subscribe"]) => {
-                self.held().webhook = Some(request.body.clone());
-                (200, json!({ "webhook": request.body }))
-            }
-            ("DELETE", ["webhooks", "unsubscribe"]) => {
-                self.held().webhook = None;
-                (200, json!({ "success": true }))
-            }
+            (_, ["webhooks", rest @ ..]) => self.webhooks(request, rest).unwrap_or_else(missing),
             _ => missing(),
         }
     }
@@ -481,6 +482,12 @@ impl StandIn {
         let Some(message) = held.messages.iter().find(|message| message.uuid == uuid) else {
             return missing();
         };
+        if let Some(reason) = held.webhooks.failed(uuid) {
+            let inner = json!({ "payload": { "reason": reason } });
+            let message =
+                json!({ "uuid": uuid, "status": "failed", "messageStatusPayload": inner });
+            return (200, json!({ "message": message }));
+        }
         let age = self.0.clock.now().duration_since(message.at);
         let status = match age.as_secs() {
             ..1 => "enqueued",
@@ -521,6 +528,15 @@ impl StandIn {
     }
 }
 
+/// What becomes of a message that meets this fault and is accepted.
+fn fate(fault: Option<&Kind>) -> Fate {
+    match fault {
+        Some(Kind::MessageFails { reason }) => Fate::Fails(reason.clone()),
+        Some(Kind::Mismatch { phone }) => Fate::Mismatch(phone.clone()),
+        _ => Fate::Delivered,
+    }
+}
+
 fn refused_by(fault: Option<&Kind>) -> Option<Answer> {
     match fault? {
         Kind::Status { status } | Kind::Limited { status, .. } => Some(failure(*status)),
@@ -532,9 +548,13 @@ fn refused_by(fault: Option<&Kind>) -> Option<Answer> {
             );
             Some((refused.status, refused.body))
         }
-        Kind::DropAfterAccept | Kind::AcceptThenStatus { .. } | Kind::Delay { .. } | Kind::Race => {
-            None
-        }
+        Kind::DropAfterAccept
+        | Kind::AcceptThenStatus { .. }
+        | Kind::Delay { .. }
+        | Kind::Race
+        | Kind::MessageFails { .. }
+        | Kind::Mismatch { .. }
+        | Kind::WebhookLost { .. } => None,
     }
 }
 

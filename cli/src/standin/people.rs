@@ -12,6 +12,16 @@ use super::{
     Answer, HISTORY_PAGE, Held, Request, StandIn, derived_uuid, failure, meta, missing, recipient,
 };
 
+/// Something that a person wrote.
+pub(super) struct Wrote {
+    /// The person.
+    pub(super) contact: String,
+    /// What they wrote.
+    pub(super) text: Option<String>,
+    /// When.
+    pub(super) at: Timestamp,
+}
+
 impl Held {
     /// The person whom an identifier names on a channel; without one on the main channel. Where no channel
     /// is known, any is the main one.
@@ -43,7 +53,10 @@ impl Held {
         if let Some(index) = self.person(identity, identifier, Some(channel)) {
             return Ok(index);
         }
-        self.add(self.stranger(identity, identifier, (channel, source), now))
+        self.add(
+            self.stranger(identity, identifier, (channel, source), now),
+            now,
+        )
     }
 
     /// Somebody of whom nothing is known.
@@ -92,12 +105,12 @@ impl Held {
         }
     }
 
-    fn add(&mut self, person: Person) -> io::Result<usize> {
+    fn add(&mut self, person: Person, now: Timestamp) -> io::Result<usize> {
         self.journal
             .append(&Line::Contact(Box::new(person.clone())))?;
         let json = person.json(&self.belongings);
         self.people.push(person);
-        self.announce("contact_created", json);
+        self.announce("contact_created", json, now);
         Ok(self.people.len().saturating_sub(1))
     }
 
@@ -107,6 +120,7 @@ impl Held {
         index: usize,
         person: Person,
         event: Option<&'static str>,
+        now: Timestamp,
     ) -> io::Result<()> {
         let Some(place) = self.people.get_mut(index) else {
             return Ok(());
@@ -119,11 +133,11 @@ impl Held {
         let json = person.json(&self.belongings);
         let payload = match event {
             Some("contact_updated") => json,
-            _ => conversation(&person, json),
+            _ => conversation(&person, &json),
         };
         *place = person;
         if let Some(event) = event {
-            self.announce(event, payload);
+            self.announce(event, payload, now);
         }
         Ok(())
     }
@@ -141,13 +155,14 @@ impl Held {
     }
 
     /// A webhook of the account: everything that happens to people passes here.
-    fn announce(&mut self, event: &'static str, payload: Value) {
+    fn announce(&mut self, event: &'static str, payload: Value, now: Timestamp) {
         self.told
             .push(json!({ "event": event, "payload": payload }));
+        self.webhooks.announce(event, payload, now);
     }
 }
 
-fn conversation(person: &Person, contact: Value) -> Value {
+fn conversation(person: &Person, contact: &Value) -> Value {
     json!({
         "source": person.source, "contact": contact, "createdAt": person.created_at,
         "href": format!("https://dash.callbell.eu/chat/{}", person.uuid), "closedAt": person.closed_at,
@@ -161,7 +176,7 @@ impl StandIn {
     }
 
     /// The person as the API shows them who wrote on a channel just now; they come into being where nobody
-    /// knows them.
+    /// knows them, and take the name that they call themselves.
     ///
     /// # Errors
     /// The journal cannot be written.
@@ -170,10 +185,20 @@ impl StandIn {
         identifier: &str,
         channel: &str,
         source: &str,
+        name: Option<&str>,
     ) -> io::Result<Value> {
         let mut held = self.held();
         let now = self.0.clock.now();
-        let index = held.meet(self.0.identity, identifier, (channel, source), now)?;
+        let identity = self.0.identity;
+        let index = match (held.person(identity, identifier, Some(channel)), name) {
+            (Some(index), _) => index,
+            (None, None) => held.meet(identity, identifier, (channel, source), now)?,
+            (None, Some(name)) => {
+                let stranger = held.stranger(identity, identifier, (channel, source), now);
+                let name = name.to_owned();
+                held.add(Person { name, ..stranger }, now)?
+            }
+        };
         let belongings = held.belongings.clone();
         let person = held.people.get(index);
         Ok(person.map_or(Value::Null, |person| person.json(&belongings)))
@@ -314,7 +339,7 @@ impl StandIn {
             return refused(problem);
         }
         let json = person.json(&held.belongings);
-        match held.add(person) {
+        match held.add(person, self.0.clock.now()) {
             Ok(_) => (201, json!({ "contact": [json] })),
             Err(_) => failure(500),
         }
@@ -332,7 +357,7 @@ impl StandIn {
         let mut person = held.people.get(index).cloned().ok_or_else(missing)?;
         change(&mut person, &held).map_err(refused)?;
         let json = person.json(&held.belongings);
-        held.replace(index, person, event)
+        held.replace(index, person, event, self.0.clock.now())
             .map_err(|_| failure(500))?;
         Ok(json)
     }
@@ -362,7 +387,8 @@ impl StandIn {
             return failure(500);
         }
         held.forget(&uuid);
-        held.announce("contact_deleted", json!({ "uuid": uuid, "deleted": true }));
+        let payload = json!({ "uuid": uuid, "deleted": true });
+        held.announce("contact_deleted", payload, self.0.clock.now());
         (200, json!({ "status": "contact was destroyed" }))
     }
 
@@ -457,7 +483,18 @@ impl StandIn {
                 });
                 (*at, line)
             });
-        let mut lines: Vec<(Timestamp, Value)> = sent.chain(noted).collect();
+        let wrote = held.written.iter().zip(0_u64..);
+        let wrote = wrote.filter(|(wrote, _)| wrote.contact == person.uuid);
+        let wrote = wrote.map(|(wrote, number)| {
+            let line = json!({
+                "text": wrote.text, "createdAt": wrote.at,
+                "uuid": derived_uuid("received", &format!("{}/{number}", person.uuid)),
+                "status": "received", "channel": person.source,
+                "from": person.identifier().replace('+', ""), "to": null,
+            });
+            (wrote.at, line)
+        });
+        let mut lines: Vec<(Timestamp, Value)> = sent.chain(noted).chain(wrote).collect();
         // Of equally old ones the later one is the newer one.
         lines.reverse();
         lines.sort_by_key(|(at, _)| std::cmp::Reverse(*at));

@@ -75,6 +75,11 @@ pub(super) fn cursor(connection: &str) -> String {
     format!("{CURSOR}{connection}")
 }
 
+/// How far Callbell's log of deliveries was read.
+pub(super) fn missed() -> String {
+    "cursor#callbell/missed".to_owned()
+}
+
 /// How far an erasure has come.
 pub(super) fn erasure(id: &str) -> String {
     format!("cursor#erase/{id}")

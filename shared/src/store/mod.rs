@@ -20,6 +20,7 @@ mod job;
 mod keys;
 mod list;
 mod map;
+mod missed;
 mod once;
 mod person;
 mod rate;
@@ -51,6 +52,7 @@ pub use job::{
 };
 pub use list::{EventFilter, JobFilter, Page};
 pub use map::{Leased, RecordKey};
+pub use missed::MissedRow;
 pub use once::{Once, OnceKey};
 pub use person::{LastSent, Mark, OptMark, PersonId, PersonMark, PersonRow, Wrote};
 pub use rate::{RATE_LEASE_MAX, RateLease};

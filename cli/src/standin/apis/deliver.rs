@@ -71,13 +71,13 @@ fn send(url: Url, kind: &'static str, headers: Vec<(&'static str, String)>, body
 }
 
 /// An address on this machine.
-pub(super) fn here(url: &str) -> Option<Url> {
+pub(in crate::standin) fn here(url: &str) -> Option<Url> {
     let url = Url::parse(url).ok()?;
     let local = url.scheme() == "http" && url.host_str() == Some("127.0.0.1");
     local.then_some(url)
 }
 
 /// Whether a provider takes this address: https, or this machine in place of it.
-pub(super) fn takes(url: &str) -> bool {
+pub(in crate::standin) fn takes(url: &str) -> bool {
     here(url).is_some() || Url::parse(url).is_ok_and(|url| url.scheme() == "https")
 }

@@ -4,7 +4,7 @@
 
 pub mod cal_com;
 pub mod calendly;
-mod deliver;
+pub(super) mod deliver;
 pub mod google_calendar;
 pub mod google_sheets;
 pub mod http_bot;
@@ -125,9 +125,9 @@ impl Reply {
         }
     }
 
-    /// With a header that is a number.
+    /// With a header.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: u64) -> Reply {
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Reply {
         self.headers.push((name, value.to_string()));
         self
     }
@@ -300,7 +300,13 @@ impl StandIn {
                 let _ = answer();
                 Some(answer())
             }
-            Some(Kind::OutOfCredit) | None => Some(answer()),
+            Some(
+                Kind::OutOfCredit
+                | Kind::MessageFails { .. }
+                | Kind::Mismatch { .. }
+                | Kind::WebhookLost { .. },
+            )
+            | None => Some(answer()),
         }
     }
 }
