@@ -122,7 +122,7 @@ impl Worker {
             return Ok(());
         };
         let now = self.store.clock().now();
-        if self.settled_by_news(&job, run).await? {
+        if Box::pin(self.settled_by_news(&job, run)).await? {
             return Ok(());
         }
         match job.status {
@@ -232,7 +232,7 @@ impl Worker {
             found,
             appointment: appointment.as_ref(),
         };
-        let known = match self.with_contact(known, place, asked, run).await? {
+        let known = match Box::pin(self.with_contact(known, place, asked, run)).await? {
             Ok(known) => known,
             Err(decision) => return Ok(Look::Not(decision)),
         };
@@ -616,7 +616,7 @@ impl Worker {
             }
             Decision::End(end) => {
                 if let Ended::Dead(reason) = &end {
-                    self.job_died(job, reason).await?;
+                    Box::pin(self.job_died(job, reason)).await?;
                 }
                 self.store
                     .end(&job.id, job.version, &[Status::Due], &end)
