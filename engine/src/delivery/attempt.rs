@@ -174,7 +174,7 @@ impl Worker {
         for _ in 0..LOOKS_MAX {
             let looked_at = self.store.clock().now();
             let look = self.look(job, &configured, &found, (&mut answer, &mut asked), run);
-            let ready = match look.await? {
+            let ready = match Box::pin(look).await? {
                 Look::Not(decision) => return self.carry_out(job, decision, run).await,
                 Look::Ready(ready) => ready,
             };
@@ -191,7 +191,7 @@ impl Worker {
                 token = Some(good);
             }
             if self.store.clock().now().duration_since(looked_at) < ROWS_FRESH_FOR {
-                return self.act(job, &configured, *ready, token, run).await;
+                return Box::pin(self.act(job, &configured, *ready, token, run)).await;
             }
         }
         Ok(())

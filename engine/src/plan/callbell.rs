@@ -508,7 +508,7 @@ mod tests {
             (
                 "message.received",
                 message("received", json!({})),
-                vec![wrote.clone(), "talk c1".to_owned()],
+                vec![wrote, "talk c1".to_owned()],
             ),
             (
                 "message.received",
@@ -545,7 +545,7 @@ mod tests {
             ),
             (
                 "message.failed",
-                ours_with("failed", uuid.clone()),
+                ours_with("failed", uuid),
                 vec![r#"job 0123 Some(Failed) Some("u") Some("r") false"#.to_owned()],
             ),
             (
