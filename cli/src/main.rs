@@ -8,7 +8,8 @@ use owo_colors::OwoColorize as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match cli::commands::run(Cli::parse()).await {
+    // On the heap: a command holds whatever it asks.
+    match Box::pin(cli::commands::run(Cli::parse())).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             anstream::eprintln!("{} {error}", "error:".red().bold());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use engine::automations::account::Account;
-use engine::automations::model::{Automations, Rule, RuleDeed};
+use engine::automations::model::{Automations, ReplyTable, RuleDeed};
 use engine::automations::templates::Templates;
 use engine::automations::{Report, check, check_account};
 use jiff::Timestamp;
@@ -125,27 +125,13 @@ pub fn account(
             status => status.to_owned(),
         },
     });
-    let handed_over = automations.replies.values().flat_map(|reply| {
-        let of_rule = |rule: &Rule| match &rule.deed {
-            RuleDeed::Handover { team, .. } => team.clone(),
-            RuleDeed::Say(_) | RuleDeed::Ignore => None,
-        };
-        reply
-            .handover
-            .iter()
-            .cloned()
-            .chain(reply.rules.iter().filter_map(of_rule))
-    });
     let messages = automations.messages.values();
+    let contacts = automations.contacts.values();
+    let replies = automations.replies.values();
     let teams: BTreeSet<String> = messages
         .filter_map(|message| message.team.clone())
-        .chain(
-            automations
-                .contacts
-                .values()
-                .filter_map(|one| one.team.clone()),
-        )
-        .chain(handed_over)
+        .chain(contacts.filter_map(|contact| contact.team.clone()))
+        .chain(replies.flat_map(handovers))
         .collect();
     (
         channels.collect(),
@@ -161,4 +147,23 @@ pub fn connection_of(path: &str) -> Option<String> {
     let last = parts.next()?;
     let source = parts.next().and_then(shared::sources::behind_secret);
     Some(source.map_or(last, |source| source.kind()).to_owned())
+}
+
+/// The teams that a chatbot hands over to.
+fn handovers(reply: &ReplyTable) -> impl Iterator<Item = String> {
+    let own = reply.handover.iter();
+    let rules = reply.rules.iter().filter_map(|rule| match &rule.deed {
+        RuleDeed::Handover { team, .. } => team.as_ref(),
+        RuleDeed::Say(_) | RuleDeed::Ignore => None,
+    });
+    own.chain(rules).cloned()
+}
+
+/// The funnels that the stand-in's account has: those of the file.
+pub fn funnels(automations: &Automations) -> Vec<String> {
+    let contacts = automations.contacts.values();
+    let funnels: BTreeSet<String> = contacts
+        .filter_map(|contact| contact.funnel.clone())
+        .collect();
+    funnels.into_iter().collect()
 }

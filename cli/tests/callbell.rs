@@ -264,3 +264,92 @@ async fn an_account_has_one_webhook() {
         assert_eq!(subscribe(wrong.clone()).await.0, 422, "{wrong}");
     }
 }
+
+/// `renew` looks once an hour; what failed before it looked first is somebody else's.
+#[tokio::test]
+async fn what_got_lost_is_found_within_the_hour_and_once() {
+    let dev = start(None).await;
+    dev.set_clock(noon());
+    let http = Http::of(&dev);
+    let hour = SignedDuration::from_hours(1);
+    let lose = json!({ "kind": "webhook_lost", "times": 3 });
+    fault(&http, lose.clone()).await;
+    let write = json!({ "phone": PHONE, "text": "Oi" });
+    http.post("/_dev/receive", write.clone()).await;
+    fault(&http, json!({ "kind": "webhook_lost", "times": 0 })).await;
+    dev.advance(hour).await.unwrap();
+    assert!(dev.store().missed().await.unwrap().is_some());
+
+    fault(
+        &http,
+        json!({ "kind": "webhook_lost", "event": "message_created" }),
+    )
+    .await;
+    http.post("/_dev/receive", write.clone()).await;
+    dev.advance(SignedDuration::from_secs(1)).await.unwrap();
+    http.post("/_dev/receive", write).await;
+    assert_eq!(events(&dev, "message.received").await.len(), 1);
+    for _ in 0..3 {
+        dev.advance(hour).await.unwrap();
+        assert_eq!(events(&dev, "message.received").await.len(), 2);
+    }
+    let row = dev.store().missed().await.unwrap().unwrap();
+    assert_eq!(row.failing, None);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_not_delivered_is_noticed() {
+    let dev = start(None).await;
+    dev.set_clock(noon());
+    let http = Http::of(&dev);
+    let hour = SignedDuration::from_hours(1);
+    dev.advance(hour).await.unwrap();
+    let failing = async || {
+        let row = dev.store().missed().await.unwrap().unwrap();
+        row.failing.map(|(_, why)| why)
+    };
+    let wrong = Some(Secret::new("whsec_another"));
+    dev.stand_in().sign_webhooks(wrong);
+    for text in ["Oi", "Tem M?", "Alô?"] {
+        http.post("/_dev/receive", json!({ "phone": PHONE, "text": text }))
+            .await;
+    }
+    dev.advance(hour + hour).await.unwrap();
+    let why = failing().await;
+    assert_eq!(why.as_deref(), Some("nothing was delivered for an hour"));
+    // What people wrote is known all the same, and the webhook is mended.
+    assert_eq!(events(&dev, "message.received").await.len(), 3);
+    let signing = shared::sources::demo::secret("callbell");
+    dev.stand_in().sign_webhooks(Some(signing));
+    http.post("/_dev/receive", json!({ "phone": PHONE, "text": "Ok" }))
+        .await;
+    dev.advance(hour).await.unwrap();
+    assert_eq!(failing().await, None);
+
+    // Somebody else's webhook takes the place of ours: what is delivered there does not come here.
+    let (listener, url) = elsewhere().await;
+    dev.stand_in().subscribe(&url, &SUBSCRIPTIONS, None);
+    http.post("/_dev/receive", json!({ "phone": PHONE, "text": "Hello?" }))
+        .await;
+    dev.advance(SignedDuration::from_mins(90)).await.unwrap();
+    drop(listener);
+    let why = failing().await;
+    assert_eq!(why, None, "the newest that came here is not forgotten yet");
+    dev.advance(SignedDuration::from_hours(25)).await.unwrap();
+    http.post("/_dev/receive", json!({ "phone": PHONE, "text": "??" }))
+        .await;
+    dev.advance(SignedDuration::from_mins(90)).await.unwrap();
+    let why = failing().await;
+    assert_eq!(why.as_deref(), Some("what is delivered does not come here"));
+}
+
+/// Somebody who answers 200 to everything.
+async fn elsewhere() -> (tokio::task::JoinHandle<()>, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let app = axum::Router::new().fallback(async || "{}");
+    let served = tokio::spawn(async move {
+        let _ = axum::serve(listener, app).await;
+    });
+    (served, url)
+}

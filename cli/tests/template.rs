@@ -209,12 +209,19 @@ async fn a_door_asks_for_what_its_role_permits_and_for_all_of_it() {
     }
     assert_eq!(asked(), permitted("Orders"));
 
-    let app = appointments::App::start(store, secrets()).await;
+    let app = appointments::App::start(store.clone(), secrets()).await;
     for (at, request) in samples("appointments") {
         clock.advance(at.duration_since(clock.now()));
         assert_eq!(app.handle(request).await.status(), 200);
     }
     assert_eq!(asked(), permitted("Appointments"));
+
+    let app = callbell_door::App::start(store, secrets()).await;
+    for (at, request) in samples("callbell") {
+        clock.advance(at.duration_since(clock.now()));
+        assert_eq!(app.handle(request).await.status(), 200);
+    }
+    assert_eq!(asked(), permitted("Callbell"));
 }
 
 #[tokio::test]
@@ -244,6 +251,7 @@ async fn renew_asks_for_what_its_role_permits_and_for_all_of_it() {
         secrets(secret),
         secrets("token"),
         Some(&address),
+        None,
     );
     let app = app.unwrap();
     let deadline = clock.now() + jiff::SignedDuration::from_mins(1);
@@ -430,12 +438,15 @@ fn nothing_is_repeated_that_the_next_minute_makes_up_for() {
         assert_eq!(setting["MaximumRetryAttempts"], 0);
     }
     assert_eq!(hour["OmitName"], true, "two stacks share an account");
-    let stream = &deliver["Events"]["Stream"]["Properties"];
-    assert_eq!(stream["StartingPosition"], "TRIM_HORIZON");
-    assert_eq!(stream["BatchSize"], 25);
-    assert_eq!(stream["ParallelizationFactor"], 1);
-    assert_eq!(stream["MaximumRetryAttempts"], 2);
-    assert_eq!(stream["MaximumRecordAgeInSeconds"], 300);
+    let reply = &template["Resources"]["Reply"]["Properties"];
+    for (function, batch, at_once) in [(deliver, 25, 1), (reply, 10, 4)] {
+        let stream = &function["Events"]["Stream"]["Properties"];
+        assert_eq!(stream["StartingPosition"], "TRIM_HORIZON");
+        assert_eq!(stream["BatchSize"], batch);
+        assert_eq!(stream["ParallelizationFactor"], at_once);
+        assert_eq!(stream["MaximumRetryAttempts"], 2);
+        assert_eq!(stream["MaximumRecordAgeInSeconds"], 300);
+    }
 }
 
 #[test]

@@ -327,13 +327,15 @@ fn the_template_has_the_table_that_the_store_expects() {
         table["TimeToLiveSpecification"]["AttributeName"],
         store::TTL
     );
-    let filter = &template["Resources"]["Deliver"]["Properties"]["Events"]["Stream"]["Properties"];
-    let pattern = filter["FilterCriteria"]["Filters"][0]["Pattern"]
-        .as_str()
-        .unwrap();
-    let pattern: serde_json::Value = serde_json::from_str(pattern).unwrap();
-    let lane = &pattern["dynamodb"]["NewImage"][store::LANE]["S"];
-    assert_eq!(*lane, serde_json::json!([store::LANE_SEND]));
+    for (function, expected) in [("Deliver", store::LANE_SEND), ("Reply", store::LANE_CHAT)] {
+        let stream = &template["Resources"][function]["Properties"]["Events"]["Stream"];
+        let pattern = stream["Properties"]["FilterCriteria"]["Filters"][0]["Pattern"]
+            .as_str()
+            .unwrap();
+        let pattern: serde_json::Value = serde_json::from_str(pattern).unwrap();
+        let lane = &pattern["dynamodb"]["NewImage"][store::LANE]["S"];
+        assert_eq!(*lane, serde_json::json!([expected]), "{function}");
+    }
 }
 
 #[test]

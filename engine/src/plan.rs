@@ -33,6 +33,8 @@ pub mod opt_out;
 use appointments::Part;
 use opt_out::Said;
 
+/// By how much later than it was written a message may reach us, and its answer still wait for more.
+const LATE: SignedDuration = SignedDuration::from_secs(30);
 /// Behind a checkout's entity key: what its jobs are keyed by, whichever of its events made them.
 const ABANDONED: &str = "/abandoned";
 
@@ -566,7 +568,8 @@ fn jobs(
         event: job_event(event, step),
         event_at: event.event.at,
         // A time that cannot be told is no reason to lose the job: at its claim it is skipped with it.
-        due_at: time(step).unwrap_or(event.event.at),
+        due_at: gathered_at(event, received_at, automations, step)
+            .unwrap_or_else(|| time(step).unwrap_or(event.event.at)),
         depth: event.event.depth,
         digests: known.digests(),
         ended: None,
@@ -576,6 +579,25 @@ fn jobs(
     let asked = |step: &&Step| !is_word || step.action.kind != ActionKind::Reply;
     let steps = automation.steps.iter().filter(asked);
     steps.filter(|step| part.has(step)).map(job).collect()
+}
+
+/// When an answer is due: people write in bursts, so it waits for the rest. It waits from when the message
+/// reached us, because more of them may be as late; one that comes later than [`LATE`] is late for an
+/// answer too. `None`: the step is none.
+fn gathered_at(
+    event: &Event,
+    received_at: Timestamp,
+    automations: &Automations,
+    step: &Step,
+) -> Option<Timestamp> {
+    if step.action.kind != ActionKind::Reply || step.at.is_some() {
+        return None;
+    }
+    let table = automations.replies.get(&step.action.name)?;
+    let at = event.event.at;
+    let latest = at.saturating_add(LATE).unwrap_or(at);
+    let from = received_at.max(at).min(latest);
+    from.saturating_add(table.gather).ok()
 }
 
 /// Marks are left for every automation, disabled ones too: their jobs wait.

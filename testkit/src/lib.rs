@@ -152,13 +152,18 @@ pub async fn store_at(endpoint: &str, clock: Clock) -> Store {
 /// What the stream would hand to `deliver`: the rows on the lane, in no order. [`store`] is over
 /// [`Engine::shared`].
 pub async fn lane(engine: &Engine, store: &Store) -> Vec<RowKey> {
+    lane_of(engine, store, LANE_SEND).await
+}
+
+/// The rows that this lane of the stream would hand over.
+pub async fn lane_of(engine: &Engine, store: &Store, lane: &str) -> Vec<RowKey> {
     let answer = engine
         .client()
         .scan()
         .table_name(store.table())
-        .filter_expression("#lane = :send")
+        .filter_expression("#lane = :lane")
         .expression_attribute_names("#lane", LANE)
-        .expression_attribute_values(":send", AttributeValue::S(LANE_SEND.to_owned()))
+        .expression_attribute_values(":lane", AttributeValue::S(lane.to_owned()))
         .send()
         .await
         .expect("a scan");

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use engine::automations::account::Account;
 use engine::automations::{Report, Severity, listing};
+use engine::callbell::{CallError, Callbell};
 use owo_colors::OwoColorize as _;
 use serde_json::json;
 use shared::clock::Clock;
@@ -105,9 +106,21 @@ async fn account(files: &Files, asked: &Asked) -> Result<Option<Account>, CliErr
         json: false,
     })
     .await?;
+    Ok(Some(ask(&callbell).await?))
+}
+
+/// What the account has. Funnels are asked for by themselves: an account may have none of them to show.
+///
+/// # Errors
+/// Callbell does not answer, or refuses.
+pub(super) async fn ask(callbell: &Callbell) -> Result<Account, CallError> {
     let (channels, templates, teams) =
         tokio::try_join!(callbell.channels(), callbell.templates(), callbell.teams())?;
-    Ok(Some(Account::new(&channels, &templates, &teams)))
+    let account = Account::new(&channels, &templates, &teams);
+    Ok(match callbell.funnels().await {
+        Ok(funnels) => account.with_funnels(funnels.into_iter().map(|one| one.name)),
+        Err(_) => account,
+    })
 }
 
 /// Whether a secrets file holds a Callbell token.

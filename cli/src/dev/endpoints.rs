@@ -42,6 +42,7 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .route("/_dev/messages", get(messages))
         .route("/_dev/requests", get(requests))
         .route("/_dev/records", get(records))
+        .route("/_dev/sheets", get(sheets))
         .route("/_dev/clock", get(clock).post(move_clock))
         .route("/_dev/faults", get(faults_left).post(set_faults))
         .route("/_dev/jobs", get(jobs))
@@ -90,6 +91,11 @@ async fn requests(State(world): Shared) -> Response {
 /// What the stand-ins of systems that keep records of people have.
 async fn records(State(world): Shared) -> Response {
     axum::Json(world.apis.records()).into_response()
+}
+
+/// Spreadsheet → tab → rows of cells.
+async fn sheets(State(world): Shared) -> Response {
+    axum::Json(world.told.sheets.cells()).into_response()
 }
 
 async fn clock(State(world): Shared) -> Response {

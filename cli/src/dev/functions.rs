@@ -14,11 +14,14 @@ use super::secrets::Files;
 
 /// How long `deliver` and `renew` may run, in seconds, as template.yaml has it.
 const DELIVER_SECONDS: i64 = 60;
+/// How long `reply` may run, in seconds, as template.yaml has it.
+const REPLY_SECONDS: i64 = 90;
 
 /// The functions that template.yaml deploys, ready to be called.
 pub(super) struct Functions {
     doors: Vec<Door>,
     deliver: deliver::App,
+    reply: reply::App,
     renew: renew::App,
     clock: Clock,
 }
@@ -92,19 +95,25 @@ impl Functions {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let doors = Door::all(store, &webhooks).await;
         let apis = SecretsProvider::Fixed(secrets.apis.clone());
-        let renew = renew::App::new(store.clone(), apis.clone(), webhooks, Some(providers_url))
+        let (providers, callbell) = (Some(providers_url), Some(callbell_url));
+        let renew = renew::App::new(store.clone(), apis.clone(), webhooks, providers, callbell)
             .map_err(|error| DevError::Setup(error.to_string()))?;
         let settings = deliver::Settings {
             callbell_url: Some(callbell_url.to_owned()),
             providers_url: Some(providers_url.to_owned()),
             ..deliver::Settings::default()
         };
+        let failed = |error: deliver::StartError| DevError::Setup(error.to_string());
+        let reply = reply::App::start(store.clone(), apis.clone(), settings.clone())
+            .await
+            .map_err(failed)?;
         let deliver = deliver::App::start(store.clone(), apis, settings)
             .await
-            .map_err(|error| DevError::Setup(error.to_string()))?;
+            .map_err(failed)?;
         Ok(Functions {
             doors,
             deliver,
+            reply,
             renew,
             clock: store.clock().clone(),
         })
@@ -144,17 +153,26 @@ impl Functions {
 
     /// Hands records of the stream to `deliver`.
     pub(super) async fn batch(&self, records: &[Value]) {
-        self.deliver.on_stream(records, self.deadline()).await;
+        self.deliver
+            .on_stream(records, self.deadline(DELIVER_SECONDS))
+            .await;
+    }
+
+    /// Hands records of the stream to `reply`.
+    pub(super) async fn chat(&self, records: &[Value]) {
+        self.reply
+            .on_stream(records, self.deadline(REPLY_SECONDS))
+            .await;
     }
 
     /// Wakes `deliver` for the minute.
     pub(super) async fn minute(&self) {
-        self.deliver.on_minute(self.deadline()).await;
+        self.deliver.on_minute(self.deadline(DELIVER_SECONDS)).await;
     }
 
     /// Wakes `renew` for the hour. What it cannot do now it does in the next.
     pub(super) async fn hour(&self) {
-        let _ = self.renew.run(self.deadline()).await;
+        let _ = self.renew.run(self.deadline(DELIVER_SECONDS)).await;
     }
 
     /// Whether `renew` has anything to do.
@@ -162,8 +180,8 @@ impl Functions {
         self.renew.is_needed().await.unwrap_or_default()
     }
 
-    fn deadline(&self) -> Timestamp {
-        let limit = SignedDuration::from_secs(DELIVER_SECONDS);
+    fn deadline(&self, seconds: i64) -> Timestamp {
+        let limit = SignedDuration::from_secs(seconds);
         self.clock
             .now()
             .saturating_add(limit)

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use shared::store::{EventFilter, EventRow, JobFilter, JobRow, Status, Store, StoreError};
+use shared::store::{
+    EventFilter, EventRow, JobFilter, JobRow, LANE_CHAT, LANE_SEND, Status, Store, StoreError,
+};
 
 use super::World;
 use super::table::{self, Stream};
@@ -15,6 +17,8 @@ use super::table::{self, Stream};
 const STREAM_POLL_MS: u64 = 20;
 /// Records of one batch, as template.yaml has it.
 const BATCH: usize = 25;
+/// Records of one batch of the chatbot, as template.yaml has it.
+const CHAT_BATCH: usize = 10;
 /// How often the clock is looked at for a new minute, in milliseconds.
 const MINUTE_POLL_MS: u64 = 500;
 /// Longest that a moved clock follows what comes due on the way, in seconds; then it jumps.
@@ -28,7 +32,7 @@ const IDLE_POLL_MS: u64 = 50;
 /// What the schedule and a moved clock wait for at most until the stream was read, in seconds.
 const SETTLE_SECONDS_MAX: u64 = 90;
 
-/// Feeds the stream's lane to `deliver`, in batches, one after the other.
+/// Feeds the stream's lanes to `deliver`, in batches, one after the other, and to `reply`, all at once.
 pub(super) async fn stream(world: Arc<World>) {
     let mut reader = Some(world.engine.stream(world.stream_position()));
     while !world.is_stopping() {
@@ -49,8 +53,16 @@ pub(super) async fn stream(world: Arc<World>) {
             }
         };
         let any = !records.is_empty();
-        let wanted: Vec<_> = records.into_iter().filter(table::is_in_lane).collect();
-        for batch in wanted.chunks(BATCH) {
+        let of = |lane: &str| -> Vec<serde_json::Value> {
+            let wanted = records
+                .iter()
+                .filter(|record| table::is_in_lane(record, lane));
+            wanted.cloned().collect()
+        };
+        for batch in of(LANE_CHAT).chunks(CHAT_BATCH) {
+            chat(&world, batch.to_vec());
+        }
+        for batch in of(LANE_SEND).chunks(BATCH) {
             world.functions().batch(batch).await;
         }
         if let Some(position) = reader.as_ref().and_then(Stream::position)
@@ -65,6 +77,20 @@ pub(super) async fn stream(world: Arc<World>) {
             tokio::time::sleep(Duration::from_millis(STREAM_POLL_MS)).await;
         }
     }
+}
+
+/// Hands a batch to `reply`, which waits for the rest of a burst and for backends: nothing else waits for it.
+fn chat(world: &Arc<World>, batch: Vec<serde_json::Value>) {
+    let world = world.clone();
+    world.chats.send_modify(|chats| *chats += 1);
+    tokio::spawn(async move {
+        let mut stopping = world.stopping.subscribe();
+        tokio::select! {
+            () = async { world.functions().chat(&batch).await } => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+        world.chats.send_modify(|chats| *chats -= 1);
+    });
 }
 
 fn read(mut stream: Stream) -> (Stream, Result<Vec<serde_json::Value>, table::EngineError>) {
@@ -204,7 +230,9 @@ impl World {
             if self.stand_in.post_webhooks().await {
                 continue;
             }
-            if !self.is_work_left().await? {
+            // An answer that waits for the rest of a burst is due in a moment.
+            let is_chatting = *self.chats.borrow() > 0;
+            if !is_chatting && !self.is_work_left().await? {
                 return Ok(true);
             }
             if started.elapsed() >= limit {

@@ -31,7 +31,7 @@ use self::secrets::Files;
 use self::table::Engine;
 use crate::net::{Cut, Loopback};
 use crate::project;
-use crate::standin::apis::{self, Apis, Connectable};
+use crate::standin::apis::{self, Apis, Connectable, Told};
 use crate::standin::{AccountData, StandIn, webhooks};
 
 /// The port where nothing else is asked for.
@@ -103,6 +103,7 @@ struct World {
     secrets: RwLock<Files>,
     stand_in: StandIn,
     connectable: Connectable,
+    told: Told,
     apis: Apis,
     routes: Vec<Route>,
     functions: RwLock<Arc<Functions>>,
@@ -110,6 +111,8 @@ struct World {
     store: Store,
     /// How often the stream was read to its end and everything in it dealt with.
     rounds: watch::Sender<u64>,
+    /// Batches of the chatbot that are being worked on.
+    chats: watch::Sender<u32>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
     /// The hour that `renew` was last woken for.
@@ -132,7 +135,9 @@ impl Dev {
         let port_error = |error| DevError::Port(settings.port, error);
         let listener = Loopback::bind(settings.port).await.map_err(port_error)?;
         let port = listener.port().map_err(port_error)?;
-        let world = Arc::new(World::new(settings, secrets, port, notice).await?);
+        // Everything that is started, on the heap: it is large.
+        let world = Box::pin(World::new(settings, secrets, port, notice)).await?;
+        let world = Arc::new(world);
         world.subscribe();
         world.reload().await;
         let pushed = match &settings.automations {
@@ -217,6 +222,11 @@ impl Dev {
     /// The stand-ins of systems that webhooks are registered at.
     pub fn connectable(&self) -> &Connectable {
         &self.world.connectable
+    }
+
+    /// The stand-ins of what tells a team.
+    pub fn told(&self) -> &Told {
+        &self.world.told
     }
 
     /// The clock that everything reads.
@@ -306,6 +316,7 @@ impl World {
             return Err(DevError::Unhosted(route.function.clone()));
         }
         let connectable = Connectable::default();
+        let told = Told::default();
         Ok(World {
             port,
             settings: settings.clone(),
@@ -315,16 +326,24 @@ impl World {
             secrets: RwLock::new(secrets),
             // A shop is at any address, so those come last.
             apis: Apis::new(
-                [apis::books(), connectable.all()].concat(),
+                [
+                    apis::books(),
+                    apis::backends(),
+                    told.all(),
+                    connectable.all(),
+                ]
+                .concat(),
                 stand_in.clone(),
             ),
             connectable,
+            told,
             stand_in,
             routes,
             functions: RwLock::new(Arc::new(functions)),
             engine,
             store,
             rounds: watch::Sender::new(0),
+            chats: watch::Sender::new(0),
             sweeping: tokio::sync::Mutex::default(),
             renewed_hour: AtomicI64::new(0),
             moving: tokio::sync::Mutex::default(),

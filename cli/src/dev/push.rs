@@ -96,7 +96,7 @@ impl World {
     }
 
     /// Takes over what was pushed last, whoever pushed it: new functions read it afresh, and the
-    /// stand-in's account has its channels, templates and teams. Secrets are read again as well: who
+    /// stand-in's account has its channels, templates, teams and funnels. Secrets are read again as well: who
     /// changed them asks for this and goes on at once.
     pub(super) async fn reload(&self) {
         if let Some(path) = &self.settings.secrets
@@ -125,6 +125,13 @@ impl World {
             if self.settings.secrets.is_none() {
                 let files = secrets::Files::demo_for(&automations);
                 *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = files;
+            }
+            account.funnels = project::funnels(&automations);
+            // A sheet is there, with the headers that the file names, unless a test put another one there.
+            for table in automations.sheets.values() {
+                let headers = table.columns.keys().map(String::as_str);
+                let sheets = &self.told.sheets;
+                sheets.prepare(&table.spreadsheet, &table.tab, headers);
             }
         }
         self.stand_in.set_account(account);

@@ -192,10 +192,10 @@ impl Stream {
     }
 }
 
-/// Whether the event source's filter lets a record through: `lane` is `send` in its new image.
-pub fn is_in_lane(record: &Value) -> bool {
+/// Whether the filter of a lane's event source lets a record through: by `lane` in its new image.
+pub fn is_in_lane(record: &Value, lane: &str) -> bool {
     record
         .pointer("/dynamodb/NewImage/lane/S")
         .and_then(Value::as_str)
-        == Some("send")
+        == Some(lane)
 }

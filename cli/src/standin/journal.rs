@@ -27,6 +27,13 @@ pub struct Message {
 pub enum Line {
     /// A message was accepted.
     Message(Message),
+    /// A person came into being or changed: all of them as they are now.
+    Contact(Box<super::contacts::Person>),
+    /// A person was deleted.
+    Deleted {
+        /// The person's number.
+        contact: String,
+    },
     /// The 24-hour window of a recipient was opened until then, or closed.
     Window {
         /// The phone number's identity.

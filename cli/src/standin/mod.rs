@@ -3,8 +3,10 @@
 //! it accepted in order, and fails in the ways it is told to.
 
 pub mod apis;
+pub mod contacts;
 pub mod faults;
 pub mod journal;
+mod people;
 pub mod rules;
 pub mod webhooks;
 
@@ -23,6 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 
+use self::contacts::{Belongings, FieldType, Person};
 use self::faults::{Fault, Faults, Kind};
 use self::journal::{Journal, Line, Message};
 use self::rules::{Account, Channel, Refused, Template};
@@ -56,12 +59,15 @@ struct Held {
     tokens: Vec<String>,
     channels: Vec<Channel>,
     templates: Vec<Template>,
-    teams: Vec<String>,
+    belongings: Belongings,
+    people: Vec<Person>,
+    /// Webhooks about people.
+    told: Vec<Value>,
     messages: Vec<Message>,
     requests: VecDeque<Value>,
     windows: BTreeMap<String, Option<Timestamp>>,
-    /// Names of people who wrote.
-    people: BTreeMap<String, String>,
+    /// What people wrote.
+    written: Vec<people::Wrote>,
     /// By system: `callbell`, `hubspot`.
     faults: BTreeMap<String, Faults>,
     journal: Journal,
@@ -80,6 +86,14 @@ pub struct AccountData {
     pub templates: Vec<Template>,
     /// Its teams by name.
     pub teams: Vec<String>,
+    /// Its funnels by name.
+    pub funnels: Vec<String>,
+    /// Its tags; none: any tag is believed.
+    pub tags: Vec<String>,
+    /// Its custom fields; none: any field is believed.
+    pub fields: BTreeMap<String, FieldType>,
+    /// E-mail addresses of its users; none: any user is believed.
+    pub users: Vec<String>,
 }
 
 impl StandIn {
@@ -99,7 +113,9 @@ impl StandIn {
             held.journal = journal;
             for line in lines {
                 match line {
-                    Line::Message(message) => held.messages.push(message),
+                    Line::Message(message) => held.recall_message(identity, message),
+                    Line::Contact(person) => held.recall(*person),
+                    Line::Deleted { contact } => held.forget(&contact),
                     Line::Window { phone, until } => {
                         held.windows.insert(phone, until);
                     }
@@ -114,13 +130,19 @@ impl StandIn {
         })))
     }
 
-    /// Changes what the account has; messages and windows stay.
+    /// Changes what the account has; messages, people and windows stay.
     pub fn set_account(&self, data: AccountData) {
         let mut held = self.held();
         held.tokens = data.tokens;
         held.channels = data.channels;
         held.templates = data.templates;
-        held.teams = data.teams;
+        held.belongings = Belongings {
+            tags: data.tags,
+            fields: data.fields,
+            users: data.users,
+            teams: data.teams,
+            funnels: data.funnels,
+        };
     }
 
     /// Every accepted message, oldest first.
@@ -264,6 +286,16 @@ impl Request {
         })
     }
 
+    /// The question for what this request changed.
+    fn asking(&self) -> Request {
+        Request {
+            method: Method::GET,
+            path: self.path.clone(),
+            query: String::new(),
+            body: Value::Null,
+        }
+    }
+
     fn page(&self) -> usize {
         self.parameter("page")
             .and_then(|page| page.parse().ok())
@@ -379,8 +411,19 @@ impl StandIn {
         if held.journal.append(&line).is_err() {
             return failure(500);
         }
-        let person = self.contact(&sendable.to);
-        held.webhooks.sent(&message, &person, &fate);
+        let field = |name: &str| request.body.get(name).and_then(Value::as_str);
+        let channel = (
+            field("channel_uuid").unwrap_or_default(),
+            field("from").unwrap_or_default(),
+        );
+        let identity = self.0.identity;
+        let Ok(index) = held.meet(identity, &sendable.to, channel, now) else {
+            return failure(500);
+        };
+        let belongings = held.belongings.clone();
+        let person = held.people.get(index);
+        let contact = person.map_or(Value::Null, |person| person.json(&belongings));
+        held.webhooks.sent(&message, &contact, &fate);
         held.messages.push(message);
         let wants = |part: &str| match request.body.get("fields") {
             Some(Value::String(word)) => word == part,
@@ -391,13 +434,10 @@ impl StandIn {
         if let Some(fields) = answer.as_object_mut() {
             if wants("contact") {
                 // The real API answers a one-element array here and an object elsewhere.
-                fields.insert("contact".to_owned(), json!([contact(&sendable.to)]));
+                fields.insert("contact".to_owned(), json!([contact]));
             }
             if wants("conversation") {
-                let href = format!(
-                    "https://dash.callbell.eu/chat/{}",
-                    contact_uuid(&sendable.to)
-                );
+                let href = contact.get("conversationHref");
                 fields.insert("conversation".to_owned(), json!([{ "href": href }]));
             }
         }
@@ -417,7 +457,7 @@ impl StandIn {
             ),
             ("GET", ["channels"]) => self.channels(request),
             ("GET", ["teams"]) => self.teams(),
-            ("GET", ["funnels"]) => (200, json!({ "funnels": [], "meta": meta(1, 1) })),
+            ("GET", ["funnels"]) => self.funnels(),
             ("GET", ["templates"]) => {
                 let list: Vec<Value> = self.held().templates.iter().map(template).collect();
                 (200, json!({ "templates": list, "meta": meta(1, 1) }))
@@ -430,7 +470,7 @@ impl StandIn {
                 })
             }
             ("GET", ["messages", "status", uuid]) => self.status(uuid),
-            ("GET", ["contacts", rest @ ..]) => self.contacts(request, rest),
+            (_, ["contacts", rest @ ..]) => self.contacts(request, rest),
             (_, ["webhooks", rest @ ..]) => self.webhooks(request, rest).unwrap_or_else(missing),
             _ => missing(),
         }
@@ -479,99 +519,12 @@ impl StandIn {
     fn teams(&self) -> Answer {
         let held = self.held();
         let list: Vec<Value> = held
+            .belongings
             .teams
             .iter()
             .map(|name| json!({ "uuid": derived_uuid("team", name), "name": name, "members": 1 }))
             .collect();
         (200, json!({ "teams": list, "meta": meta(1, 1) }))
-    }
-
-    fn contacts(&self, request: &Request, path: &[&str]) -> Answer {
-        let people: BTreeMap<String, String> = self
-            .held()
-            .messages
-            .iter()
-            .filter_map(|message| recipient(&message.body))
-            .map(|to| (contact_uuid(&(self.0.identity)(&to)), to))
-            .collect();
-        match path {
-            [] => {
-                let list: Vec<Value> = people.values().map(|to| contact(to)).collect();
-                (200, json!({ "contacts": list, "meta": { "next": null } }))
-            }
-            ["phone", number] => {
-                let number = number.replace("%2B", "+");
-                let uuid = contact_uuid(&(self.0.identity)(&number));
-                let found = people.get(&uuid);
-                // One of the endpoints that answer a one-element array.
-                found.map_or_else(missing, |to| {
-                    (200, json!({ "contact": [self.contact(to)] }))
-                })
-            }
-            [uuid] => {
-                let found = people.get(*uuid);
-                found.map_or_else(missing, |to| (200, json!({ "contact": self.contact(to) })))
-            }
-            [uuid, "messages"] => match people.contains_key(*uuid) {
-                true => self.history(uuid, request.page()),
-                false => missing(),
-            },
-            _ => missing(),
-        }
-    }
-
-    /// The person who writes, as the API shows them.
-    fn writer(&self, who: &str, name: Option<&str>) -> Value {
-        let mut held = self.held();
-        let person = held.people.entry((self.0.identity)(who)).or_default();
-        if let Some(name) = name {
-            *person = name.to_owned();
-        }
-        let name = person.clone();
-        drop(held);
-        let mut contact = self.contact(who);
-        if let Some(fields) = contact.as_object_mut() {
-            if !name.is_empty() {
-                fields.insert("name".to_owned(), json!(name));
-            }
-            if !who.starts_with('+') {
-                fields.insert("phoneNumber".to_owned(), Value::Null);
-                fields.insert("bsuid".to_owned(), json!(who));
-            }
-        }
-        contact
-    }
-
-    fn contact(&self, to: &str) -> Value {
-        let mut value = contact(to);
-        if let Some(uuid) = value.get_mut("uuid") {
-            *uuid = json!(contact_uuid(&(self.0.identity)(to)));
-        }
-        value
-    }
-
-    /// Newest first, without metadata: that is what the real history shows.
-    fn history(&self, uuid: &str, page: usize) -> Answer {
-        let held = self.held();
-        let of_person = |message: &&Message| {
-            let to = recipient(&message.body);
-            to.is_some_and(|to| contact_uuid(&(self.0.identity)(&to)) == uuid)
-        };
-        let messages: Vec<&Message> = held.messages.iter().rev().filter(of_person).collect();
-        let pages = messages.len().div_ceil(HISTORY_PAGE).max(1);
-        let list: Vec<Value> = messages
-            .into_iter()
-            .skip((page - 1).saturating_mul(HISTORY_PAGE))
-            .take(HISTORY_PAGE)
-            .map(|message| {
-                json!({
-                    "text": message.text, "createdAt": message.at, "uuid": message.uuid,
-                    "status": "sent", "channel": message.body.get("from"),
-                    "from": null, "to": recipient(&message.body).map(|to| to.replace('+', "")),
-                })
-            })
-            .collect();
-        (200, json!({ "messages": list, "meta": meta(page, pages) }))
     }
 }
 
@@ -636,21 +589,6 @@ fn template(template: &Template) -> Value {
 fn recipient(body: &Value) -> Option<String> {
     let field = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     field("to").or_else(|| field("bsuid"))
-}
-
-fn contact(to: &str) -> Value {
-    let uuid = contact_uuid(to);
-    json!({
-        "uuid": uuid, "name": to, "phoneNumber": to.strip_prefix('+').unwrap_or(to),
-        "avatarUrl": null, "createdAt": "2026-01-01T00:00:00Z", "source": "whatsapp",
-        "href": format!("https://dash.callbell.eu/contacts/{uuid}"),
-        "conversationHref": format!("https://dash.callbell.eu/chat/{uuid}"),
-        "tags": [], "assignedUser": null, "customFields": {},
-    })
-}
-
-fn contact_uuid(identity: &str) -> String {
-    derived_uuid("contact", identity)
 }
 
 /// The same 32 hex digits for the same thing, in this process and the next.

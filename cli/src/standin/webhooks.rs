@@ -14,6 +14,7 @@ use shared::sources::callbell::{self, Callbell};
 
 use super::apis::deliver::{here, takes};
 use super::journal::Message;
+use super::people::Wrote;
 use super::rules::Refused;
 use super::{Answer, Held, Request, StandIn, faults, meta};
 
@@ -362,12 +363,23 @@ impl StandIn {
         let who = written.phone.as_deref().or(written.bsuid.as_deref());
         let who = who.unwrap_or_default();
         self.set_window(who, true)?;
-        let contact = self.writer(who, written.name.as_deref());
+        let main = self.held().channels.first().cloned();
+        let (channel, source) = main.map_or_else(
+            || (String::new(), "whatsapp".to_owned()),
+            |channel| (channel.uuid, channel.kind),
+        );
+        let contact = self.person_writes(who, &channel, &source, written.name.as_deref())?;
         let now = self.now();
         let payload = received(written, &contact, now);
-        self.held()
-            .webhooks
-            .announce("message_created", payload, now);
+        let uuid = contact.get("uuid").and_then(Value::as_str);
+        let uuid = uuid.unwrap_or_default();
+        let mut held = self.held();
+        held.written.push(Wrote {
+            contact: uuid.to_owned(),
+            text: written.text.clone(),
+            at: now,
+        });
+        held.webhooks.announce("message_created", payload, now);
         Ok(contact)
     }
 

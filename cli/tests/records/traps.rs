@@ -86,40 +86,46 @@ async fn pipedrive_keeps_every_phone_and_address_that_was_there() {
 }
 
 #[tokio::test]
+async fn salesforce_fills_in_what_a_lead_lacks_and_leaves_a_converted_one() {
+    let world = of("salesforce").await;
+    let mut wish = world.wish();
+    (wish.object, wish.name, wish.fields) = ("Lead", None, BTreeMap::new());
+    let lead = world.done(&wish, "created").await;
+    assert!(lead.starts_with("00Q"));
+    let record = world.record();
+    let found = (text(&record, "/LastName"), text(&record, "/Company"));
+    assert_eq!(found, ("maria@example.com", "[not provided]"));
+    let host = "minha.my.salesforce.com/services/data/v62.0/sobjects";
+    let converted = json!({ "IsConverted": true });
+    world
+        .ask("PATCH", &format!("{host}/Lead/{lead}"), converted)
+        .await;
+    wish.id = Some(lead.clone());
+    wish.fields = fields([("Title", json!("Dra."))]);
+    let second = world.done(&wish, "created").await;
+    assert_ne!(second, lead);
+    assert_eq!(world.done(&wish, "updated").await, second);
+    assert_eq!(text(&world.records()[0], "/Title"), "");
+}
+
+#[tokio::test]
 async fn salesforce_names_no_one_of_several_and_leaves_strangers_alone() {
     let world = of("salesforce").await;
     let mut wish = world.wish();
-    wish.object = "Lead";
-    wish.name = None;
-    wish.fields = BTreeMap::new();
-    let lead = world.done(&wish, "created").await;
-    let record = world.record();
-    assert_eq!(
-        (text(&record, "/LastName"), text(&record, "/Company")),
-        ("maria@example.com", "[not provided]")
-    );
-    assert!(lead.starts_with("00Q"));
-    // A converted lead is none any more, even where we remember it.
-    let host = "minha.my.salesforce.com/services/data/v62.0/sobjects";
-    let contact =
-        json!({"LastName": "Silva", "Email": "outra@example.com", "MobilePhone": "+5511987654321"});
-    world
-        .ask("POST", &format!("{host}/Contact"), contact.clone())
-        .await;
-    wish.object = "Contact";
     wish.match_by = vec![MatchBy::Phone];
-    wish.fields = fields([("Title", json!("Dra."))]);
-    world.done(&wish, "updated").await;
-    assert_eq!(text(&world.records()[1], "/Title"), "Dra.");
-    // The rule names somebody whose address it is: she is changed. Nobody else is.
-    let mut second = world.wish();
-    (second.phone, second.email) = (Some("+351912345678"), Some("terceira@example.com"));
-    second.fields = fields([("MobilePhone", json!("+5511987654321"))]);
-    world.done(&second, "created").await;
-    assert_eq!(world.records().len(), 3);
+    let first = world.done(&wish, "created").await;
+    // The rule names her, whose phone this one has; looked for was another phone, so she is left alone.
+    let mut other = world.wish();
+    (other.phone, other.email) = (Some("+351912345678"), Some("outra@example.com"));
+    other.fields = fields([("MobilePhone", json!("+55 11 98765-4321"))]);
+    let second = world.done(&other, "created").await;
+    assert_ne!(first, second);
     let several = world.upsert(&wish).await;
     let why = "Salesforce: several records of this person, by phone";
     assert_eq!(several, Err(ActError::Rejected(why.to_owned())));
+    // Whose id is remembered is known.
+    wish.id = Some(first);
+    world.done(&wish, "updated").await;
 }
 
 #[tokio::test]
@@ -158,7 +164,7 @@ async fn zendesk_mails_nobody_shares_a_phone_and_leaves_agents_alone() {
     let world = of("zendesk").await;
     let mut wish = world.wish();
     wish.fields = fields([("phone", json!("+5511987654321")), ("plano", json!("ouro"))]);
-    world.done(&wish, "created").await;
+    let first = world.done(&wish, "created").await;
     let record = world.record();
     assert_eq!(
         (&record["mailed"], &record["user_fields"]["plano"]),
@@ -179,6 +185,18 @@ async fn zendesk_mails_nobody_shares_a_phone_and_leaves_agents_alone() {
     (third.phone, third.email) = (Some("+351912345678"), None);
     world.done(&third, "created").await;
     assert!(text(&world.records()[2], "/external_id").starts_with("callbell:"));
+    // A second address finds its user too, and another's is not taken from them.
+    wish.id = Some(first);
+    wish.fields = fields([("email", json!("segunda@example.com"))]);
+    world.done(&wish, "updated").await;
+    world.later();
+    wish.id = None;
+    (wish.phone, wish.email) = (None, Some("segunda@example.com"));
+    wish.fields = fields([("email", json!("irma@example.com")), ("notes", json!("oi"))]);
+    world.done(&wish, "updated").await;
+    assert_eq!(text(&world.records()[0], "/notes"), "oi");
+    assert_eq!(world.records().len(), 3);
+    wish.fields = BTreeMap::new();
     wish.email = Some("ana@example.com");
     wish.phone = None;
     world.upsert(&wish).await.unwrap();

@@ -25,7 +25,12 @@ const TOKEN_SECONDS: i64 = 3_600;
 /// Longest code of an answer that is repeated, in characters.
 const CODE_CHARS_MAX: usize = 60;
 /// What ids that we give begin with: by them a webhook about our own record is known.
-pub(super) const OUR_PREFIX: &str = "callbell:";
+const OUR_PREFIX: &str = "callbell:";
+/// How many hex digits follow.
+const OUR_ID_DIGITS: usize = 32;
+/// How many digits at its end a phone is searched by where a search knows parts of it: no form of one number
+/// differs in them.
+const TAIL_DIGITS: usize = 8;
 
 /// One system's API.
 pub(super) struct Api {
@@ -459,15 +464,23 @@ pub(super) fn found_by<'a>(wanted: &Wanted<'a>) -> impl Iterator<Item = (MatchBy
 }
 
 /// The id at the other system that we give a person of whom it knows none: the same one whenever we are asked
-/// again, so that a record is not made twice though a search does not show it yet.
+/// again, so that a record is not made twice though a search does not show it yet. It is of what the person
+/// would be found by: two people with one phone stay two where the address alone finds them.
 pub(super) fn our_id(wanted: &Wanted<'_>) -> Option<String> {
-    let phone = wanted
-        .phone
-        .map(|number| format!("phone/{}", phone::identity(number)));
-    let email = || Some(format!("email/{}", wanted.email?.trim().to_lowercase()));
-    let digest = hex::encode(Sha256::digest(phone.or_else(email)?.as_bytes()));
-    let short: String = digest.chars().take(32).collect();
+    let found_by = match found_by(wanted).next()? {
+        (MatchBy::Phone, number) => format!("phone/{}", phone::identity(number)),
+        (MatchBy::Email, email) => format!("email/{}", email.trim().to_lowercase()),
+    };
+    let digest = hex::encode(Sha256::digest(found_by.as_bytes()));
+    let short: String = digest.chars().take(OUR_ID_DIGITS).collect();
     Some(format!("{OUR_PREFIX}{short}"))
+}
+
+/// The end of a number, which all its forms share.
+pub(super) fn tail(e164: &str) -> &str {
+    let digits = e164.trim_start_matches('+');
+    let from = digits.len().saturating_sub(TAIL_DIGITS);
+    digits.get(from..).unwrap_or(digits)
 }
 
 /// What stands for a person without a name, where a system insists on one.
@@ -503,4 +516,123 @@ pub(super) fn id_at(value: &Value, pointer: &str) -> Option<String> {
 pub(super) fn list_at<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     let list = value.pointer(pointer).and_then(Value::as_array);
     list.map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An answer, for the tests of what it means.
+    pub(in crate::actions) fn reply(
+        status: u16,
+        headers: &[(&'static str, &str)],
+        body: &Value,
+    ) -> Reply {
+        let mut map = reqwest::header::HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        Reply {
+            status,
+            retry_after: crate::http::retry_after(&map),
+            headers: map,
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    /// `limited 10`, `refused`: what is done next.
+    pub(in crate::actions) fn next(error: &ActError) -> String {
+        match error {
+            ActError::Limited { retry_after, .. } => {
+                format!("limited {}", retry_after.unwrap_or_default().as_secs())
+            }
+            ActError::Unavailable(_) => "unavailable".to_owned(),
+            ActError::Refused(_) => "refused".to_owned(),
+            ActError::Rejected(_) => "rejected".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_code_is_a_word_and_nothing_of_a_person_s() {
+        for good in ["INVALID_EMAIL", "phone", "ERR-1", "Custom__c"] {
+            assert_eq!(code(Some(&Value::from(good))), Some(good));
+        }
+        for bad in [
+            "maria@example.com",
+            "+5511987654321",
+            "5511987654321",
+            "Maria da Silva",
+            "",
+        ] {
+            assert_eq!(code(Some(&Value::from(bad))), None, "{bad}");
+        }
+        assert_eq!(code(Some(&Value::from("x".repeat(61)))), None);
+    }
+
+    #[test]
+    fn a_host_is_one_of_the_system() {
+        let host = |name: &str| host_of(name, ".pipedrive.com");
+        let minha = Some("minha-empresa.pipedrive.com".to_owned());
+        for name in [
+            "minha-empresa",
+            "minha-empresa.pipedrive.com",
+            "https://Minha-Empresa.pipedrive.com/",
+        ] {
+            assert_eq!(host(name), minha, "{name}");
+        }
+        for name in [
+            "",
+            ".",
+            "a/b",
+            "evil.com#",
+            "evil.com?x=",
+            "a@b",
+            "a:80",
+            "a b",
+        ] {
+            assert_eq!(host(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn our_id_is_of_what_finds_the_person() {
+        let fields = BTreeMap::new();
+        let id = |by: &[MatchBy], phone, email| {
+            our_id(&Wanted {
+                id: None,
+                match_by: by,
+                phone,
+                email,
+                name: None,
+                fields: &fields,
+                tags: &[],
+                create: true,
+                update: true,
+                list: None,
+                status_if_new: "",
+                object: "",
+                verified: true,
+            })
+        };
+        let both = [MatchBy::Phone, MatchBy::Email];
+        let long = id(&both, Some("+5511987654321"), Some("a@example.com"));
+        assert_eq!(
+            long,
+            id(&both, Some("+551187654321"), None),
+            "one person of two forms"
+        );
+        assert_ne!(
+            long,
+            id(
+                &[MatchBy::Email],
+                Some("+5511987654321"),
+                Some("a@example.com")
+            )
+        );
+        assert_eq!(
+            id(&[MatchBy::Email], None, Some("A@example.com")),
+            id(&both, None, Some("a@example.com"))
+        );
+        assert_eq!(id(&[MatchBy::Email], Some("+5511987654321"), None), None);
+    }
 }

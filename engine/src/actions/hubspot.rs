@@ -230,7 +230,7 @@ impl Book for Contacts<'_> {
     }
 
     async fn by_id(&mut self, id: &str) -> Result<Option<Record>, ActError> {
-        if self.wanted.update {
+        if self.wanted.update && !self.wanted.fields.is_empty() {
             // Changing it says whether it is there.
             let id = id.to_owned();
             return Ok(Some(Record {
@@ -265,6 +265,9 @@ impl Book for Contacts<'_> {
     }
 
     async fn update(&mut self, record: &Record) -> Result<Written, ActError> {
+        if self.wanted.fields.is_empty() {
+            return Ok(Written::Done(record.id.clone(), "unchanged"));
+        }
         let body = json!({ "properties": self.properties() });
         let path = [&CONTACTS[..], &[&record.id]].concat();
         let reply = self
@@ -284,4 +287,42 @@ fn record(contact: &Value) -> Option<Record> {
         id,
         is: Value::Null,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::crm::tests::{next, reply};
+
+    #[test]
+    fn limits_are_told_apart() {
+        for (status, body, expected) in [
+            (
+                429,
+                json!({"policyName": "TEN_SECONDLY_ROLLING"}),
+                "limited 10",
+            ),
+            (429, json!({"policyName": "DAILY"}), "limited 3600"),
+            (477, json!({}), "limited 10"),
+            (403, json!({"category": "MISSING_SCOPES"}), "refused"),
+            (423, json!({}), "unavailable"),
+            (523, json!({}), "unavailable"),
+            (400, json!({}), "rejected"),
+        ] {
+            let error = error(&reply(status, &[], &body), Timestamp::UNIX_EPOCH);
+            assert_eq!(next(&error), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_the_contact() {
+        let existing = |message: &str| {
+            let answer = json!({"message": message, "category": "CONFLICT"});
+            Contacts::existing(&reply(409, &[], &answer)).map(|record| record.id)
+        };
+        let found = existing("Contact already exists. Existing ID: 90000000001");
+        assert_eq!(found.as_deref(), Some("90000000001"));
+        assert_eq!(existing("Contact already exists."), None);
+        assert_eq!(existing("Existing ID: "), None);
+    }
 }

@@ -313,6 +313,20 @@ fn record(contact: Value) -> Option<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actions::crm::tests::{next, reply};
+
+    #[test]
+    fn a_limit_says_until_when() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        for (reset, expected) in [
+            ("1007", "limited 7"),
+            ("900", "limited 1"),
+            ("soon", "limited 10"),
+        ] {
+            let reply = reply(429, &[("x-ratelimit-reset", reset)], &json!({}));
+            assert_eq!(next(&error(&reply, now)), expected, "{reset}");
+        }
+    }
 
     #[test]
     fn a_conflict_names_the_contact() {

@@ -40,8 +40,6 @@ const TOKEN_HOST: &str = "oauth.pipedrive.com";
 const PERSONS: [&str; 4] = ["api", "v2", "persons", "search"];
 /// How many persons of one search are compared.
 const HITS_MAX: usize = 100;
-/// How many digits at its end a phone is searched by: no form of one number differs in them.
-const TAIL_DIGITS: usize = 8;
 /// Wait for the next two seconds, which Pipedrive counts bursts by.
 const WAIT: Duration = Duration::from_secs(2);
 /// Wait where the day's tokens are used up, or Cloudflare stands in front.
@@ -254,10 +252,7 @@ impl Book for Persons<'_> {
         if let Some(found) = self.search("phone", value, true, same).await? {
             return Ok(Some(found));
         }
-        let digits = value.trim_start_matches('+');
-        let from = digits.len().saturating_sub(TAIL_DIGITS);
-        let tail = digits.get(from..).unwrap_or(digits);
-        self.search("phone", tail, false, same).await
+        self.search("phone", crm::tail(value), false, same).await
     }
 
     async fn create(&mut self) -> Result<Written, ActError> {
@@ -326,5 +321,38 @@ fn own_value(name: &str, value: &Value) -> Value {
         Value::Array(list) if name == "label_ids" => list.iter().map(number).collect(),
         value if NUMBERS.contains(&name) => number(value),
         value => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::crm::tests::{next, reply};
+
+    #[test]
+    fn limits_are_told_apart() {
+        for (status, headers, body, expected) in [
+            (429, [("x-ratelimit-reset", "2")], json!({}), "limited 2"),
+            (
+                429,
+                [("x-daily-requests-left", "0")],
+                json!({}),
+                "limited 3600",
+            ),
+            (429, [("x-other", "1")], json!({}), "limited 2"),
+            (403, [("x-other", "1")], Value::Null, "limited 300"),
+            (
+                403,
+                [("x-other", "1")],
+                json!({"error": "scope"}),
+                "refused",
+            ),
+            (402, [("x-other", "1")], json!({}), "refused"),
+            (400, [("x-other", "1")], json!({}), "rejected"),
+            (503, [("x-other", "1")], json!({}), "unavailable"),
+        ] {
+            let error = error(&reply(status, &headers, &body), Timestamp::UNIX_EPOCH);
+            assert_eq!(next(&error), expected, "{status} {headers:?} {body}");
+        }
     }
 }

@@ -258,12 +258,17 @@ impl People<'_> {
             .filter_map(|matched| crm::id_at(matched, "/record/Id"))
             .collect();
         for id in ids {
-            let fields = ["Email"].iter().chain(self.phones()).copied();
-            let fields = fields.collect::<Vec<_>>().join(",");
+            let mut fields = vec!["Email"];
+            fields.extend(self.phones());
+            if self.wanted.object == "Lead" {
+                fields.push("IsConverted");
+            }
+            let fields = fields.join(",");
             let path = [&VERSION[..], &["sobjects", self.wanted.object, &id]].concat();
             let query = [("fields", fields)];
             let found = self.line.find(&Ask::get(&path, &query)).await?;
-            if found.is_some_and(|found| self.is_theirs(&found)) {
+            let live = |found: &Value| found.get("IsConverted") != Some(&Value::Bool(true));
+            if found.is_some_and(|found| live(&found) && self.is_theirs(&found)) {
                 return Ok(Some(record(id)));
             }
         }
@@ -293,7 +298,7 @@ impl Book for People<'_> {
     }
 
     async fn by_id(&mut self, id: &str) -> Result<Option<Record>, ActError> {
-        if self.wanted.update {
+        if self.wanted.update && !self.wanted.fields.is_empty() {
             // Changing it says whether it is there.
             return Ok(Some(record(id.to_owned())));
         }
@@ -386,6 +391,38 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actions::crm::tests::{next, reply};
+    use serde_json::json;
+
+    #[test]
+    fn limits_are_told_apart() {
+        let said = |code: &str, message: &str| json!([{"errorCode": code, "message": message}]);
+        for (status, body, expected) in [
+            (
+                403,
+                said("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
+                "limited 3600",
+            ),
+            (
+                403,
+                said("REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests Limit"),
+                "limited 10",
+            ),
+            (403, said("INSUFFICIENT_ACCESS", ""), "refused"),
+            (401, said("INVALID_SESSION_ID", ""), "refused"),
+            (400, said("UNABLE_TO_LOCK_ROW", ""), "unavailable"),
+            (503, said("SERVER_UNAVAILABLE", ""), "unavailable"),
+            (400, said("STRING_TOO_LONG", ""), "rejected"),
+            (
+                300,
+                json!(["/services/data/v62.0/sobjects/Contact/003"]),
+                "rejected",
+            ),
+        ] {
+            let error = error(&reply(status, &[], &body), Timestamp::UNIX_EPOCH);
+            assert_eq!(next(&error), expected, "{status} {body}");
+        }
+    }
 
     #[test]
     fn a_text_in_soql_stays_one() {

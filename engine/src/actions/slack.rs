@@ -7,7 +7,7 @@
 //!
 //! An incoming webhook has no key by which Slack could tell a repeat: where its answer was lost, the line
 //! may stand there twice. `chat.postMessage` is given the job's number as `client_msg_id`, by which Slack
-//! drops repeats of a short time; later ones may double too.
+//! may know a repeat; it does not promise to, so a line may double there too.
 
 use reqwest::{Method, Url};
 use serde_json::{Value, json};

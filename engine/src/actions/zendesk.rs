@@ -33,8 +33,10 @@ use crate::phone;
 
 const NAME: &str = "Zendesk";
 const DOMAIN: &str = ".zendesk.com";
-/// How many digits at its end a phone is searched by: no form of one number differs in them.
-const TAIL_DIGITS: usize = 8;
+/// How many users of a search have their second phones and addresses read.
+const IDENTITIES_MAX: usize = 3;
+/// The address is another user's.
+const TAKEN: (&str, &str) = ("email", "DuplicateValue");
 /// Fields that are a user's own; the role is none of them, because an agent costs money.
 const OWN: [&str; 12] = [
     "name",
@@ -125,10 +127,6 @@ fn problems(answer: &Value) -> Vec<(&str, &str)> {
     found
 }
 
-fn is_duplicate(answer: &Value, field: &str) -> bool {
-    problems(answer).contains(&(field, "DuplicateValue"))
-}
-
 struct Users<'a> {
     line: Line<'a>,
     wanted: Wanted<'a>,
@@ -170,7 +168,8 @@ impl Users<'_> {
         body
     }
 
-    /// Writes a user; where the phone is another's, as one that they share.
+    /// Writes a user; where the phone is another's, as one that they share. An address that is another's, or
+    /// a second one of this user already, is left out of a change.
     async fn write(
         &mut self,
         method: Method,
@@ -180,20 +179,28 @@ impl Users<'_> {
         if self.wanted.verified {
             user.insert("skip_verify_email".to_owned(), Value::from(true));
         }
-        let mut body = json!({ "user": user });
+        let body = json!({ "user": user });
         let reply = self
             .line
             .send(&Ask::json(method.clone(), path, &body))
             .await?;
-        if reply.status != 422 || !is_duplicate(&reply.json(), "phone") {
+        if reply.status != 422 {
             return Ok(reply);
         }
-        let user = body.get_mut("user").and_then(Value::as_object_mut);
-        if let Some(user) = user
-            && let Some(phone) = user.remove("phone")
-        {
+        let answer = reply.json();
+        let problems = problems(&answer);
+        let phone_taken = problems.contains(&("phone", "DuplicateValue"));
+        let email_taken = problems.contains(&TAKEN) && method == Method::PUT;
+        if !phone_taken && !email_taken {
+            return Ok(reply);
+        }
+        if email_taken {
+            user.remove("email");
+        }
+        if phone_taken && let Some(phone) = user.remove("phone") {
             user.insert("shared_phone_number".to_owned(), phone);
         }
+        let body = json!({ "user": user });
         self.line.send(&Ask::json(method, path, &body)).await
     }
 
@@ -229,19 +236,41 @@ impl Users<'_> {
         Ok(true)
     }
 
+    /// The user of a search whose phone or address it is, first or second.
     async fn search(
         &mut self,
         query: String,
-        is_theirs: impl Fn(&Value) -> bool,
+        field: &str,
+        is_theirs: impl Fn(&str) -> bool,
     ) -> Result<Option<Record>, ActError> {
         let path = ["api", "v2", "search.json"];
         let query = [("query", query)];
         let answer = self.line.json(&Ask::get(&path, &query)).await?;
         let hits = crm::list_at(&answer, "/results");
-        match hits.iter().find(|hit| is_theirs(hit)) {
-            Some(user) => record(user).map(Some),
-            None => Ok(None),
+        let first = |user: &&Value| {
+            user.get(field)
+                .and_then(Value::as_str)
+                .is_some_and(&is_theirs)
+        };
+        if let Some(user) = hits.iter().find(first) {
+            return record(user).map(Some);
         }
+        for user in hits.iter().take(IDENTITIES_MAX) {
+            let Some(id) = crm::id_at(user, "/id") else {
+                continue;
+            };
+            let path = ["api", "v2", "users", &id, "identities.json"];
+            let answer = self
+                .line
+                .find(&Ask::get(&path, &[]))
+                .await?
+                .unwrap_or_default();
+            let mut values = crm::list_at(&answer, "/identities").iter();
+            if values.any(|one| crm::text_at(one, "/value").is_some_and(&is_theirs)) {
+                return record(user).map(Some);
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -268,24 +297,16 @@ impl Book for Users<'_> {
         match by {
             MatchBy::Email => {
                 let email = value.trim();
-                let same = |user: &Value| {
-                    let theirs = crm::text_at(user, "/email");
-                    theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(email))
-                };
+                let same = |theirs: &str| theirs.eq_ignore_ascii_case(email);
                 // A quotation mark would end the term.
                 let term = email.replace('"', "");
-                self.search(format!("type:user email:\"{term}\""), same)
-                    .await
+                let query = format!("type:user email:\"{term}\"");
+                self.search(query, "email", same).await
             }
             MatchBy::Phone => {
-                let digits = value.trim_start_matches('+');
-                let from = digits.len().saturating_sub(TAIL_DIGITS);
-                let tail = digits.get(from..).unwrap_or(digits);
-                let same = |user: &Value| {
-                    crm::text_at(user, "/phone").is_some_and(|typed| phone::is_same(typed, value))
-                };
-                let query = format!("type:user role:end-user phone:*{tail}");
-                self.search(query, same).await
+                let same = |theirs: &str| phone::is_same(theirs, value);
+                let query = format!("type:user role:end-user phone:*{}", crm::tail(value));
+                self.search(query, "phone", same).await
             }
         }
     }
@@ -294,6 +315,12 @@ impl Book for Users<'_> {
         let body = self.new_body();
         let path = ["api", "v2", "users", "create_or_update.json"];
         let reply = self.write(Method::POST, &path, body).await?;
+        if reply.status == 422 && problems(&reply.json()).contains(&TAKEN) {
+            // It is somebody's second address, whom the search does not show yet.
+            return Err(ActError::Unavailable(format!(
+                "{NAME} 422: email DuplicateValue"
+            )));
+        }
         self.written(&reply).await
     }
 

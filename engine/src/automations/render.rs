@@ -65,7 +65,7 @@ pub struct Occasion<'a> {
 }
 
 /// Looks a template up by its uuid and fills it in with values; `None` where its text is not known.
-pub type Fill<'a> = &'a dyn Fn(&str, &[String]) -> Option<String>;
+pub type Fill<'a> = &'a (dyn Fn(&str, &[String]) -> Option<String> + Sync);
 
 /// Free text inside the 24 hours, the template outside and wherever there is nothing else.
 ///

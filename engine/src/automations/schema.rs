@@ -342,7 +342,11 @@ mod tests {
                 None if schema.get("additionalProperties") == Some(&json!(false)) => {
                     return Err(format!("additionalProperties: {key}"));
                 }
-                None => {}
+                None => {
+                    if let Some(other) = schema.get("additionalProperties") {
+                        obeys(other, inner)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -387,6 +391,7 @@ mod tests {
             "[reply.x]\nrules = [{ words = ['x'] }]",
             "[reply.x]\nurl = 'http://bot.example.com'",
             "[hubspot.x]\nmatch = ['name']",
+            "[hubspot.x]\nfields = { a = 1 }",
             "[opt_out]\nservice = 'maybe'",
         ] {
             assert!(obeys(&schema(), &read(text)).is_err(), "{text}");

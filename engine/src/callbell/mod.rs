@@ -26,8 +26,8 @@ use shared::secrets::Secret;
 pub use contacts::BotStatus;
 pub use outcome::{CallError, Hold, Outcome};
 pub use types::{
-    ChannelInfo, Contact, ContactBody, Content, Funnel, HistoryMessage, Me, MessageStatus, Page,
-    SendMessage, Team, TemplateInfo,
+    ChannelInfo, Contact, ContactBody, Content, Delivery, Funnel, HistoryMessage, Me,
+    MessageStatus, Page, SendMessage, Team, TemplateInfo,
 };
 
 use outcome::{Answer, Lost};
@@ -42,6 +42,8 @@ pub const BASE_URL: &str = "https://api.callbell.eu/v1";
 const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Most pages of one list.
 const PAGES_MAX: u32 = 50;
+/// Deliveries of a page that are asked for.
+const DELIVERIES_A_PAGE: u32 = 100;
 
 /// Why no client can be made of the given settings.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +164,40 @@ impl Callbell {
         serde_json::from_value(json).map_err(|_| unreadable("auth/me"))
     }
 
+    /// `GET /webhooks/events`: one page of the account's log of deliveries, newest first; the first is 1.
+    /// `failed`: of those alone that got no 200. `None`: there is no webhook.
+    pub async fn deliveries(
+        &self,
+        failed: bool,
+        page: u32,
+    ) -> Result<Option<Page<Delivery>>, CallError> {
+        let mut query = vec![
+            ("page", page.to_string()),
+            ("items", DELIVERIES_A_PAGE.to_string()),
+        ];
+        if failed {
+            query.push(("status", "failed".to_owned()));
+        }
+        let json = self.get(&["webhooks", "events"], &query).await?;
+        json.map(|json| read_page(&json, "webhook_events", page))
+            .transpose()
+    }
+
+    /// `POST /webhooks/subscribe`: the account's one webhook goes there from now on, and nowhere else.
+    pub async fn subscribe(&self, url: &str, events: &[&str]) -> Result<(), CallError> {
+        let body = serde_json::json!({ "url": url, "subscriptions": events });
+        let path = ["webhooks", "subscribe"];
+        let answer = self.call(Method::POST, &path, &[], Some(&body)).await;
+        outcome::of_question(answer, &[url]).map(|_| ())
+    }
+
+    /// `DELETE /webhooks/unsubscribe`. Without a webhook nothing happens.
+    pub async fn unsubscribe(&self) -> Result<(), CallError> {
+        let path = ["webhooks", "unsubscribe"];
+        let answer = self.call(Method::DELETE, &path, &[], None::<&()>).await;
+        outcome::of_question(answer, &[]).map(|_| ())
+    }
+
     /// `GET /messages/status/:uuid`. `None`: no such message.
     pub async fn message_status(&self, uuid: &str) -> Result<Option<MessageStatus>, CallError> {
         match self.get(&["messages", "status", uuid], &[]).await? {
@@ -209,15 +245,7 @@ impl Callbell {
             .get(path, &query)
             .await?
             .ok_or_else(|| unreadable(key))?;
-        let list = json.get(key).unwrap_or(&json);
-        let items = Vec::<T>::deserialize(list).map_err(|_| unreadable(key))?;
-        let pages = json
-            .get("meta")
-            .and_then(|meta| meta.get("pages"))
-            .and_then(Value::as_u64);
-        // Some lists come whole and without a count.
-        let more = pages.is_some_and(|pages| pages > u64::from(page));
-        Ok(Page { items, more })
+        read_page(&json, key, page)
     }
 
     /// The one place where a request leaves.
@@ -275,6 +303,23 @@ fn authorization(token: &Secret) -> Result<reqwest::header::HeaderValue, SetupEr
         .map_err(|_| SetupError::Token)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// One page of a list that is called `key`.
+fn read_page<T: DeserializeOwned>(
+    json: &Value,
+    key: &str,
+    page: u32,
+) -> Result<Page<T>, CallError> {
+    let list = json.get(key).unwrap_or(json);
+    let items = Vec::<T>::deserialize(list).map_err(|_| unreadable(key))?;
+    let pages = json
+        .get("meta")
+        .and_then(|meta| meta.get("pages"))
+        .and_then(Value::as_u64);
+    // Some lists come whole and without a count.
+    let more = pages.is_some_and(|pages| pages > u64::from(page));
+    Ok(Page { items, more })
 }
 
 fn unreadable(what: &str) -> CallError {

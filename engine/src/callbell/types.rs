@@ -118,6 +118,27 @@ impl fmt::Debug for HistoryMessage {
     }
 }
 
+/// One webhook that Callbell posted, or tried to, with what it was answered.
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Delivery {
+    /// `message_created`.
+    pub event: String,
+    /// What the event is about; with or without the envelope that the webhook has.
+    pub payload: Value,
+    /// Whether the answer was exactly 200.
+    pub success: bool,
+    /// When it was made.
+    #[serde(deserialize_with = "instant")]
+    pub created_at: Option<Timestamp>,
+}
+
+/// RFC 3339, or absent.
+fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_str().and_then(|text| text.parse().ok()))
+}
+
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {

@@ -2,21 +2,17 @@
 //! both.
 //!
 //! **The secret** is one of Standard Webhooks: `whsec_` and base64 of 24 to 64 random bytes; a text without
-//! that prefix is the key as it stands.
+//! that prefix is the key as it stands. Of several all sign.
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
-use aws_lc_rs::hmac;
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::event::{Contact, Message};
+use shared::secrets::Secret;
 
 use super::{ANSWER_CHARS_MAX, Answer, Burst, Handover, Line, Say, cut, turn};
-
-/// In front of a secret whose rest is base64.
-const PREFIX: &str = "whsec_";
+use crate::actions::webhook;
 
 /// What a bot is asked.
 #[derive(Clone, Copy)]
@@ -108,30 +104,20 @@ fn message(message: &Message) -> Value {
 }
 
 /// The three headers of Standard Webhooks, for the body as it goes out. `id`: the same for every attempt.
-pub fn headers(id: &str, now: Timestamp, body: &[u8], secret: &str) -> [(&'static str, String); 3] {
+/// `None`: one of the secrets is no key.
+pub fn headers(
+    id: &str,
+    now: Timestamp,
+    body: &[u8],
+    secrets: &[Secret],
+) -> Option<[(&'static str, String); 3]> {
     let time = now.as_second().to_string();
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &key(secret));
-    let mut context = hmac::Context::with_key(&key);
-    context.update(format!("{id}.{time}.").as_bytes());
-    context.update(body);
-    let signature = format!("v1,{}", STANDARD.encode(context.sign()));
-    [
+    let signature = webhook::signature(secrets, id, &time, body)?;
+    Some([
         ("webhook-id", id.to_owned()),
         ("webhook-timestamp", time),
         ("webhook-signature", signature),
-    ]
-}
-
-fn key(secret: &str) -> Vec<u8> {
-    secret
-        .strip_prefix(PREFIX)
-        .and_then(|text| {
-            STANDARD
-                .decode(text)
-                .or_else(|_| STANDARD_NO_PAD.decode(text))
-                .ok()
-        })
-        .unwrap_or_else(|| secret.as_bytes().to_vec())
+    ])
 }
 
 /// The answer as bots write it. A key that it does not have is a mistake that somebody should see.
@@ -262,25 +248,25 @@ mod tests {
                 "msg_p5jXN8AQM9LWM0D4loKWxJek",
                 now,
                 br#"{"test": 2432232314}"#,
-                secret,
+                &[Secret::new(secret)],
             )
         };
-        let [id, time, signature] = signed("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
-        assert_eq!(
-            id,
-            ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned())
-        );
-        assert_eq!(time, ("webhook-timestamp", "1614265330".to_owned()));
-        assert_eq!(
-            signature,
+        let expected = [
+            ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+            ("webhook-timestamp", "1614265330"),
             (
                 "webhook-signature",
-                "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=".to_owned()
-            )
+                "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+            ),
+        ];
+        let found = signed("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        assert_eq!(
+            found
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str())),
+            expected
         );
-        let [_, _, plain] = signed("not base64");
-        assert_ne!(plain, signature);
-        assert_eq!(key("whsec_!"), b"whsec_!");
+        assert_eq!(signed("whsec_!"), None);
     }
 
     #[test]

@@ -1,10 +1,14 @@
-//! The chatbot, as far as it touches nothing: which rule matches, whose turn it is, what a backend is asked
-//! and what its answer means. `delivery/replying.rs` puts it together with rows, requests and the clock.
+//! The chatbot: which rule matches, whose turn it is, what a backend is asked and what its answer means, all
+//! of it pure; and in `answerer` and `backend` what puts it together with rows, requests and the clock.
 
 pub mod ai;
+mod answerer;
+mod backend;
 pub mod http_bot;
 pub mod rules;
 pub mod turn;
+
+pub use answerer::Answerer;
 
 use std::fmt;
 

@@ -104,7 +104,9 @@ fn quiet(facts: &Facts<'_>, table: &ReplyTable) -> Option<String> {
             "answered together with a later message".to_owned()
         });
     }
-    if !facts.is_own && facts.newest.is_some_and(|newest| newest > facts.place) {
+    // An answer that did not go out yet gives way too, unless it says that somebody takes over.
+    let goes_on = facts.is_own && facts.handed_over_at.is_some();
+    if !goes_on && facts.newest.is_some_and(|newest| newest > facts.place) {
         return Some("answered together with a later message".to_owned());
     }
     // What this reply is about to say may itself be the handover.
@@ -138,7 +140,7 @@ fn open(at: Option<Timestamp>, facts: &Facts<'_>) -> Option<Timestamp> {
 }
 
 /// Automated answers since the conversation was closed last.
-fn turns(facts: &Facts<'_>) -> u32 {
+pub(super) fn turns(facts: &Facts<'_>) -> u32 {
     facts
         .turns
         .filter(|(_, last)| open(Some(*last), facts).is_some())
@@ -326,6 +328,16 @@ mod tests {
                     ..base
                 },
                 None,
+            ),
+            (
+                "by this very reply, which gives way to a later message",
+                Facts {
+                    answered: Some(((at(5), "e"), "answered by x")),
+                    newest: Some((at(7), "n")),
+                    is_own: true,
+                    ..base
+                },
+                Some(later),
             ),
             (
                 "an earlier one was answered",

@@ -449,8 +449,9 @@ impl Worker {
 
     async fn may_probe(&self, route: &Route<'_>) -> Result<bool, StoreError> {
         match &route.hold {
-            Some(name) => self.store.try_probe(name, PROBE_EVERY_MS).await,
-            None => Ok(false),
+            // Whose probe goes through takes the hold away, which `deliver` alone may do.
+            Some(name) if !self.is_chat => self.store.try_probe(name, PROBE_EVERY_MS).await,
+            _ => Ok(false),
         }
     }
 

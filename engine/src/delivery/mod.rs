@@ -32,10 +32,11 @@ mod tests;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use jiff::{SignedDuration, Timestamp};
-use shared::store::{JobId, JobRow, Page, RowKey, SHARDS, Store, StoreError, Waiting};
+use shared::store::{JobId, JobRow, Page, RowKey, SHARDS, Status, Store, StoreError, Waiting};
 
 pub use answering::{Answer, Answering, Question};
 pub use backoff::Random;
@@ -56,6 +57,8 @@ pub const SENDS_AT_ONCE: usize = 25;
 /// begun.
 pub const SEND_BUDGET: SignedDuration = SignedDuration::from_secs(16);
 
+/// How long between two looks at the clock while a reply waits for its time.
+const DUE_POLL: Duration = Duration::from_millis(250);
 /// Shards of the sweep's index that are asked at once. Each question needs a connection of its own, and
 /// the work afterwards needs as many.
 const SHARDS_AT_ONCE: usize = 8;
@@ -84,6 +87,8 @@ pub struct Worker {
     fetching: Option<Fetching>,
     /// Makes the answers of `[reply.x]`; without it they wait.
     answering: Option<Arc<dyn Answering>>,
+    /// It carries out replies alone, from the stream: see [`Worker::chatting`].
+    is_chat: bool,
     turns: Arc<calendar::Turns>,
 }
 
@@ -160,6 +165,7 @@ impl Worker {
             nothing_before: None,
             fetching: None,
             answering: None,
+            is_chat: false,
             turns: Arc::default(),
         }
     }
@@ -176,6 +182,15 @@ impl Worker {
     pub fn answering(self, answering: Arc<dyn Answering>) -> Worker {
         Worker {
             answering: Some(answering),
+            ..self
+        }
+    }
+
+    /// Carries out replies alone, as the stream names them: it waits until they are due, tries no channel
+    /// that is held, and deletes nothing.
+    pub fn chatting(self) -> Worker {
+        Worker {
+            is_chat: true,
             ..self
         }
     }
@@ -308,7 +323,13 @@ impl Worker {
         match row {
             RowKey::Event(key) => self.plan_event(&key, run).await,
             RowKey::Job(id) => {
-                match Box::pin(self.work_on_job(&id, run)).await {
+                let work = async {
+                    if self.is_chat && !self.wait_until_due(&id, run).await? {
+                        return Ok(());
+                    }
+                    self.work_on_job(&id, run).await
+                };
+                match Box::pin(work).await {
                     Ok(()) => run.went_well(),
                     Err(error) => {
                         log::failed_job(id.as_str(), &error);
@@ -318,6 +339,26 @@ impl Worker {
                 Vec::new()
             }
         }
+    }
+}
+
+impl Worker {
+    /// Waits for a reply's time, which is a few seconds ahead; `false`: it is too far, and the sweep's.
+    async fn wait_until_due(&self, id: &JobId, run: &Run) -> Result<bool, StoreError> {
+        let Some(job) = self.store.job(id).await? else {
+            return Ok(false);
+        };
+        let clock = self.store.clock();
+        if job.status != Status::Due || job.next_at + SEND_BUDGET > run.deadline {
+            return Ok(job.status == Status::Due && job.next_at <= clock.now());
+        }
+        while let Ok(left) = Duration::try_from(job.next_at.duration_since(clock.now()))
+            && !left.is_zero()
+        {
+            // A development server's clock may be moved meanwhile.
+            clock.sleep(left.min(DUE_POLL)).await;
+        }
+        Ok(true)
     }
 }
 

@@ -1,8 +1,10 @@
 //! From a stored event to its jobs: the rows around it, the pure plan, the writes.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{Body, Event, Name, SubjectKind};
-use shared::store::{EntityRow, EventRow, EventStatus, JobId, Put, Shown, Store, StoreError};
+use shared::event::{Body, Event, MessageKind, Name, SubjectKind};
+use shared::store::{
+    EntityRow, EventRow, EventStatus, Heard, JobId, NewJob, Put, Shown, Store, StoreError, is_reply,
+};
 
 use super::config::Configured;
 use super::{Run, Worker, learning, log};
@@ -129,8 +131,12 @@ impl Worker {
             match effect {
                 Effect::Person(person, mark) => self.store.record_person(&person, &mark).await?,
                 Effect::Job(job) => {
+                    // Whoever answers has to know of it by then.
+                    self.hear(row, &job).await?;
                     let put = self.store.put_job(&job).await?;
-                    if put == Put::New && job.due_at <= self.store.clock().now() {
+                    let is_due = job.due_at <= self.store.clock().now();
+                    // Replies have a lane of their own.
+                    if put == Put::New && is_due && !is_reply(&job.action) {
                         due.push(job.id());
                     }
                 }
@@ -158,6 +164,28 @@ impl Worker {
             }
         }
         Ok(due)
+    }
+
+    /// A message that somebody may answer waits for it in its conversation.
+    async fn hear(&self, row: &EventRow, job: &NewJob) -> Result<(), StoreError> {
+        let event = row.event.as_ref().filter(|_| is_reply(&job.action));
+        let Some((
+            event,
+            Body::Message {
+                message, contact, ..
+            },
+        )) = event.map(|event| (event, &event.body))
+        else {
+            return Ok(());
+        };
+        if message.kind == MessageKind::Reaction {
+            return Ok(());
+        }
+        let heard = Heard {
+            at: event.event.at,
+            event: row.key.clone(),
+        };
+        self.store.hear(&contact.id, &heard, &job.digests).await
     }
 }
 

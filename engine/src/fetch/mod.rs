@@ -2,6 +2,7 @@
 //! anything or decides when; `delivery/fetching.rs` does.
 
 pub mod calendly;
+pub mod callbell;
 pub mod google_auth;
 pub mod google_calendar;
 

@@ -2,11 +2,12 @@
 //! minute. The stream is a nudge, so it always hears success; what is not finished the minute finds.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::apis::{Apis, ApisError};
 use engine::callbell::{BASE_URL, Callbell, SetupError};
+use engine::chat::Answerer;
 use engine::delivery::{Random, Report, Worker};
 use engine::fetch::Fetching;
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +50,8 @@ pub struct Settings {
     /// Asks Callbell at once, so that the first send does not pay for names and certificates. A development
     /// server's stand-in is not up yet.
     pub ask_callbell: bool,
+    /// It carries out replies alone, and waits for their time.
+    pub is_chat: bool,
 }
 
 impl Settings {
@@ -59,6 +62,7 @@ impl Settings {
             providers_url: environment.providers_url.clone(),
             send_nothing_before: environment.send_nothing_before,
             ask_callbell: true,
+            is_chat: false,
         }
     }
 }
@@ -99,7 +103,13 @@ impl App {
         let fetching = Fetching::new(apis, secrets.clone(), store.clock().clone());
         let worker = Worker::new(store.clone(), callbell.clone(), Random::system())
             .sending_nothing_before(settings.send_nothing_before)
+            .answering(Arc::new(Answerer::new(fetching.clone())))
             .fetching(fetching.clone());
+        let worker = if settings.is_chat {
+            worker.chatting()
+        } else {
+            worker
+        };
         let read_and_warm = async {
             let loaded = load(&secrets).await;
             let token = loaded.as_ref().and_then(|loaded| choose(loaded, None));

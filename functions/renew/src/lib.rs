@@ -2,8 +2,13 @@
 //! once a day has it look for instances of series that came within the horizon; and puts a new channel in
 //! the place of one that ends soon, because no channel is prolonged.
 //! <https://developers.google.com/workspace/calendar/api/guides/push#renewing-notification-channels>
+//!
+//! And for Callbell's own webhook: stores what was not delivered. See `missed.rs`.
+
+mod missed;
 
 use engine::apis::{Apis, ApisError};
+use engine::callbell::BASE_URL;
 use engine::fetch::google_calendar::{WatchError, replace_channel, stop_old};
 use engine::fetch::{FetchError, Fetching};
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +31,7 @@ pub struct App {
     store: Store,
     fetching: Fetching,
     webhooks: SecretsProvider,
+    callbell_url: String,
 }
 
 /// What one run came to.
@@ -35,8 +41,11 @@ pub struct Report {
     pub calendars: u64,
     /// Channels that were replaced.
     pub renewed: u64,
-    /// Calendars that were not read or whose channel was not replaced for a day.
+    /// Calendars that were not read or whose channel was not replaced for a day, and Callbell's webhook where
+    /// it is no good.
     pub failing: u64,
+    /// Events that Callbell could not deliver and that are stored now.
+    pub recovered: u64,
 }
 
 /// What alarms go by, of a run's report.
@@ -49,7 +58,7 @@ pub fn figures(report: &Report) -> Figures {
 
 impl App {
     /// A handler over a table, the API secrets, the webhook secrets (a channel's token is one) and the
-    /// systems' APIs, or a stand-in for them. Nothing is read or asked yet.
+    /// systems' APIs and Callbell's, or stand-ins for them. Nothing is read or asked yet.
     ///
     /// # Errors
     /// [`ApisError`].
@@ -58,12 +67,14 @@ impl App {
         apis: SecretsProvider,
         webhooks: SecretsProvider,
         providers_url: Option<&str>,
+        callbell_url: Option<&str>,
     ) -> Result<App, ApisError> {
         let fetching = Fetching::new(Apis::new(providers_url)?, apis, store.clock().clone());
         Ok(App {
             store,
             fetching,
             webhooks,
+            callbell_url: callbell_url.unwrap_or(BASE_URL).to_owned(),
         })
     }
 
@@ -95,6 +106,9 @@ impl App {
             report.failing = report.failing.saturating_add(u64::from(failing.is_some()));
             log(cursor, &channel, failing, now);
         }
+        let recovered = self.recover(deadline).await;
+        report.recovered = recovered.events;
+        report.failing = report.failing.saturating_add(u64::from(recovered.failing));
         Ok(report)
     }
 

@@ -20,7 +20,14 @@ async fn main() -> Result<(), Error> {
     let webhooks = environment.webhook_secrets(http.clone())?;
     let client = dynamodb(&environment.dynamodb(), http);
     let store = Store::new(client, &environment.table, Clock::system());
-    let app = App::new(store, apis, webhooks, environment.providers_url.as_deref())?;
+    let (providers, callbell) = (&environment.providers_url, &environment.callbell_url);
+    let app = App::new(
+        store,
+        apis,
+        webhooks,
+        providers.as_deref(),
+        callbell.as_deref(),
+    )?;
     let metrics = Metrics::of(&environment);
     telemetry::started("renew", &environment, &Found::default(), begun.elapsed());
     run(service_fn(async |event: LambdaEvent<Value>| {

@@ -76,7 +76,7 @@ impl ConversationRow {
     }
 
     /// Whether somebody is assigned who was not left over from before the conversation was closed.
-    fn is_assigned(&self) -> bool {
+    pub fn is_assigned(&self) -> bool {
         let Some(Assigned { at, to: Some(to) }) = &self.assigned else {
             return false;
         };

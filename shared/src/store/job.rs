@@ -21,7 +21,7 @@ use super::digests::DIGESTS;
 use super::event::{AFTER_JOB_KEEP_MS, STREAM_HEADSTART_MS};
 use super::request::{Item, Update, Written};
 use super::rows::{Reader, expired_by, expiry, later, number, row, text, time};
-use super::table::{INDEX_HASH, INDEX_RANGE, LANE, LANE_SEND, TTL};
+use super::table::{INDEX_HASH, INDEX_RANGE, LANE, LANE_CHAT, LANE_SEND, TTL};
 use super::{Digests, Put, Store, StoreError, keys};
 
 /// How long a claim holds, in milliseconds: longer than a function may run.
@@ -67,6 +67,11 @@ impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether an action is a chatbot's answer, which has a lane of its own.
+pub fn is_reply(action: &str) -> bool {
+    action.starts_with("reply.")
 }
 
 fn job_key(automation: &str, action: &str, event: &str) -> String {
@@ -506,7 +511,8 @@ pub enum Settle {
 }
 
 impl Store {
-    /// Stores a job, once. Due now: on the stream's lane, and swept only after the stream had its chance.
+    /// Stores a job, once. Due now: on the stream's lane, and swept only after the stream had its chance. A
+    /// reply is on the lane of its own before it is due.
     ///
     /// # Errors
     /// What DynamoDB reports.
@@ -1077,7 +1083,11 @@ fn encode(job: &NewJob, now: Timestamp) -> Item {
     }
     insert("status", text(Status::Due.as_str()));
     insert(INDEX_HASH, text(keys::shard(&id.pk())));
-    if job.due_at <= now {
+    if is_reply(&job.action) {
+        insert(LANE, text(LANE_CHAT));
+        let from = job.due_at.max(now);
+        insert(INDEX_RANGE, time(later(from, STREAM_HEADSTART_MS)));
+    } else if job.due_at <= now {
         insert(LANE, text(LANE_SEND));
         insert(INDEX_RANGE, time(later(now, STREAM_HEADSTART_MS)));
     } else {

@@ -65,9 +65,19 @@ pub(super) fn conversation(contact: &str) -> String {
     format!("{CONVERSATION}{contact}")
 }
 
+/// A reply's answer, kept from before it is said.
+pub(super) fn answer(job: &str) -> String {
+    format!("answer#{job}")
+}
+
 /// How far a calendar has been read.
 pub(super) fn cursor(connection: &str) -> String {
     format!("{CURSOR}{connection}")
+}
+
+/// How far Callbell's log of deliveries was read.
+pub(super) fn missed() -> String {
+    "cursor#callbell/missed".to_owned()
 }
 
 /// How far an erasure has come.

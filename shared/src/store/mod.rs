@@ -20,6 +20,7 @@ mod job;
 mod keys;
 mod list;
 mod map;
+mod missed;
 mod once;
 mod person;
 mod rate;
@@ -27,6 +28,7 @@ mod request;
 mod rows;
 mod sweep;
 mod table;
+mod talk;
 
 use std::fmt;
 
@@ -46,15 +48,17 @@ pub use event::{EVENT_BYTES_MAX, EventRow, EventStatus, Line, Planned, Put};
 pub use hold::{HoldRow, Pause};
 pub use job::{
     Changed, Claim, ClaimRequest, Delivery, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob,
-    News, Owner, Settle, Status,
+    News, Owner, Settle, Status, is_reply,
 };
 pub use list::{EventFilter, JobFilter, Page};
 pub use map::{Leased, RecordKey};
+pub use missed::MissedRow;
 pub use once::{Once, OnceKey};
 pub use person::{LastSent, Mark, OptMark, PersonId, PersonMark, PersonRow, Wrote};
 pub use rate::{RATE_LEASE_MAX, RateLease};
 pub use sweep::{RowKey, SHARDS, Waiting};
-pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_SEND, TTL};
+pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_CHAT, LANE_SEND, TTL};
+pub use talk::{Answered, HEARD_MAX, Heard, Talk, TurnTaken};
 
 /// The table. Cheap to clone; clones share one HTTP client.
 #[derive(Clone)]

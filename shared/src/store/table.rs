@@ -23,6 +23,8 @@ pub const INDEX_RANGE: &str = "sweep_at";
 pub const LANE: &str = "lane";
 /// The lane of new events and of jobs that are due at once.
 pub const LANE_SEND: &str = "send";
+/// The lane of replies, due or not: whoever takes them waits for the rest of a burst.
+pub const LANE_CHAT: &str = "chat";
 
 impl Store {
     /// Creates the table with index, stream and time to live, for development and tests. A table that

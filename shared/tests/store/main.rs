@@ -23,6 +23,7 @@ mod map;
 mod persons;
 mod settings;
 mod table;
+mod talks;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;

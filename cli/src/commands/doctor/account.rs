@@ -1,10 +1,10 @@
 //! The Callbell account: the token, and what the automations name of it.
 
-use engine::automations::account::Account;
 use engine::automations::{Severity, check_account};
 use engine::callbell::{CallError, Callbell};
 
 use super::{Finding, Patient};
+use crate::commands::check;
 use crate::connect::keys::Table;
 use crate::dev::secrets::CALLBELL;
 use crate::output::count;
@@ -35,12 +35,10 @@ pub(super) async fn look(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// Channels, templates and teams that the automations name, held against what the account has.
 async fn named(patient: &Patient<'_>, callbell: &Callbell) -> Vec<Finding> {
-    let asked = tokio::try_join!(callbell.channels(), callbell.templates(), callbell.teams());
-    let (channels, templates, teams) = match asked {
-        Ok(asked) => asked,
+    let account = match check::ask(callbell).await {
+        Ok(account) => account,
         Err(error) => return vec![Finding::look("account", error.to_string())],
     };
-    let account = Account::new(&channels, &templates, &teams);
     let report = check_account(&patient.read.text, &account, patient.on.now());
     let errors = report.diagnostics.iter();
     let errors = errors.filter(|one| one.severity == Severity::Error);

@@ -20,7 +20,12 @@ use super::{Api, Reply, Request};
 const HOST: &str = "www.googleapis.com";
 const TOKEN_HOST: &str = "oauth2.googleapis.com";
 /// What every access token begins with.
-const ACCESS_TOKEN: &str = "ya29.stand-in";
+pub(super) const ACCESS_TOKEN: &str = "ya29.stand-in";
+/// What access tokens are made for, here and in `google_sheets`.
+const SCOPES: [&str; 2] = [
+    "https://www.googleapis.com/auth/calendar",
+    "https://www.googleapis.com/auth/spreadsheets",
+];
 /// How long a channel lives at most.
 const CHANNEL_LIFE: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// The longest life of a JWT, in seconds.
@@ -382,7 +387,9 @@ fn is_good(assertion: &str, now: Timestamp) -> Option<bool> {
             && text(&header, "alg") == "RS256"
             && signature.len() >= 256
             && text(&claims, "iss").contains('@')
-            && text(&claims, "scope").starts_with("https://www.googleapis.com/auth/calendar")
+            && SCOPES
+                .iter()
+                .any(|scope| text(&claims, "scope").starts_with(scope))
             && text(&claims, "aud") == "https://oauth2.googleapis.com/token"
             && from <= now.as_second()
             && until > now.as_second()

@@ -55,7 +55,7 @@ impl Api for HubSpot {
                     "You have reached your ten_secondly_rolling limit.",
                     "RATE_LIMITS",
                 );
-                body["policyName"] = json!("TEN_SECONDLY_ROLLING");
+                room::set(&mut body, "policyName", json!("TEN_SECONDLY_ROLLING"));
                 Reply::new(429, body).with("x-hubspot-ratelimit-interval-milliseconds", 10_000)
             }
             401 => Reply::new(
@@ -180,10 +180,7 @@ impl Held {
         if let Some(held) = contact.get_mut("properties") {
             room::put(held, properties);
         }
-        room::put(
-            contact,
-            Map::from_iter([("updatedAt".to_owned(), json!(now))]),
-        );
+        room::set(contact, "updatedAt", json!(now));
         Reply::new(200, contact.clone())
     }
 
@@ -293,9 +290,10 @@ fn refused(properties: &Map<String, Value>) -> Option<Reply> {
     let mut all = properties.iter();
     let (name, code) = all.find_map(|(name, value)| Some((name, problem(name, value)?)))?;
     let mut body = error("Property values were not valid", "VALIDATION_ERROR");
-    body["errors"] = json!([{
+    let errors = json!([{
         "message": format!("{name} is not valid"), "code": code, "context": { "propertyName": [name] },
     }]);
+    room::set(&mut body, "errors", errors);
     Some(Reply::new(400, body))
 }
 

@@ -5,7 +5,7 @@
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::room::{self, Held, Room, text};
 use super::{Api, Reply, Request};
@@ -82,10 +82,10 @@ impl Held {
         body: &Value,
         tags: &[String],
     ) -> Reply {
-        if (method, rest) == (&Method::PUT, &[]) {
-            if let Some(refused) = problem(body).or_else(|| self.taken(body, id)) {
-                return refused;
-            }
+        if (method, rest) == (&Method::PUT, &[])
+            && let Some(refused) = problem(body).or_else(|| self.taken(body, id))
+        {
+            return refused;
         }
         let Some(contact) = self.find(|contact| text(contact, "id") == id) else {
             return missing();
@@ -94,8 +94,7 @@ impl Held {
             (&Method::GET, []) => {}
             (&Method::PUT, []) => change(contact, body),
             (&Method::POST, [verb @ ("archive" | "unarchive")]) => {
-                let archived = ("archived".to_owned(), json!(*verb == "archive"));
-                room::put(contact, Map::from_iter([archived]));
+                room::set(contact, "archived", json!(*verb == "archive"));
             }
             (&Method::GET, ["tags"]) => {
                 let list = contact.pointer("/tags/data").cloned().unwrap_or_default();

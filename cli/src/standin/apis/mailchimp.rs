@@ -6,7 +6,7 @@
 
 use http::Method;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::room::{self, Held, Room, text};
 use super::{Api, Reply, Request};
@@ -175,8 +175,7 @@ fn refused(status: u16, title: &str, fields: &[&str]) -> Reply {
         "status": status, "detail": "told so", "instance": "i0",
     });
     if !fields.is_empty() {
-        let errors = Map::from_iter([("errors".to_owned(), errors.collect())]);
-        room::put(&mut body, errors);
+        room::set(&mut body, "errors", errors.collect());
     }
     Reply::new(status, body)
 }

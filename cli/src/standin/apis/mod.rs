@@ -6,13 +6,18 @@ pub mod cal_com;
 pub mod calendly;
 pub(super) mod deliver;
 pub mod google_calendar;
+pub mod google_sheets;
+pub mod http_bot;
 pub mod hubspot;
 pub mod intercom;
 pub mod mailchimp;
+pub mod openai;
 pub mod pipedrive;
+pub mod receiver;
 mod room;
 pub mod salesforce;
 pub mod shopify;
+pub mod slack;
 pub mod woocommerce;
 pub mod zendesk;
 
@@ -39,6 +44,11 @@ pub trait Api: Send + Sync {
 
     /// Whether it answers for this host: `api.calendly.com`.
     fn is_at(&self, host: &str) -> bool;
+
+    /// Whether it answers this request.
+    fn takes(&self, request: &Request) -> bool {
+        self.is_at(&request.host)
+    }
 
     /// Answers one request at the instant `now` of the development clock.
     fn answer(&self, request: &Request, now: Timestamp) -> Reply;
@@ -99,7 +109,7 @@ impl Request {
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// JSON; null is an empty body.
+    /// JSON; null is an empty body, a text alone is plain text.
     pub body: Value,
     /// Headers of the provider's own.
     pub headers: Vec<(&'static str, String)>,
@@ -163,6 +173,33 @@ pub fn books() -> Vec<Arc<dyn Api>> {
     ]
 }
 
+/// The stand-ins of what tells a team. Clones share their state.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// Slack.
+    pub slack: Arc<slack::Slack>,
+    /// Google Sheets.
+    pub sheets: Arc<google_sheets::GoogleSheets>,
+    /// Whoever takes signed requests.
+    pub receiver: Arc<receiver::Receiver>,
+}
+
+impl Told {
+    /// Each of them.
+    pub fn all(&self) -> Vec<Arc<dyn Api>> {
+        vec![
+            self.slack.clone(),
+            self.sheets.clone(),
+            self.receiver.clone(),
+        ]
+    }
+}
+
+/// The stand-ins of what chatbots ask.
+pub fn backends() -> Vec<Arc<dyn Api>> {
+    vec![Arc::new(http_bot::HttpBot), Arc::new(openai::OpenAi)]
+}
+
 /// All of them. Clones share their state.
 #[derive(Clone)]
 pub struct Apis {
@@ -217,7 +254,7 @@ async fn handle(
         body: read(&headers, &body),
         headers,
     };
-    let api = apis.all.iter().find(|api| api.is_at(host));
+    let api = apis.all.iter().find(|api| api.takes(&request));
     let reply = match api {
         None => Some(Reply::new(
             502,
@@ -278,6 +315,7 @@ fn response(reply: Reply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match reply.body {
         Value::Null => status.into_response(),
+        Value::String(text) => (status, text).into_response(),
         body => (status, axum::Json(body)).into_response(),
     };
     for (name, value) in reply.headers {

@@ -60,10 +60,7 @@ impl Api for Pipedrive {
                 Some(token) => {
                     let mut answer = room::token_answer(&token, Some(TOKEN_SECONDS));
                     let domain = json!("https://minha-empresa.pipedrive.com");
-                    room::put(
-                        &mut answer,
-                        Map::from_iter([("api_domain".to_owned(), domain)]),
-                    );
+                    room::set(&mut answer, "api_domain", domain);
                     Reply::new(200, answer)
                 }
                 None => Reply::new(400, json!({ "success": false, "error": "invalid_grant" })),
@@ -98,11 +95,7 @@ impl Api for Pipedrive {
 
 impl Held {
     fn person(&mut self, id: &str) -> Option<&mut Value> {
-        self.find(|person| {
-            person
-                .get("id")
-                .is_some_and(|known| known.to_string() == id)
-        })
+        self.find(|person| room::has_id(person, id))
     }
 
     fn make_person(&mut self, body: &Value, now: Timestamp) -> Reply {
@@ -214,7 +207,7 @@ fn problem(body: &Value) -> Option<Reply> {
         |name: &String| name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     (!custom.keys().all(is_key)).then(|| {
         let mut body = failure("Validation failed");
-        body["code"] = json!("ERR_SCHEMA_VALIDATION_FAILED");
+        room::set(&mut body, "code", json!("ERR_SCHEMA_VALIDATION_FAILED"));
         Reply::new(400, body)
     })
 }

@@ -146,3 +146,14 @@ pub(super) fn put(record: &mut Value, fields: Map<String, Value>) {
         record.extend(fields);
     }
 }
+
+/// Puts one field into a record.
+pub(super) fn set(record: &mut Value, name: &str, value: Value) {
+    put(record, Map::from_iter([(name.to_owned(), value)]));
+}
+
+/// Whether a record's id, a number, is the one in a path.
+pub(super) fn has_id(record: &Value, id: &str) -> bool {
+    let known = record.get("id").and_then(Value::as_u64);
+    known.is_some() && known == id.parse().ok()
+}

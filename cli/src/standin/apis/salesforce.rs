@@ -2,7 +2,7 @@
 //! records, and a duplicate rule over e-mail addresses and mobile phones that warns.
 //! <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/>
 //!
-//! A field with `Unknown` in its name is none.
+//! A field with `Unknown` in its name is none. Whoever writes `IsConverted` converts a lead.
 
 use engine::phone;
 use http::Method;
@@ -57,10 +57,7 @@ impl Api for Salesforce {
                 Some(token) => {
                     let mut answer = room::token_answer(&token, None);
                     let instance = json!(format!("https://{}", request.host));
-                    room::put(
-                        &mut answer,
-                        Map::from_iter([("instance_url".to_owned(), instance)]),
-                    );
+                    room::set(&mut answer, "instance_url", instance);
                     Reply::new(200, answer)
                 }
                 None => Reply::new(
@@ -89,6 +86,9 @@ impl Api for Salesforce {
                     return refused;
                 }
                 match held.row(object, id) {
+                    Some(row) if row.get("IsConverted") == Some(&json!(true)) => {
+                        refused(400, "CANNOT_UPDATE_CONVERTED_LEAD", &[])
+                    }
                     Some(row) => {
                         room::put(row, fields);
                         Reply::new(204, Value::Null)
@@ -154,10 +154,13 @@ impl Held {
         let mut reply = refused(400, "DUPLICATES_DETECTED", &[]);
         let record = json!({ "attributes": { "type": object }, "Id": id });
         let matched = json!({ "record": record, "matchConfidence": 100.0 });
-        reply.body[0]["duplicateResult"] = json!({
+        let result = json!({
             "allowSave": true, "duplicateRule": "Standard_Contact_Duplicate_Rule",
             "matchResults": [{ "entityType": object, "matchRecords": [matched], "size": 1 }],
         });
+        if let Some(first) = reply.body.get_mut(0) {
+            room::set(first, "duplicateResult", result);
+        }
         Some(reply)
     }
 

@@ -5,7 +5,7 @@
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::room::{self, Held, Room, text};
 use super::{Api, Reply, Request};
@@ -68,6 +68,10 @@ impl Api for Zendesk {
                 Some(user) => add_tags(user, &request.body),
                 None => missing(),
             },
+            (&Method::GET, ["api", "v2", "users", id, "identities.json"]) => match held.user(id) {
+                Some(user) => Reply::new(200, json!({ "identities": user.get("identities") })),
+                None => missing(),
+            },
             (&Method::GET, ["api", "v2", "users", file]) => match held.user(id_of(file)) {
                 Some(user) => Reply::new(200, json!({ "user": user })),
                 None => missing(),
@@ -83,7 +87,7 @@ impl Api for Zendesk {
 
 impl Held {
     fn user(&mut self, id: &str) -> Option<&mut Value> {
-        self.find(|user| user.get("id").is_some_and(|known| known.to_string() == id))
+        self.find(|user| room::has_id(user, id))
     }
 
     /// By `external_id`, then by e-mail address; never by phone.
@@ -129,7 +133,7 @@ impl Held {
             return missing();
         };
         let (old, new) = (text(user, "email").to_lowercase(), text(&wanted, "email"));
-        if !new.is_empty() && old != new.to_lowercase() {
+        if !new.is_empty() && old != new.to_lowercase() && !is_of(user, "email", new) {
             // Another address becomes a second one.
             let identity = json!({ "type": "email", "value": new, "primary": old.is_empty() });
             if let Some(list) = user.get_mut("identities").and_then(Value::as_array_mut) {
@@ -154,12 +158,12 @@ impl Held {
             return Some(invalid(name, "InvalidValue"));
         }
         let others = || {
-            let other = |user: &&Value| user.get("id").is_some_and(|known| known.to_string() != id);
+            let other = |user: &&Value| !room::has_id(user, id);
             self.all().filter(other)
         };
         let taken = |name: &str| {
-            let value = text(wanted, name).to_lowercase();
-            !value.is_empty() && others().any(|user| text(user, name).to_lowercase() == value)
+            let value = text(wanted, name);
+            !value.is_empty() && others().any(|user| is_of(user, name, value))
         };
         let mut unique = ["phone", "email", "external_id"].into_iter();
         unique
@@ -185,7 +189,7 @@ impl Held {
                         Some(tail) => digits(text(user, "phone")).ends_with(tail),
                         None => digits(text(user, "phone")) == value,
                     },
-                    (name, value) => text(user, name).eq_ignore_ascii_case(value),
+                    (name, value) => is_of(user, name, value),
                 })
         };
         let found = self.searched(now, SEARCH_LAG).filter(meets).cloned();
@@ -195,6 +199,14 @@ impl Held {
             json!({ "results": found, "count": found.len(), "next_page": null }),
         )
     }
+}
+
+/// Whether it is this user's, as a first or a second one.
+fn is_of(user: &Value, name: &str, value: &str) -> bool {
+    let second = user.get("identities").and_then(Value::as_array);
+    let mut second = second.map_or(&[][..], Vec::as_slice).iter();
+    text(user, name).eq_ignore_ascii_case(value)
+        || (name == "email" && second.any(|one| text(one, "value").eq_ignore_ascii_case(value)))
 }
 
 fn add_tags(user: &mut Value, body: &Value) -> Reply {
@@ -211,10 +223,7 @@ fn add_tags(user: &mut Value, body: &Value) -> Reply {
             tags.push(tag);
         }
     }
-    Reply::new(
-        200,
-        Value::Object(Map::from_iter([("tags".to_owned(), json!(tags))])),
-    )
+    Reply::new(200, json!({ "tags": tags }))
 }
 
 fn id_of(file: &str) -> &str {

@@ -17,6 +17,9 @@ use shared::store::{JobFilter, JobRow, RowKey, Status, Store};
 use crate::callbell::{Callbell, Limits};
 use crate::delivery::{Random, Report, Worker};
 
+/// The number of the contact `other`; everybody else is the contact `person`.
+pub(super) const OTHER: &str = "+5511912345678";
+
 /// What the scripted Callbell does with a send.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
@@ -43,7 +46,8 @@ struct State {
     history: Vec<Value>,
     requests: Vec<String>,
     person: Option<Value>,
-    changes: Vec<Value>,
+    /// What is changed at Callbell by other requests than sends: the first line and the body.
+    changes: Vec<(String, String)>,
 }
 
 /// The scripted Callbell.
@@ -135,11 +139,6 @@ impl Script {
         self.0.lock().unwrap().person = Some(person);
     }
 
-    /// What was changed about persons, in order.
-    pub(super) fn changes(&self) -> Vec<Value> {
-        self.0.lock().unwrap().changes.clone()
-    }
-
     /// How often Callbell was asked for a person.
     pub(super) fn questions(&self) -> usize {
         let state = self.0.lock().unwrap();
@@ -156,6 +155,18 @@ impl Script {
             .iter()
             .filter(|line| line.starts_with("POST"))
             .count()
+    }
+
+    /// What was changed at Callbell by other requests than sends: the first line and the body.
+    pub(super) fn changes(&self) -> Vec<(String, String)> {
+        self.0.lock().unwrap().changes.clone()
+    }
+
+    /// Puts a message into the history that the person wrote.
+    pub(super) fn remember_theirs(&self, text: &str, at: Timestamp) {
+        let mut line = line("theirs", text, at);
+        line["status"] = json!("received");
+        self.0.lock().unwrap().history.insert(0, line);
     }
 
     /// Puts a message into the history that somebody else wrote.
@@ -189,12 +200,10 @@ impl Script {
         state.requests.push(first.to_owned());
         let ok = |body: Value| Some((200, String::new(), body.to_string()));
         if first.starts_with("GET /v1/contacts/") && first.contains("/messages") {
-            return ok(json!({"messages": state.history, "meta": {"page": 1, "pages": 1}}));
-        }
-        if first.starts_with("PATCH /v1/contacts/") {
-            let body = serde_json::from_str(body).unwrap();
-            state.changes.push(body);
-            return ok(json!({}));
+            let is_other = first.starts_with("GET /v1/contacts/other/");
+            let theirs = |line: &&Value| (line["to"] == OTHER) == is_other;
+            let history: Vec<&Value> = state.history.iter().filter(theirs).collect();
+            return ok(json!({"messages": history, "meta": {"page": 1, "pages": 1}}));
         }
         if first.starts_with("GET /v1/contacts/") {
             let person = state.person.clone();
@@ -202,6 +211,11 @@ impl Script {
         }
         if first.starts_with("GET /v1/teams") {
             return ok(json!({"teams": [{"uuid": "team-7", "name": "Vendas"}]}));
+        }
+        if !first.starts_with("POST /v1/messages/send") {
+            let line = first.trim_end_matches(" HTTP/1.1").to_owned();
+            state.changes.push((line, body.to_owned()));
+            return ok(json!({"success": true}));
         }
         let reply = state.script.pop_front().unwrap_or(Reply::Accept);
         if matches!(
@@ -214,7 +228,9 @@ impl Script {
                 .as_str()
                 .unwrap_or_default()
                 .to_owned();
-            state.history.insert(0, line(&uuid, &text, clock.now()));
+            let mut line = line(&uuid, &text, clock.now());
+            line["to"] = body["to"].clone();
+            state.history.insert(0, line);
             state.sent.push((clock.now(), body));
             if let Reply::AcceptAfter(wait) = reply {
                 drop(state);

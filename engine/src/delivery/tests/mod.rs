@@ -2,6 +2,7 @@
 
 mod appointments;
 mod callbell;
+mod chat;
 mod desk;
 mod elsewhere;
 mod interleavings;
