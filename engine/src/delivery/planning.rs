@@ -66,7 +66,7 @@ impl Worker {
             return Box::pin(self.fetch(&row, &event, &configured, run)).await;
         }
         let known = Known::new(event, &configured.automations);
-        let learned = self.learn(&row, &known, &configured, run).await?;
+        let learned = Box::pin(self.learn(&row, &known, &configured, run)).await?;
         let entity = self
             .record_changes(&known, row.received_at, &configured)
             .await?;
