@@ -14,8 +14,8 @@ use cli::standin::{AccountData, StandIn};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::store::Store;
 use shared::store::client::{ClientSettings, dynamodb, http_client};
+use shared::store::{LANE_SEND, Store};
 use tokio::runtime::Runtime;
 
 use crate::error::BenchError;
@@ -247,7 +247,10 @@ impl Stream {
             if page.is_empty() {
                 return Ok(lane);
             }
-            lane.extend(page.into_iter().filter(is_in_lane));
+            lane.extend(
+                page.into_iter()
+                    .filter(|record| is_in_lane(record, LANE_SEND)),
+            );
         }
     }
 }

@@ -293,6 +293,77 @@ async fn only_this_machine_by_its_own_name() {
 }
 
 #[tokio::test]
+async fn people_are_kept_noted_paged_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = start(Some(folder.path())).await;
+    let http = Http::of(&dev);
+    http.send(1).await.unwrap();
+    for number in 0..51 {
+        let body = json!({
+            "identifier": format!("+55119000000{number:02}"), "source": "whatsapp", "name": format!("P {number}"),
+            "channel_uuid": "c".repeat(32),
+        });
+        let (status, made) = http
+            .api("POST", "/contacts", Some(body.clone()))
+            .await
+            .unwrap();
+        assert_eq!(status, 201, "{made}");
+        assert!(
+            made["contact"].is_array(),
+            "an array, as the real API answers"
+        );
+        if number == 0 {
+            let (status, again) = http.api("POST", "/contacts", Some(body)).await.unwrap();
+            assert_eq!(status, 422);
+            assert!(again["error"]["identifier"].is_array(), "{again}");
+        }
+    }
+    let (_, first) = http.api("GET", "/contacts", None).await.unwrap();
+    let next = first["meta"]["next"].as_str().unwrap();
+    let (_, second) = http
+        .api("GET", &format!("/contacts?after={next}"), None)
+        .await
+        .unwrap();
+    let names = |page: &Value| page["contacts"].as_array().unwrap().len();
+    assert_eq!((names(&first), names(&second)), (50, 2));
+    assert_eq!(second["meta"]["next"], Value::Null);
+
+    let uuid = first["contacts"][0]["uuid"].as_str().unwrap().to_owned();
+    let note = format!("/contacts/{uuid}/conversation/note");
+    let (status, _) = http.api("POST", &note, Some(json!({}))).await.unwrap();
+    assert_eq!(status, 422);
+    let noted = http.api("POST", &note, Some(json!({"text": "n"}))).await;
+    assert_eq!(noted.unwrap(), (200, json!({"success": true})));
+    let bot = format!("/contacts/{uuid}/bot");
+    let (_, ended) = http
+        .api("POST", &bot, Some(json!({"status": "bot_end"})))
+        .await
+        .unwrap();
+    assert_eq!(ended["bot"]["status"], "ended");
+    drop(dev);
+
+    let dev = start(Some(folder.path())).await;
+    let http = Http::of(&dev);
+    let history = format!("/contacts/{uuid}/messages");
+    let (_, lines) = http.api("GET", &history, None).await.unwrap();
+    let lines = lines["messages"].as_array().unwrap().clone();
+    let statuses: Vec<&Value> = lines.iter().map(|line| &line["status"]).collect();
+    assert_eq!(statuses, ["note", "sent"], "newest first");
+    assert_eq!(
+        http.api("GET", &bot, None).await.unwrap().1["bot"]["status"],
+        "ended"
+    );
+    let one = format!("/contacts/{uuid}");
+    assert_eq!(http.api("DELETE", &one, None).await.unwrap().0, 200);
+    assert_eq!(http.api("GET", &one, None).await.unwrap().0, 404);
+    let told = dev.stand_in().told();
+    assert_eq!(
+        told,
+        [json!({"event": "contact_deleted", "payload": {"uuid": uuid, "deleted": true}})]
+    );
+}
+
+#[tokio::test]
 async fn every_system_of_the_stand_ins_can_fail_and_shows_its_records() {
     let dev = start(None).await;
     let http = Http::of(&dev);

@@ -274,6 +274,7 @@ async fn callbell(automations: &Path, secrets: &Path) -> Outcome<(StandIn, Strin
         channels,
         templates,
         teams,
+        ..AccountData::default()
     });
     let listener = Loopback::bind(0).await.during("a free port")?;
     let port = listener.port().during("the port")?;

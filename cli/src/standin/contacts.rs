@@ -430,7 +430,7 @@ mod tests {
         }
     }
 
-    fn changed(body: Value) -> Result<Person, Value> {
+    fn changed(body: &Value) -> Result<Person, Value> {
         let mut person = Person::default();
         match change(&mut person, body.as_object().unwrap(), &belongings()) {
             Ok(()) => Ok(person),
@@ -451,7 +451,7 @@ mod tests {
                 "Checkbox": ["b", "a"],
             },
         });
-        let person = changed(body).unwrap();
+        let person = changed(&body).unwrap();
         let json = person.json(&belongings());
         assert_eq!(json["customFields"]["Checkbox"], "[\"b\",\"a\"]");
         assert_eq!(json["team"]["name"], "Vendas");
@@ -487,7 +487,7 @@ mod tests {
             ("custom_fields", field("Checkbox", json!(["c"]))),
         ];
         for (name, body) in rows {
-            let error = changed(body.clone()).unwrap_err();
+            let error = changed(&body).unwrap_err();
             assert!(error[name].is_array(), "{body}: {error}");
         }
         for body in [

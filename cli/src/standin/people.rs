@@ -133,7 +133,7 @@ impl Held {
         let json = person.json(&self.belongings);
         let payload = match event {
             Some("contact_updated") => json,
-            _ => conversation(&person, json),
+            _ => conversation(&person, &json),
         };
         *place = person;
         if let Some(event) = event {
@@ -162,7 +162,7 @@ impl Held {
     }
 }
 
-fn conversation(person: &Person, contact: Value) -> Value {
+fn conversation(person: &Person, contact: &Value) -> Value {
     json!({
         "source": person.source, "contact": contact, "createdAt": person.created_at,
         "href": format!("https://dash.callbell.eu/chat/{}", person.uuid), "closedAt": person.closed_at,

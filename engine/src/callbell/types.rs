@@ -7,7 +7,6 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use shared::event;
 
 /// The body of `POST /messages/send`.
 /// <https://github.com/callbellchat/callbell-public-docs>
@@ -228,49 +227,6 @@ impl Contact {
             json,
         })
     }
-}
-
-impl Contact {
-    /// The person as automations know them, but for what the worker fills in.
-    pub fn told(&self) -> event::Contact {
-        let text = |name: &str| text(self.json.get(name));
-        let time = |name: &str| text(name).and_then(|text| text.parse().ok());
-        let of_channel = |part: &str| match self.json.get("channel")? {
-            Value::Object(channel) => self::text(channel.get(part)),
-            plain => self::text(Some(plain)).filter(|_| part == "uuid"),
-        };
-        event::Contact {
-            id: self.uuid.clone(),
-            name: self.name.clone().unwrap_or_default(),
-            phone: text("phoneNumber").and_then(|number| with_plus(&number)),
-            bsuid: text("bsuid"),
-            email: text("email"),
-            url: text("conversationHref")
-                .or_else(|| self.href.clone())
-                .unwrap_or_default(),
-            tags: self.tags.clone(),
-            fields: self.fields.clone(),
-            assigned_to: self.assigned_user.clone(),
-            team: self.team_name.clone().or_else(|| self.team.clone()),
-            funnel: self.funnel.clone(),
-            note: self.note.clone(),
-            avatar_url: text("avatarUrl"),
-            channel: of_channel("uuid").unwrap_or_default(),
-            channel_kind: text("source")
-                .or_else(|| of_channel("type"))
-                .unwrap_or_default(),
-            created_at: time("createdAt"),
-            closed_at: time("closedAt"),
-            blocked: text("blockedAt").is_some(),
-            ..event::Contact::default()
-        }
-    }
-}
-
-/// Callbell leaves the `+` out and spaces in.
-fn with_plus(number: &str) -> Option<String> {
-    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-    (!digits.is_empty()).then(|| format!("+{digits}"))
 }
 
 /// A text that is not blank.

@@ -2,7 +2,9 @@
 //! the events that we make ourselves.
 
 use futures_util::future::try_join3;
+use serde_json::Value;
 use shared::event::{Body, Event, Name};
+use shared::sources;
 use shared::store::{
     Changed, ContactSeen, EventRow, JobId, JobRow, LastSent, News, PersonMark, Shown, Store,
     StoreError,
@@ -187,7 +189,8 @@ impl Worker {
         contact: Option<Contact>,
         automations: &Automations,
     ) -> Result<Asked, StoreError> {
-        let Some(contact) = contact.map(|contact| contact.told()) else {
+        let read = |contact: Contact| sources::callbell::contact(&Value::Object(contact.json));
+        let Some(contact) = contact.and_then(read) else {
             return Ok(Asked(None));
         };
         let rows = rows(&self.store, known, Some(&contact.id), None).await?;
@@ -299,7 +302,7 @@ async fn undeleted(store: &Store, mut event: Event) -> Result<Event, StoreError>
     };
     let seen = store.contact(&id).await?.and_then(|row| row.contact);
     if let Some(seen) = seen {
-        event.customer = callbell::customer(&seen);
+        event.customer = sources::callbell::customer(&seen);
         event.body = Body::Contact {
             contact: Box::new(seen),
         };

@@ -5,10 +5,7 @@
 //! any number of times; [`Rows`] are what is known afterwards, and [`complete`] puts that into the event.
 
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{
-    Body, Contact, Conversation, Customer, Event, Job, MessageKind, Name, PhoneCandidate,
-    SubjectKind,
-};
+use shared::event::{Body, Contact, Conversation, Event, Job, MessageKind, Name, SubjectKind};
 use shared::store::{
     Assigned, Closed, ContactDiff, ConversationMark, ConversationRow, Delivery, JobId, JobRow,
     News, OptMark, PersonId, PersonRow, Showing, Shown, Status, Wrote,
@@ -241,24 +238,6 @@ pub fn person(
     Beside {
         contact,
         conversation,
-    }
-}
-
-/// The customer whom a contact is.
-pub fn customer(contact: &Contact) -> Customer {
-    let known = |text: &String| (!text.is_empty()).then(|| text.clone());
-    Customer {
-        name: known(&contact.name),
-        email: contact.email.clone(),
-        id: known(&contact.id),
-        bsuid: contact.bsuid.clone(),
-        tags: contact.tags.clone(),
-        phones: vec![PhoneCandidate {
-            path: "contact.phoneNumber".to_owned(),
-            number: contact.phone.clone(),
-            country: None,
-        }],
-        ..Customer::default()
     }
 }
 

@@ -44,7 +44,7 @@ use subtle::ConstantTimeEq;
 use super::sign::Dated;
 use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read};
 use crate::connections::Connection;
-use crate::event::{Body, Customer, Event, Head, Name, Subject, SubjectKind};
+use crate::event::{Body, Contact, Customer, Event, Head, Name, Subject, SubjectKind};
 use crate::raw::{Raw, Verified};
 use crate::secrets::Secret;
 
@@ -230,6 +230,16 @@ fn is_signed(value: &str, raw: &Raw, signing: &[&Secret], now: Timestamp) -> Res
 fn is_check(body: &[u8]) -> bool {
     body.iter().all(u8::is_ascii_whitespace)
         || serde_json::from_slice::<Value>(body).is_ok_and(|value| value.get("payload").is_none())
+}
+
+/// A person as Callbell's API and its webhooks show one; `None`: it has no number, so it is nobody.
+pub fn contact(value: &Value) -> Option<Contact> {
+    contact::read(value, "contact").ok()
+}
+
+/// Whom events of this person are about.
+pub fn customer(contact: &Contact) -> Customer {
+    contact::customer(contact)
 }
 
 /// What a believed body says. `now` is when it came, or when Callbell first tried to deliver it.

@@ -477,3 +477,27 @@ async fn a_failure_keeps_its_reason_and_a_mismatch_its_number() {
     assert_eq!(row.version, job.version);
     assert!(!format!("{row:?}{mismatch:?}").contains("551187654321"));
 }
+
+#[tokio::test]
+async fn an_erasure_takes_everything_of_a_person_along() {
+    let (store, clock) = testkit::store().await;
+    show(&store, &maria(&[]), "created", 0, Showing::Created).await;
+    let mark = ConversationMark {
+        human_at: Some(clock.now()),
+        digests: digests(),
+        ..ConversationMark::default()
+    };
+    store.record_conversation(ID, &mark).await.unwrap();
+    // Also what is known of them under the other identity, and although they are opted out.
+    say(&store, &Said::Opt(1, true)).await;
+    let erasure = Erasure {
+        digests: Digests::new().phone("+5511987654321"),
+        entities: Vec::new(),
+    };
+    let erased = store.erase_step("e", &erasure).await.unwrap();
+    assert_eq!((erased.rows, erased.done), (3, true));
+    let hidden = PersonId::bsuid("BR.13491208655302741918");
+    assert_eq!(store.persons(&[hidden]).await, Ok(Vec::new()));
+    assert_eq!(store.contact(ID).await, Ok(None));
+    assert_eq!(store.conversation(ID).await, Ok(None));
+}
