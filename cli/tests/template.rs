@@ -236,9 +236,11 @@ async fn renew_asks_for_what_its_role_permits_and_for_all_of_it() {
     let stand_in = StandIn::new(clock.clone(), engine::phone::identity, None).unwrap();
     let google = std::sync::Arc::new(GoogleCalendar::default());
     let apis = Apis::new(vec![google.clone()], stand_in);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, apis.router()).await });
+    let listener = cli::net::Loopback::bind(0).await.unwrap();
+    let address = format!("http://127.0.0.1:{}", listener.port().unwrap());
+    let router = apis.router();
+    let app = router.into_make_service_with_connect_info::<cli::net::Cut>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
 
     let secret = r#"{"client_id": "c", "client_secret": "s", "refresh_token": "r"}"#;
     let secrets = |value: &str| {
@@ -250,8 +252,10 @@ async fn renew_asks_for_what_its_role_permits_and_for_all_of_it() {
         store.clone(),
         secrets(secret),
         secrets("token"),
-        Some(&address),
-        None,
+        renew::Urls {
+            providers: Some(address),
+            callbell: None,
+        },
     );
     let app = app.unwrap();
     let deadline = clock.now() + jiff::SignedDuration::from_mins(1);
