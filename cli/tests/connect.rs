@@ -964,3 +964,125 @@ async fn register(dev: &Dev, token: &str, url: &str) {
         .unwrap();
     assert_eq!(answer.status(), 201);
 }
+
+/// Callbell's own: an account has one webhook, whoever subscribes last has it, and nobody can ask whose it is.
+#[tokio::test]
+async fn callbell_s_webhook_is_taken_over_after_asking_and_keeps_its_path_secret() {
+    let token = format!("[apis]\ncallbell = \"{DEMO_TOKEN}\"\n");
+    let world = World::of(AUTOMATIONS, &token).await;
+    let connect = async |more: &[&str]| {
+        let args = [&["connect", "callbell", "--no-wait"][..], more].concat();
+        world.callbell(&args, "").await
+    };
+    let goes_to = || world.dev.stand_in().webhook().map(|(url, _)| url);
+    let values = || -> Vec<String> {
+        let kept = secrets(world.folder.path());
+        let kept = kept.get("webhooks").and_then(|table| table.get("callbell"));
+        match kept {
+            Some(toml::Value::Array(list)) => list
+                .iter()
+                .map(|value| value.as_str().unwrap().to_owned())
+                .collect(),
+            Some(value) => vec![value.as_str().unwrap().to_owned()],
+            None => Vec::new(),
+        }
+    };
+    let door = "https://a1.execute-api.sa-east-1.amazonaws.com/callbell/";
+    let zap = "https://hooks.zapier.example/1";
+    world
+        .dev
+        .stand_in()
+        .subscribe(zap, &["message_created"], None);
+
+    let ran = connect(&[]).await;
+    let parts = [
+        "does not say where it goes",
+        "gets nothing any more",
+        "--yes",
+    ];
+    says(&ran, 1, &parts);
+    assert_eq!((goes_to().as_deref(), values()), (Some(zap), vec![]));
+
+    let ran = connect(&["--yes"]).await;
+    let parts = [
+        "secrets.toml and shop/webhooks",
+        "subscribed: message_created",
+        "Generate secret",
+        "callbell secrets push",
+    ];
+    says(&ran, 0, &parts);
+    let [path] = values().try_into().unwrap();
+    assert!(path.len() >= 32, "at least 128 random bits");
+    assert!(!ran.out.contains(&path), "{}", ran.out);
+    assert_eq!(goes_to(), Some(format!("{door}{path}")));
+    assert_eq!(
+        world.cloud.secret("shop/webhooks").unwrap(),
+        json!({ "callbell": [path] })
+    );
+    assert!(world.dev.store().missed().await.unwrap().is_some());
+
+    // What signs stands beside it, with --add and without.
+    for args in [&["--add"][..], &[]] {
+        let args = [&["secrets", "set", "callbell"][..], args].concat();
+        says(&world.callbell(&args, "whsec_hush").await, 0, &[]);
+        assert_eq!(values(), ["whsec_hush", &path]);
+    }
+    let ran = connect(&["--yes"]).await;
+    assert!(!ran.out.contains("Generate secret"), "{}", ran.out);
+    assert_eq!(goes_to(), Some(format!("{door}{path}")));
+    let ran = world.callbell(&["doctor"], "").await;
+    for part in ["webhooks have to be signed", "no delivery of the last day"] {
+        assert!(ran.out.contains(part), "{part}: {}{}", ran.out, ran.err);
+    }
+
+    says(&connect(&["--rotate", "--yes"]).await, 0, &["subscribed"]);
+    let [new, signing, old] = values().try_into().unwrap();
+    assert_eq!((signing.as_str(), &old), ("whsec_hush", &path));
+    assert_eq!(goes_to(), Some(format!("{door}{new}")));
+
+    let listed = connect(&["--list", "--json"]).await;
+    let listed: Value = serde_json::from_str(&listed.out).unwrap();
+    assert_eq!(listed, json!({ "webhook": "unknown" }));
+    says(&connect(&["--remove-all"]).await, 1, &["--yes"]);
+    says(&connect(&["--remove-all", "--yes"]).await, 0, &["removed"]);
+    assert_eq!(goes_to(), None);
+    assert_eq!(values().len(), 3);
+}
+
+/// On a development server what was delivered can be seen, and whether it came here.
+#[tokio::test]
+async fn callbell_s_webhook_of_a_development_server_is_its_own() {
+    let dev = start_empty().await;
+    let folder = project(AUTOMATIONS, "");
+    let environment = Cloud::start(&dev).await.environment(folder.path());
+    let local = format!("--local={}", dev.url().rsplit(':').next().unwrap());
+    let run = async |args: &[&str]| {
+        let args = [args, &[local.as_str()]].concat();
+        run_with(folder.path(), &args, &environment, "").await
+    };
+    let written = cli::standin::webhooks::Written {
+        phone: Some("+5511987654321".to_owned()),
+        text: Some("Oi".to_owned()),
+        ..Default::default()
+    };
+    dev.stand_in().receive(&written).unwrap();
+    dev.stand_in().post_webhooks().await;
+    dev.advance(jiff::SignedDuration::from_mins(15))
+        .await
+        .unwrap();
+    let ran = run(&["connect", "callbell", "--list"]).await;
+    says(&ran, 0, &["goes here"]);
+    // Nobody is asked about one's own.
+    says(
+        &run(&["connect", "callbell", "--no-wait"]).await,
+        0,
+        &["subscribed"],
+    );
+    let ran = run(&["doctor"]).await;
+    assert!(
+        ran.out.contains("the account's webhook is active"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+}

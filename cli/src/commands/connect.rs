@@ -2,6 +2,8 @@
 //! event is refused; then the registration; then a first event. Every step can be repeated: what an
 //! interrupted one left behind is recognised.
 
+mod callbell;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,7 @@ use crate::args::ConnectArgs;
 use crate::connect::keys::{self, Keys, Table};
 use crate::connect::needs::{self, Need};
 use crate::connect::plan::{self, Plan, Wish};
-use crate::connect::{self, Asked, Failure, Hook, New, Options, Provider, SecretOf};
+use crate::connect::{self, Asked, Failure, Hook, Kind, New, Options, Provider, SecretOf};
 use crate::error::CliError;
 use crate::installation::Installation;
 use crate::output::{self, Cell, count};
@@ -37,7 +39,7 @@ pub async fn run(args: &ConnectArgs) -> Outcome {
     let file = automations(&args.automations, &on).await?;
     let name = connection(args, &file.connections)?;
     must_be_pushed(args, &name, &on).await?;
-    let work = Work {
+    let mut work = Work {
         args,
         name: &name,
         url: on.door(args.kind.function(), &name)?,
@@ -47,6 +49,9 @@ pub async fn run(args: &ConnectArgs) -> Outcome {
     };
     let secrets = args.automations.with_file_name(SECRETS);
     let mut keys = Keys::of(&on, &secrets)?;
+    if args.kind == Kind::Callbell {
+        return work.callbell(&mut keys, &secrets).await;
+    }
     let (provider, hooks) = work.open(&mut keys).await?;
     if args.list {
         return work.list(&hooks);

@@ -3,6 +3,7 @@
 
 mod cal_com;
 mod calendly;
+pub mod callbell;
 mod google_calendar;
 pub mod keys;
 pub mod needs;
@@ -40,6 +41,8 @@ pub enum Kind {
     CalCom,
     /// A Google calendar.
     GoogleCalendar,
+    /// Callbell itself.
+    Callbell,
 }
 
 impl Kind {
@@ -51,6 +54,7 @@ impl Kind {
             Kind::Calendly => "calendly",
             Kind::CalCom => "cal-com",
             Kind::GoogleCalendar => "google-calendar",
+            Kind::Callbell => "callbell",
         }
     }
 
@@ -62,6 +66,7 @@ impl Kind {
             Kind::Calendly => "Calendly",
             Kind::CalCom => "Cal.com",
             Kind::GoogleCalendar => "Google Calendar",
+            Kind::Callbell => "Callbell",
         }
     }
 
@@ -78,6 +83,7 @@ impl Kind {
         match self {
             Kind::Shopify | Kind::WooCommerce => "orders",
             Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar => "appointments",
+            Kind::Callbell => "callbell",
         }
     }
 
@@ -89,6 +95,7 @@ impl Kind {
             Kind::Calendly => calendly::TOPICS,
             Kind::CalCom => cal_com::TOPICS,
             Kind::GoogleCalendar => google_calendar::TOPICS,
+            Kind::Callbell => callbell::TOPICS,
         }
     }
 
@@ -106,6 +113,7 @@ impl Kind {
             Kind::GoogleCalendar => {
                 &["the JSON key of a service account, as standard input: < key.json"]
             }
+            Kind::Callbell => &["API token (Callbell: dashboard, Settings, API)"],
             Kind::CalCom => &["API key (Cal.com: Settings, Developer, API keys)"],
             Kind::Calendly => &[
                 "personal access token (Calendly: Integrations, API & webhooks, Personal access tokens)",
@@ -119,6 +127,7 @@ impl Kind {
             Kind::Shopify | Kind::WooCommerce => "place an order",
             Kind::Calendly | Kind::CalCom => "book an appointment",
             Kind::GoogleCalendar => "change an event of the calendar",
+            Kind::Callbell => "write to one of your channels, from another phone",
         }
     }
 }
@@ -324,6 +333,8 @@ pub fn open(
         Kind::WooCommerce => Box::new(woocommerce::WooCommerce::new(apis, credential)?),
         Kind::Calendly => Box::new(calendly::Calendly::new(apis, credential, options)?),
         Kind::CalCom => Box::new(cal_com::CalCom::new(apis, credential)),
+        // An account has one webhook, and no list of them: commands/connect/callbell.rs.
+        Kind::Callbell => return Err(CliError::new("Callbell lists no webhooks")),
     })
 }
 
@@ -359,7 +370,7 @@ pub fn credential(kind: Kind, name: &str) -> Result<Secret, CliError> {
         _ if answers.concat().starts_with('{') => Secret::new(answers.concat()),
         Kind::Shopify => shopify::credential(&answers),
         Kind::WooCommerce => woocommerce::credential(&answers),
-        Kind::Calendly | Kind::CalCom => Secret::new(answers.concat()),
+        Kind::Calendly | Kind::CalCom | Kind::Callbell => Secret::new(answers.concat()),
     })
 }
 
@@ -371,7 +382,9 @@ pub fn complete(kind: Kind, credential: &Secret, options: &Options) -> Result<Se
     match kind {
         Kind::Shopify => shopify::complete(credential, options.shop.as_deref()),
         Kind::WooCommerce => woocommerce::complete(credential, options.url.as_deref()),
-        Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar => Ok(credential.clone()),
+        Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar | Kind::Callbell => {
+            Ok(credential.clone())
+        }
     }
 }
 

@@ -95,8 +95,11 @@ impl Functions {
         let webhooks = SecretsProvider::Fixed(secrets.webhooks.clone());
         let doors = Door::all(store, &webhooks).await;
         let apis = SecretsProvider::Fixed(secrets.apis.clone());
-        let (providers, callbell) = (Some(providers_url), Some(callbell_url));
-        let renew = renew::App::new(store.clone(), apis.clone(), webhooks, providers, callbell)
+        let urls = renew::Urls {
+            providers: Some(providers_url.to_owned()),
+            callbell: Some(callbell_url.to_owned()),
+        };
+        let renew = renew::App::new(store.clone(), apis.clone(), webhooks, urls)
             .map_err(|error| DevError::Setup(error.to_string()))?;
         let settings = deliver::Settings {
             callbell_url: Some(callbell_url.to_owned()),

@@ -251,6 +251,10 @@ impl Known {
                 "AppointmentsUrl",
                 "https://a1.execute-api.sa-east-1.amazonaws.com/appointments/{source}",
             ),
+            member(
+                "CallbellUrl",
+                "https://a1.execute-api.sa-east-1.amazonaws.com/callbell/{secret}",
+            ),
         ];
         let status = self.status.lock().unwrap().clone();
         format!(

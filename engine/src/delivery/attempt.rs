@@ -61,7 +61,7 @@ pub(super) struct Ready {
 pub(super) enum Work {
     /// A letter goes out.
     Post {
-        post: Post,
+        post: Box<Post>,
         team_uuid: Option<String>,
     },
     /// Something is done elsewhere.
@@ -308,7 +308,7 @@ impl Worker {
         around: Around<'_>,
     ) -> Result<Result<Work, Decision>, StoreError> {
         let post = match what {
-            What::Post(post) => *post,
+            What::Post(post) => post,
             What::Deed { deed, from } => {
                 let name = from.as_ref().map(|from| from.name.as_str());
                 let preparing = Preparing {
@@ -332,14 +332,14 @@ impl Worker {
                         assign,
                         team,
                         bot,
-                    } => Post {
+                    } => Box::new(Post {
                         letter,
                         to,
                         from,
                         assign,
                         team,
                         bot,
-                    },
+                    }),
                     Answer::Done => return Ok(Ok(Work::Nothing)),
                     Answer::End(ended) => return Ok(Err(Decision::End(ended))),
                     Answer::Later { at, reason } => {

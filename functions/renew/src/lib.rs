@@ -12,6 +12,7 @@ use engine::callbell::BASE_URL;
 use engine::fetch::google_calendar::{WatchError, replace_channel, stop_old};
 use engine::fetch::{FetchError, Fetching};
 use jiff::{SignedDuration, Timestamp};
+use shared::env::Environment;
 use shared::secrets::{Secret, SecretsProvider};
 use shared::sources::google_calendar::{Ask, KIND};
 use shared::store::{CursorRow, Store, StoreError};
@@ -32,6 +33,25 @@ pub struct App {
     fetching: Fetching,
     webhooks: SecretsProvider,
     callbell_url: String,
+}
+
+/// Stand-ins for what is asked; without one it is asked itself.
+#[derive(Clone, Debug, Default)]
+pub struct Urls {
+    /// For the APIs of all systems but Callbell.
+    pub providers: Option<String>,
+    /// For Callbell's API.
+    pub callbell: Option<String>,
+}
+
+impl Urls {
+    /// As the environment has them.
+    pub fn of(environment: &Environment) -> Urls {
+        Urls {
+            providers: environment.providers_url.clone(),
+            callbell: environment.callbell_url.clone(),
+        }
+    }
 }
 
 /// What one run came to.
@@ -66,15 +86,15 @@ impl App {
         store: Store,
         apis: SecretsProvider,
         webhooks: SecretsProvider,
-        providers_url: Option<&str>,
-        callbell_url: Option<&str>,
+        urls: Urls,
     ) -> Result<App, ApisError> {
-        let fetching = Fetching::new(Apis::new(providers_url)?, apis, store.clock().clone());
+        let providers = Apis::new(urls.providers.as_deref())?;
+        let fetching = Fetching::new(providers, apis, store.clock().clone());
         Ok(App {
             store,
             fetching,
             webhooks,
-            callbell_url: callbell_url.unwrap_or(BASE_URL).to_owned(),
+            callbell_url: urls.callbell.unwrap_or_else(|| BASE_URL.to_owned()),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use renew::App;
+use renew::{App, Urls};
 use serde_json::Value;
 use shared::clock::{Clock, Stopwatch};
 use shared::env::Environment;
@@ -20,14 +20,7 @@ async fn main() -> Result<(), Error> {
     let webhooks = environment.webhook_secrets(http.clone())?;
     let client = dynamodb(&environment.dynamodb(), http);
     let store = Store::new(client, &environment.table, Clock::system());
-    let (providers, callbell) = (&environment.providers_url, &environment.callbell_url);
-    let app = App::new(
-        store,
-        apis,
-        webhooks,
-        providers.as_deref(),
-        callbell.as_deref(),
-    )?;
+    let app = App::new(store, apis, webhooks, Urls::of(&environment))?;
     let metrics = Metrics::of(&environment);
     telemetry::started("renew", &environment, &Found::default(), begun.elapsed());
     run(service_fn(async |event: LambdaEvent<Value>| {

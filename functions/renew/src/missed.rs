@@ -22,11 +22,11 @@ const UNREAD_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
 /// What one run recovered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
+pub(crate) struct Recovered {
     /// Events that were not there.
-    pub events: u64,
+    pub(crate) events: u64,
     /// The webhook is no good, or nobody can say.
-    pub failing: bool,
+    pub(crate) failing: bool,
 }
 
 impl App {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use shared::secrets::Secret;
-use shared::sources;
+use shared::sources::{self, callbell};
 use shared::store::{EventFilter, EventRow, EventStatus};
 
 use super::{Finding, Patient};
 use crate::commands::secrets::cloud::fingerprints;
+use crate::connect::callbell::{self as account, Webhook};
 use crate::connect::keys::Table;
 use crate::connect::needs::{self, Need};
 use crate::connect::plan::{self, Wish};
@@ -42,11 +43,9 @@ pub(super) async fn look(patient: &Patient<'_>) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        findings.push(
-            Finding::look("sources", "nothing is connected yet").todo(
-                "callbell connect shopify, woocommerce, calendly, cal-com or google-calendar",
-            ),
-        );
+        findings.push(Finding::look("sources", "nothing is connected yet").todo(
+            "callbell connect shopify, woocommerce, calendly, cal-com, google-calendar or callbell",
+        ));
     }
     findings
 }
@@ -68,6 +67,13 @@ async fn connection(
     events: &[&EventRow],
 ) -> (Vec<Finding>, bool) {
     let mut findings = vec![secret(patient, name).await];
+    if name == callbell::KIND {
+        let (found, is_ours) = own(patient).await;
+        findings.extend(found);
+        findings.extend(last(patient, name, events));
+        let is_used = is_ours || !events.is_empty() || !patient.keys.is_demo();
+        return (findings, is_used);
+    }
     let kind = Kind::parse(&patient.read.connections.get(name).kind);
     let mut is_used = !events.is_empty() || !patient.keys.is_demo();
     if let Some(kind) = kind {
@@ -81,6 +87,56 @@ async fn connection(
     }
     findings.extend(last(patient, name, events));
     (findings, is_used)
+}
+
+/// Callbell's own webhook: what proves it, and what the log of its deliveries shows. Whether it comes here.
+async fn own(patient: &Patient<'_>) -> (Vec<Finding>, bool) {
+    let name = callbell::KIND;
+    let again = format!("callbell connect {name}{}", patient.on.flag());
+    let values = patient.keys.get(Table::Webhooks, name);
+    let mut findings = Vec::new();
+    if account::path_of(&values).is_none() {
+        let what = "no secret of the path: the door answers 401";
+        findings.push(Finding::bad(name, what).todo(again.as_str()));
+    }
+    findings.push(if account::is_signed(&values) {
+        Finding::good(name, "webhooks have to be signed".to_owned())
+    } else {
+        let todo = "Callbell: Settings, API, Webhooks, Generate secret; then callbell secrets set callbell --add";
+        Finding::look(name, "its path is the only proof of a webhook").todo(todo)
+    });
+    let looked = match patient.on.callbell(patient.secrets).await {
+        Ok(client) => account::look(&client, &patient.on.store, patient.on.now())
+            .await
+            .map_err(|error| CliError::new(error.to_string())),
+        Err(error) => Err(error),
+    };
+    let zone = &patient.read.automations.defaults.timezone.zone;
+    let at = |instant| output::instant(instant, zone);
+    let (finding, is_ours) = match looked {
+        Ok(Webhook::Here(newest)) => {
+            let what = format!("the account's webhook is active: {}", at(newest));
+            (Finding::good(name, what), true)
+        }
+        Ok(Webhook::Elsewhere(newest)) => {
+            let what = format!(
+                "the account's webhook goes somewhere else: what was delivered {} did not come here",
+                at(newest)
+            );
+            (Finding::bad(name, what).todo(again), false)
+        }
+        Ok(Webhook::Failing(since, why)) => {
+            let what = format!("the account's webhook since {}: {why}", at(since));
+            (Finding::bad(name, what).todo(again), true)
+        }
+        Ok(Webhook::Unknown) => {
+            let what = "Callbell shows no delivery of the last day";
+            (Finding::look(name, what).todo(again), false)
+        }
+        Err(error) => (Finding::failed(name, &error), false),
+    };
+    findings.push(finding);
+    (findings, is_ours)
 }
 
 /// The webhook secret, here and where the door reads it.

@@ -7,6 +7,8 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use serde_json::json;
+use shared::secrets::Secret;
+use shared::sources::callbell::{KIND, signs};
 
 use super::Outcome;
 use crate::args::{SecretsAction, SecretsArgs};
@@ -54,6 +56,17 @@ fn set_value(name: &str, add: bool, api: bool, file: &Path) -> Outcome {
         secrets.get(name).to_vec()
     };
     let mut values: Vec<String> = vec![ask(&format!("value of {name}"))?];
+    // Callbell's path and its signature have one name: one of them does not take the other away.
+    let other_sort = |value: &Secret| {
+        let new = values.first().is_some_and(|new| signs(&Secret::new(new)));
+        !api && name == KIND && signs(value) != new
+    };
+    let kept: Vec<String> = of(&known)
+        .iter()
+        .filter(|value| !add && other_sort(value))
+        .map(|value| value.expose().to_owned())
+        .collect();
+    values.extend(kept);
     if add {
         values.extend(of(&known).iter().map(|value| value.expose().to_owned()));
     }
