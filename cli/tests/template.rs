@@ -304,6 +304,74 @@ async fn renew_asks_for_what_its_role_permits_and_for_all_of_it() {
     assert_eq!(events.len(), 2);
 }
 
+/// A message that a rule answers, and Callbell that is not there: everything but the sending.
+#[tokio::test]
+async fn reply_asks_for_what_its_role_permits_and_for_all_of_it() {
+    let proxy = testkit::Proxy::start(testkit::Engine::shared().endpoint()).await;
+    let clock = shared::clock::Clock::manual(testkit::start());
+    let store = testkit::store_at(proxy.endpoint(), clock.clone()).await;
+    let file = r#"
+[channel.br]
+uuid = "35f6f8ccb5504278a2ea099f3a4e0733"
+[message.menu]
+text = "Menu"
+[reply.balcao]
+otherwise = "menu"
+[automation.balcao]
+on    = "message.received"
+reply = "balcao"
+"#;
+    let connections = shared::connections::Connections::default();
+    store.push_config(file, "[]", &connections).await.unwrap();
+    let at = clock.now().to_string();
+    let event = serde_json::json!({
+        "event": {"name": "message.received", "source": "callbell", "kind": "callbell", "id": "m", "at": at},
+        "customer": {"phones": [{"path": "contact.phoneNumber", "number": "+5511987654321"}], "tags": []},
+        "subject": {"kind": "message", "id": "m", "as_of": at, "created_at": at, "state": "open", "fresh": "dated"},
+        "message": {"text": "oi", "kind": "text", "status": "received", "at": at},
+        "contact": {"id": "c", "name": "Maria", "channel": "br", "channel_kind": "whatsapp"},
+    });
+    store
+        .put_event(serde_json::from_value(event).unwrap())
+        .await
+        .unwrap();
+    let secrets = || {
+        let mut secrets = shared::secrets::Secrets::default();
+        secrets.insert("callbell", shared::secrets::Secret::new("token"));
+        SecretsProvider::Fixed(secrets)
+    };
+    let settings = || deliver::Settings {
+        callbell_url: Some("http://127.0.0.1:1/v1".to_owned()),
+        ..deliver::Settings::default()
+    };
+    let deadline = || clock.now() + jiff::SignedDuration::from_secs(90);
+    let records = async |lane: &str| -> Vec<serde_json::Value> {
+        let rows = testkit::lane_of(testkit::Engine::shared(), &store, lane).await;
+        let record = |row: &shared::store::RowKey| serde_json::json!({"dynamodb": {"Keys": {"pk": {"S": row.pk()}}}});
+        rows.iter().map(record).collect()
+    };
+    let app = deliver::App::start(store.clone(), secrets(), settings())
+        .await
+        .unwrap();
+    let new = records(shared::store::LANE_SEND).await;
+    app.on_stream(&new, deadline()).await;
+
+    let chat = records(shared::store::LANE_CHAT).await;
+    assert_eq!(chat.len(), 1);
+    proxy.take_operations();
+    let app = reply::App::start(store.clone(), secrets(), settings())
+        .await
+        .unwrap();
+    let report = app.on_stream(&chat, deadline()).await;
+    assert_eq!(
+        report.jobs,
+        [(shared::store::Status::Due, 1)].into(),
+        "tried"
+    );
+    let asked: BTreeSet<_> = proxy.take_operations().into_iter().collect();
+    assert_eq!(asked, permitted("Reply"));
+}
+
 #[test]
 fn the_worker_may_do_what_the_store_can_and_no_more() {
     let operations = [

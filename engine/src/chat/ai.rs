@@ -173,6 +173,9 @@ mod tests {
     use super::*;
     use crate::chat::testing::{at, other, text};
 
+    /// What is said, or `None` for a handover; or why nothing can be.
+    type Expected = Result<Option<String>, &'static str>;
+
     fn line(theirs: bool, text: &str) -> Line {
         Line {
             theirs,
@@ -240,7 +243,7 @@ mod tests {
         let choice = |finish: &str, message: Value| json!({"choices": [{"finish_reason": finish, "message": message}]});
         let long = "Uma frase. ".repeat(500);
         let said = |text: &str| Ok(Some(text.to_owned()));
-        let rows: Vec<(&str, Value, Result<Option<String>, &str>)> = vec![
+        let rows: Vec<(&str, Value, Expected)> = vec![
             ("words", plain(" Custa R$ 10. "), said("Custa R$ 10.")),
             ("the word", plain("HANDOVER"), Ok(None)),
             ("the word, small", plain("\n handover. \n"), Ok(None)),
@@ -333,24 +336,16 @@ mod tests {
         ];
         for (name, body, expected) in rows {
             let found = read(body.to_string().as_bytes(), "sk-123");
-            let found = found.as_ref().map(|answer| match &answer.say {
-                Some(Say::Text(text)) => Some(text.clone()),
+            let found = found.map(|answer| match answer.say {
+                Some(Say::Text(text)) => Some(text),
                 Some(Say::Message(_)) => panic!("{name}"),
                 None => {
                     assert!(answer.handover.is_some(), "{name}");
                     None
                 }
             });
-            assert_eq!(
-                found,
-                expected
-                    .as_ref()
-                    .map(Clone::clone)
-                    .map_err(|why| (*why).to_owned())
-                    .as_ref()
-                    .map(Clone::clone),
-                "{name}"
-            );
+            let expected = expected.map_err(str::to_owned);
+            assert_eq!(found, expected, "{name}");
         }
         assert!(read(b"garbage", "").is_err());
         assert!(cut(&long, ANSWER_CHARS_MAX).ends_with("frase."));

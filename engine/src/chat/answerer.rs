@@ -605,21 +605,23 @@ impl<'a> Attempt<'a> {
         let callbell = self.question.callbell;
         let contact = &self.contact.id;
         if !says {
-            let team = handover
-                .team
-                .as_deref()
-                .or(self.question.table.handover.as_deref());
+            let table = self.question.table;
+            let team = handover.team.as_deref().or(table.handover.as_deref());
             let body = ContactBody {
                 team_uuid: self.team(team).await?,
                 bot_status: Some("bot_end"),
                 ..ContactBody::default()
             };
+            self.expect_team(team.filter(|_| body.team_uuid.is_some()))
+                .await?;
+            self.place().await?;
             callbell
                 .update_contact(contact, &body)
                 .await
                 .map_err(|error| format!("not handed over yet: {error}"))?;
         }
         if let Some(note) = &handover.note {
+            self.place().await?;
             callbell
                 .note(contact, note)
                 .await
@@ -628,8 +630,27 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
+    /// The webhook that our own change causes is no news.
+    async fn expect_team(&self, team: Option<&str>) -> Result<(), String> {
+        let Some(team) = team else { return Ok(()) };
+        let values = [("team".to_owned(), team.into())].into_iter().collect();
+        let expected = self
+            .store()
+            .expect_contact(&self.contact.id, &values, &self.digests);
+        expected
+            .await
+            .map_err(|error| format!("not handed over yet: {error}"))
+    }
+
+    /// A place in the send rate, for a request to Callbell that is no send.
+    async fn place(&self) -> Result<(), String> {
+        let until = self.question.deadline - SEND_BUDGET;
+        super::backend::place(&self.question, until).await
+    }
+
     async fn team(&self, name: Option<&str>) -> Result<Option<String>, String> {
         let Some(name) = name else { return Ok(None) };
+        self.place().await?;
         let teams = self
             .question
             .callbell

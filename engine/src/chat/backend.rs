@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, Url};
 use shared::event::Contact;
 use shared::secrets::Secret;
+use shared::store::RateLease;
 
 use super::{Answer, Burst, Line, ai, http_bot};
 use crate::apis::{Outgoing, Reply};
@@ -22,6 +23,8 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 const HISTORY_PAGES_MAX: u32 = 3;
 /// How long the history may take: without it an answer is better than none.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long between two questions for a place in the send rate.
+const RATE_POLL: Duration = Duration::from_millis(250);
 /// Clocks differ: a message of the burst may seem that much older in the history.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(5);
 
@@ -200,6 +203,7 @@ impl Backends {
     ) -> Result<Vec<HistoryMessage>, String> {
         let mut messages = Vec::new();
         for number in 1..=HISTORY_PAGES_MAX {
+            place(&asked.question, asked.question.deadline).await?;
             let page = asked
                 .question
                 .callbell
@@ -213,6 +217,24 @@ impl Backends {
         }
         Ok(messages)
     }
+}
+
+/// Waits for a place in the send rate, which requests to Callbell that are no sends spend too.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn place(question: &Question<'_>, until: Timestamp) -> Result<(), String> {
+    let clock = question.store.clock();
+    let rate = question.automations.defaults.rate;
+    while clock.now() < until {
+        let lease = question.store.lease_rate(1, rate).await;
+        match lease.map_err(|error| error.to_string())? {
+            RateLease::Paused => return Err("paused".to_owned()),
+            RateLease::Tokens { tokens, .. } if tokens > 0 => return Ok(()),
+            RateLease::Tokens { .. } => clock.sleep(RATE_POLL).await,
+        }
+    }
+    Err("no place in the send rate".to_owned())
 }
 
 /// Of a history, newest first, what came before a burst: the last `wanted`, oldest first. Notes are the

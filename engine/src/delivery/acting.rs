@@ -213,7 +213,7 @@ impl Worker {
         run: &Run,
     ) -> Result<(), StoreError> {
         if let End::Dead(reason) = end {
-            self.job_died(job, reason).await?;
+            Box::pin(self.job_died(job, reason)).await?;
         }
         let finished = self.store.finish(&job.id, owner, job.version, end).await?;
         let now = self.store.clock().now();

@@ -61,7 +61,7 @@ pub(super) struct Ready {
 pub(super) enum Work {
     /// A letter goes out.
     Post {
-        post: Post,
+        post: Box<Post>,
         team_uuid: Option<String>,
     },
     /// Something is done elsewhere.
@@ -122,7 +122,7 @@ impl Worker {
             return Ok(());
         };
         let now = self.store.clock().now();
-        if self.settled_by_news(&job, run).await? {
+        if Box::pin(self.settled_by_news(&job, run)).await? {
             return Ok(());
         }
         match job.status {
@@ -174,7 +174,7 @@ impl Worker {
         for _ in 0..LOOKS_MAX {
             let looked_at = self.store.clock().now();
             let look = self.look(job, &configured, &found, (&mut answer, &mut asked), run);
-            let ready = match look.await? {
+            let ready = match Box::pin(look).await? {
                 Look::Not(decision) => return self.carry_out(job, decision, run).await,
                 Look::Ready(ready) => ready,
             };
@@ -191,7 +191,7 @@ impl Worker {
                 token = Some(good);
             }
             if self.store.clock().now().duration_since(looked_at) < ROWS_FRESH_FOR {
-                return self.act(job, &configured, *ready, token, run).await;
+                return Box::pin(self.act(job, &configured, *ready, token, run)).await;
             }
         }
         Ok(())
@@ -232,7 +232,7 @@ impl Worker {
             found,
             appointment: appointment.as_ref(),
         };
-        let known = match self.with_contact(known, place, asked, run).await? {
+        let known = match Box::pin(self.with_contact(known, place, asked, run)).await? {
             Ok(known) => known,
             Err(decision) => return Ok(Look::Not(decision)),
         };
@@ -308,7 +308,7 @@ impl Worker {
         around: Around<'_>,
     ) -> Result<Result<Work, Decision>, StoreError> {
         let post = match what {
-            What::Post(post) => *post,
+            What::Post(post) => post,
             What::Deed { deed, from } => {
                 let name = from.as_ref().map(|from| from.name.as_str());
                 let preparing = Preparing {
@@ -332,14 +332,14 @@ impl Worker {
                         assign,
                         team,
                         bot,
-                    } => Post {
+                    } => Box::new(Post {
                         letter,
                         to,
                         from,
                         assign,
                         team,
                         bot,
-                    },
+                    }),
                     Answer::Done => return Ok(Ok(Work::Nothing)),
                     Answer::End(ended) => return Ok(Err(Decision::End(ended))),
                     Answer::Later { at, reason } => {
@@ -617,7 +617,7 @@ impl Worker {
             }
             Decision::End(end) => {
                 if let Ended::Dead(reason) = &end {
-                    self.job_died(job, reason).await?;
+                    Box::pin(self.job_died(job, reason)).await?;
                 }
                 self.store
                     .end(&job.id, job.version, &[Status::Due], &end)

@@ -207,4 +207,20 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn another_system_is_believed_for_up_to_an_hour() {
+        let now = at("2026-11-22T12:00:00Z");
+        for (asked, number, seconds) in [
+            (None, 0.0, 1),
+            (Some(0), 0.0, 1),
+            (Some(120), 0.0, 120),
+            (Some(120), 1.0, 150),
+            (Some(36_000), 1.0, 3_630),
+        ] {
+            let random = Random::new(move || number);
+            let next = after_long_limit(now, asked.map(Duration::from_secs), &random);
+            assert_eq!(next.duration_since(now).as_secs(), seconds, "{asked:?}");
+        }
+    }
 }

@@ -328,19 +328,20 @@ async fn rows(
     job: Option<JobId>,
 ) -> Result<Rows, StoreError> {
     let ids = known.reachable();
-    let persons = store.persons(&ids);
-    let conversation = async {
+    // Each is a request of its own, and together they would be large.
+    let persons = Box::pin(store.persons(&ids));
+    let conversation = Box::pin(async {
         match contact {
             Some(contact) if !contact.is_empty() => store.conversation(contact).await,
             _ => Ok(None),
         }
-    };
-    let job = async {
+    });
+    let job = Box::pin(async {
         match &job {
             Some(id) => store.job(id).await,
             None => Ok(None),
         }
-    };
+    });
     let (persons, conversation, job) = try_join3(persons, conversation, job).await?;
     Ok(Rows {
         persons,

@@ -327,7 +327,7 @@ impl Worker {
                     if self.is_chat && !self.wait_until_due(&id, run).await? {
                         return Ok(());
                     }
-                    self.work_on_job(&id, run).await
+                    Box::pin(self.work_on_job(&id, run)).await
                 };
                 match Box::pin(work).await {
                     Ok(()) => run.went_well(),

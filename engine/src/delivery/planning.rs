@@ -66,7 +66,7 @@ impl Worker {
             return Box::pin(self.fetch(&row, &event, &configured, run)).await;
         }
         let known = Known::new(event, &configured.automations);
-        let learned = self.learn(&row, &known, &configured, run).await?;
+        let learned = Box::pin(self.learn(&row, &known, &configured, run)).await?;
         let entity = self
             .record_changes(&known, row.received_at, &configured)
             .await?;
@@ -197,7 +197,7 @@ async fn told(
     automations: &Automations,
 ) -> Result<Known, StoreError> {
     if callbell::is_of_callbell(&event) || event.subject.kind == SubjectKind::Job {
-        return learning::completed(store, event, shown, automations).await;
+        return Box::pin(learning::completed(store, event, shown, automations)).await;
     }
     let newest = match (&event.body, entity.and_then(|entity| entity.event.as_ref())) {
         (Body::AppointmentChange { .. }, Some(newest)) => store.event(newest).await?,

@@ -226,7 +226,7 @@ fn written(found: &Found<'_>, known: &Known, route: &Route<'_>) -> Option<Writte
 }
 
 /// The row that a new job would have.
-fn row(job: &NewJob, now: Timestamp) -> JobRow {
+pub(crate) fn row(job: &NewJob, now: Timestamp) -> JobRow {
     JobRow {
         id: job.id(),
         key: job.key(),

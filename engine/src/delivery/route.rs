@@ -252,3 +252,56 @@ fn customer(known: &Known) -> Result<Recipient, String> {
         (Err(none), None) => Err(none.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Replies and what answers a message leave by the channel on which the person wrote, whatever the file
+    /// calls it and whether it knows it at all.
+    #[test]
+    fn a_person_is_found_on_a_channel_by_its_name_its_uuid_or_as_callbell_shows_it() {
+        let file = r#"
+[channel.shop]
+uuid = "35f6f8cc-b550-4278-a2ea-099f3a4e0730"
+
+[channel.insta]
+uuid = "35f6f8ccb5504278a2ea099f3a4e0731"
+kind = "instagram"
+"#;
+        let automations = crate::automations::parse(file).unwrap();
+        let other = "aaaabbbbccccddddeeeeffff00001111";
+        let rows = [
+            ("shop", "whatsapp", Some(("shop", "whatsapp"))),
+            (
+                "35F6F8CC-B550-4278-A2EA-099F3A4E0730",
+                "",
+                Some(("shop", "whatsapp")),
+            ),
+            (
+                "35f6f8ccb5504278a2ea099f3a4e0731",
+                "whatsapp",
+                Some(("insta", "instagram")),
+            ),
+            (
+                "AAAABBBB-CCCC-DDDD-EEEE-FFFF00001111",
+                "telegram",
+                Some((other, "telegram")),
+            ),
+            (other, "fax", None),
+            ("somewhere", "whatsapp", None),
+            ("", "whatsapp", None),
+        ];
+        for (channel, kind, expected) in rows {
+            let contact = Contact {
+                channel: channel.to_owned(),
+                channel_kind: kind.to_owned(),
+                ..Contact::default()
+            };
+            let found = Sender::of(&automations, &contact);
+            let found = found.map(|found| (found.name, found.channel.kind.as_str()));
+            let expected = expected.map(|(name, kind)| (name.to_owned(), kind));
+            assert_eq!(found, expected, "{channel}");
+        }
+    }
+}

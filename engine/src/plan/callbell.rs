@@ -411,3 +411,217 @@ pub(super) fn settled(event: &Event) -> Option<shared::store::Line> {
         why: format!("the message of job {} {what}", job.id),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use shared::store::{Digests, NewJob};
+
+    use crate::automations::parse;
+    use crate::delivery::preview::row;
+    use crate::plan::tests::merge;
+
+    const JOB: &str = "0123456789abcdef0123456789abcdef";
+
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_second(1_773_057_600 + s).unwrap()
+    }
+
+    fn event(name: &str, change: Value) -> Event {
+        let kind = name.split('.').next().unwrap();
+        let mut event = json!({
+            "event": {"name": name, "source": "callbell", "kind": "callbell", "id": "k", "at": at(0)},
+            "customer": {"id": "c1", "phones": [{"path": "p", "number": "+5511987654321"}]},
+            "subject": {"kind": kind, "id": "1", "as_of": at(0), "created_at": at(0), "state": "open",
+                        "fresh": "dated"},
+            "contact": {"id": "c1", "name": "Maria"}
+        });
+        merge(&mut event, change);
+        serde_json::from_value(event).unwrap()
+    }
+
+    fn message(status: &str, change: Value) -> Value {
+        let mut message =
+            json!({"message": {"text": "Oi", "kind": "text", "status": status, "at": at(0)}});
+        merge(&mut message, change);
+        message
+    }
+
+    fn job(automation: &str) -> JobRow {
+        let job = NewJob {
+            automation: automation.to_owned(),
+            action: "message.m".to_owned(),
+            event: "k".to_owned(),
+            event_at: at(0),
+            due_at: at(0),
+            depth: 0,
+            digests: Digests::new(),
+            ended: None,
+        };
+        row(&job, at(0))
+    }
+
+    fn words(lesson: &Lesson) -> String {
+        match lesson {
+            Lesson::Wrote(_, wrote) => format!("wrote {} {}", wrote.at, wrote.opens_window),
+            Lesson::Opt(_, mark) => {
+                format!("opt {} {}", if mark.out { "out" } else { "in" }, mark.at)
+            }
+            Lesson::Conversation(contact, mark) => {
+                let assigned = mark.assigned.as_ref().map(|assigned| assigned.to.is_some());
+                let facts = [
+                    ("human", mark.human_at.is_some()),
+                    ("opened", mark.opened_at.is_some()),
+                    ("closed", mark.closed.is_some()),
+                    ("assigned", assigned == Some(true)),
+                ];
+                let facts = facts.iter().filter(|(_, is)| *is).map(|(name, _)| *name);
+                let mut said = vec!["talk", contact];
+                said.extend(facts);
+                said.join(" ")
+            }
+            Lesson::News(id, news) => format!(
+                "job {} {:?} {:?} {:?} {}",
+                &id.as_str()[..4],
+                news.delivery,
+                news.uuid,
+                news.reason,
+                news.written_at.is_some()
+            ),
+        }
+    }
+
+    #[test]
+    fn what_each_event_teaches() {
+        let automations = parse("").unwrap();
+        let ours = json!({"job": {"id": JOB}});
+        let ours_with = |status: &str, change: Value| {
+            let mut body = message(status, ours.clone());
+            merge(&mut body, change);
+            body
+        };
+        let uuid = json!({"message": {"id": "u", "reason": "r"}});
+        let wrote = format!("wrote {} true", at(-5));
+        let rows = [
+            (
+                "message.received",
+                message("received", json!({})),
+                vec![wrote, "talk c1".to_owned()],
+            ),
+            (
+                "message.received",
+                message(
+                    "received",
+                    json!({"message": {"text": "Sair", "at": at(-9)}}),
+                ),
+                vec![
+                    format!("wrote {} true", at(-9)),
+                    format!("opt out {}", at(-9)),
+                    "talk c1".to_owned(),
+                ],
+            ),
+            (
+                "message.received",
+                message(
+                    "received",
+                    json!({"message": {"kind": "reaction", "text": null, "reaction": "x"}}),
+                ),
+                vec![format!("wrote {} false", at(-5)), "talk c1".to_owned()],
+            ),
+            (
+                "message.sent",
+                message(
+                    "sent",
+                    json!({"contact": {"assigned_to": "ana@example.com"}}),
+                ),
+                vec!["talk c1 human assigned".to_owned()],
+            ),
+            (
+                "message.echo",
+                ours_with("sent", json!({})),
+                vec!["job 0123 Some(Enqueued) None None true".to_owned()],
+            ),
+            (
+                "message.failed",
+                ours_with("failed", uuid),
+                vec![r#"job 0123 Some(Failed) Some("u") Some("r") false"#.to_owned()],
+            ),
+            (
+                "message.status",
+                ours_with("mismatch", json!({"message": {"id": "u"}})),
+                vec![r#"job 0123 None Some("u") None false"#.to_owned()],
+            ),
+            (
+                "message.read",
+                ours_with("read", json!({"job": {"id": "no job of ours"}})),
+                vec![],
+            ),
+            ("contact.updated", json!({}), vec!["talk c1".to_owned()]),
+            ("contact.deleted", json!({}), vec![]),
+            (
+                "conversation.opened",
+                json!({"conversation": {"id": "c1", "url": ""}}),
+                vec!["talk c1 opened".to_owned()],
+            ),
+            (
+                "conversation.closed",
+                json!({"conversation": {"id": "c1", "url": ""}}),
+                vec!["talk c1 closed".to_owned()],
+            ),
+        ];
+        for (name, change, expected) in rows {
+            let known = Known::new(event(name, change), &automations);
+            let taught = lessons(&known, at(-5), &automations);
+            let said: Vec<String> = taught.iter().map(words).collect();
+            assert_eq!(said, expected, "{name}");
+            assert_eq!(lessons(&known, at(-5), &automations), taught);
+        }
+    }
+
+    #[test]
+    fn a_death_is_named_by_what_the_row_will_say() {
+        let cause = event("message.received", message("received", json!({})));
+        let mut job = job("a");
+        job.depth = 2;
+        let dead = death(&job, &cause, "refused", at(0));
+        let version = job.version + 1;
+        assert_eq!(
+            dead.event.id,
+            format!("callbell-serverless/job/{}/dead/{version}", job.id)
+        );
+        assert_eq!((dead.event.depth, dead.event.kind.as_str()), (3, OURSELVES));
+        assert!(is_dying(&dead, Some(&job)));
+        assert!(not_dead(&dead, Some(&job)).is_some());
+        job.status = Status::Dead;
+        job.version = version;
+        assert!(!is_dying(&dead, Some(&job)));
+        assert_eq!(not_dead(&dead, Some(&job)), None);
+        // Replayed, and dead again: another death, told by its own event.
+        job.version += 3;
+        assert!(not_dead(&dead, Some(&job)).is_some());
+    }
+
+    #[test]
+    fn deaths_of_what_tells_of_deaths_are_silent() {
+        let file = "[channel.a]\nuuid = \"35f6f8ccb5504278a2ea099f3a4e0730\"\n[message.m]\ntext = \"a\"\n\
+            [automation.a]\non = [\"job.dead\", \"message.failed\"]\nmessage = \"m\"\n\
+            [automation.b]\non = \"message.failed\"\nmessage = \"m\"\n";
+        let automations = parse(file).unwrap();
+        let rows = [
+            ("a", Name::MessageFailed, true),
+            ("b", Name::MessageFailed, false),
+            ("b", Name::JobDead, true),
+            ("gone", Name::OrderPaid, false),
+        ];
+        for (automation, cause, expected) in rows {
+            let job = job(automation);
+            assert_eq!(
+                dies_in_silence(&job, cause, &automations),
+                expected,
+                "{automation} {cause}"
+            );
+        }
+    }
+}

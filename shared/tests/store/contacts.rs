@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::event::Contact;
 use shared::store::{
-    Assigned, Changed, Closed, ContactDiff, ContactSeen, ConversationMark, Delivery, Digests, News,
-    OptMark, PersonId, Settle, Showing, Shown, Status, Store, Wrote,
+    Assigned, Changed, Closed, ContactDiff, ContactSeen, ConversationMark, Delivery, Digests,
+    Erasure, News, OptMark, PersonId, Settle, Showing, Shown, Status, Store, Wrote,
 };
 
 use super::{days, job_in, seconds};

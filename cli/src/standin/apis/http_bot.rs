@@ -1,5 +1,6 @@
-//! A bot at `bot.example.com`, as docs/chatbot.md describes one: it says what it was told, and does something
-//! else where the person's last words ask for it: `human`, `ignore`, `menu`, `garbage`.
+//! A bot as docs/chatbot.md describes one, at any host that is asked what a bot is asked: it says what it was
+//! told, and does something else where the person's last words ask for it: `human`, `ignore`, `menu`,
+//! `garbage`.
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +23,10 @@ impl Api for HttpBot {
 
     fn is_at(&self, host: &str) -> bool {
         host == HOST
+    }
+
+    fn takes(&self, request: &Request) -> bool {
+        self.is_at(&request.host) || request.body.pointer("/data/reply").is_some()
     }
 
     fn answer(&self, request: &Request, now: Timestamp) -> Reply {
@@ -59,13 +64,7 @@ impl Api for HttpBot {
 
 /// Whether the three headers of Standard Webhooks are there and of now. Which secret it is nobody told.
 fn is_signed(request: &Request, now: Timestamp) -> bool {
-    let header = |name: &str| {
-        request
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
+    let header = |name: &str| request.header(name).unwrap_or_default();
     let time: i64 = header("webhook-timestamp").parse().unwrap_or_default();
     let Ok(time) = Timestamp::from_second(time) else {
         return false;

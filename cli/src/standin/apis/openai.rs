@@ -6,7 +6,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Api, Reply, Request};
+use super::{Api, Reply, Request, room};
 
 const HOST: &str = "api.openai.com";
 
@@ -24,8 +24,7 @@ impl Api for OpenAi {
     }
 
     fn answer(&self, request: &Request, now: Timestamp) -> Reply {
-        let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
-        if request.method != Method::POST || path != ["v1", "chat", "completions"] {
+        if request.method != Method::POST || request.parts() != ["v1", "chat", "completions"] {
             return failed(404, "Unknown request URL");
         }
         if !is_authorized(request) {
@@ -75,11 +74,7 @@ impl Api for OpenAi {
 }
 
 fn is_authorized(request: &Request) -> bool {
-    let header = request.headers.get(http::header::AUTHORIZATION);
-    let token = header
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    token.is_some_and(|token| !token.is_empty() && !token.contains("revoked"))
+    room::bearer(request).is_some_and(|token| !token.is_empty() && !token.contains("revoked"))
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {

@@ -835,7 +835,7 @@ impl Worlds {
                     .push(burst.into_iter().map(|(id, _)| id).collect());
             }
             Step::Colleague(who) => {
-                let id = format!("a-{}", now.as_millisecond());
+                let id = format!("{}-{}", Self::person(who), now.as_millisecond());
                 chat.desk
                     .receive(colleague(Self::person(who), &id, now))
                     .await;

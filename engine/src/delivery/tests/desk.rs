@@ -139,6 +139,16 @@ impl Script {
         self.0.lock().unwrap().person = Some(person);
     }
 
+    /// The bodies of what was changed about persons, in order.
+    pub(super) fn persons_changed(&self) -> Vec<Value> {
+        let state = self.0.lock().unwrap();
+        let of_a_person = |line: &&(String, String)| line.0.starts_with("PATCH /v1/contacts/");
+        let changes = state.changes.iter().filter(of_a_person);
+        changes
+            .map(|(_, body)| serde_json::from_str(body).unwrap())
+            .collect()
+    }
+
     /// How often Callbell was asked for a person.
     pub(super) fn questions(&self) -> usize {
         let state = self.0.lock().unwrap();

@@ -106,11 +106,12 @@ async fn a_person_in_callbell_is_changed_at_the_rate_of_callbell() {
     let (desk, _) = desk(&automation("contact", "x", ""), SECRETS).await;
     receive(&desk, "1", json!({})).await;
     assert_eq!(desk.state().await, (Status::Sent, String::new()));
-    assert_eq!(desk.callbell.sent()[0]["name"], "Maria #1");
+    let changed = desk.callbell.persons_changed();
+    assert_eq!(changed, [json!({"name": "Maria #1"})]);
     // The webhook that this causes is no news: what is written was noted before.
     assert!(desk.store.contact("person").await.unwrap().is_some());
     desk.minute(minutes(5)).await;
-    assert_eq!(desk.messages(), 1);
+    assert_eq!(desk.callbell.persons_changed().len(), 1);
 }
 
 #[tokio::test]
