@@ -1065,6 +1065,9 @@ async fn callbell_s_webhook_of_a_development_server_is_its_own() {
         text: Some("Oi".to_owned()),
         ..Default::default()
     };
+    // The first hour begins before the first message.
+    let hour = jiff::SignedDuration::from_hours(1);
+    dev.advance(hour).await.unwrap();
     dev.stand_in().receive(&written).unwrap();
     dev.stand_in().post_webhooks().await;
     dev.advance(jiff::SignedDuration::from_mins(15))

@@ -77,7 +77,7 @@ pub async fn look(
 ) -> Result<Webhook, LookError> {
     // What was tried before we were connected may be of a webhook that was overwritten since.
     let since = store.missed().await?;
-    let since = since.map_or(Timestamp::MIN, |row| row.read_until);
+    let since = since.map_or(Timestamp::MIN, |row| row.connected_at);
     let health = health(callbell, since, now).await?;
     if let Some((since, why)) = health.failing {
         return Ok(Webhook::Failing(since, why));

@@ -39,7 +39,7 @@ impl App {
         let before = match self.store.missed().await {
             Ok(Some(row)) => row,
             // What failed before this was connected is not ours.
-            Ok(None) => return self.begin(now).await,
+            Ok(None) => return self.begin().await,
             Err(error) => {
                 tracing::error!(outcome = "missed webhooks not read", source.name = KIND, reason = %error);
                 return Recovered::default();
@@ -61,8 +61,8 @@ impl App {
         secrets.is_ok_and(|secrets| secrets.get(KIND).iter().any(|value| !signs(value)))
     }
 
-    async fn begin(&self, now: Timestamp) -> Recovered {
-        if let Err(error) = self.store.put_missed(now, None).await {
+    async fn begin(&self) -> Recovered {
+        if let Err(error) = self.store.begin_missed().await {
             tracing::error!(outcome = "missed webhooks not read", source.name = KIND, reason = %error);
         }
         Recovered::default()
@@ -89,7 +89,7 @@ impl App {
             }
         }
         self.take_place(deadline).await?;
-        let health = log::health(&callbell, since, now).await;
+        let health = log::health(&callbell, before.connected_at, now).await;
         let health = health.map_err(|error| error.to_string())?;
         let failing = self.judge(&health, before, now).await;
         let failing = failing.map_err(|error| error.to_string())?;

@@ -9,6 +9,8 @@ use super::{Store, StoreError, keys};
 /// How far the log was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissedRow {
+    /// Since when the webhook is ours: what was tried before is somebody else's.
+    pub connected_at: Timestamp,
     /// What was tried before is read.
     pub read_until: Timestamp,
     /// When the log was last asked for, with success.
@@ -32,13 +34,30 @@ impl Store {
             None => None,
         };
         Ok(Some(MissedRow {
+            connected_at: reader.time("connected_at")?,
             read_until: reader.time("read_until")?,
             read_at: reader.time("read_at")?,
             failing,
         }))
     }
 
-    /// Remembers how far the log was read now, and what is wrong with the webhook.
+    /// The webhook is ours from now on, and what was tried before is not.
+    ///
+    /// # Errors
+    /// What DynamoDB reports.
+    pub async fn begin_missed(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let update = Update::new()
+            .set("v", number(SCHEMA_VERSION))
+            .set("connected_at", time(now))
+            .set("read_until", time(now))
+            .set("read_at", time(now))
+            .remove("failing")
+            .remove("failing_since");
+        self.update(&keys::missed(), update).await.map(|_| ())
+    }
+
+    /// Remembers how far the log was read now, and what is wrong with the webhook, where it is ours.
     ///
     /// # Errors
     /// What DynamoDB reports; then the same is read again.
@@ -57,6 +76,7 @@ impl Store {
                 .set("failing_since", time(since)),
             None => update.remove("failing").remove("failing_since"),
         };
+        let update = update.when("attribute_exists(#connected_at)");
         self.update(&keys::missed(), update).await.map(|_| ())
     }
 }

@@ -66,7 +66,7 @@ impl Work<'_> {
             .map_err(refused)?;
         // What failed before is another webhook's.
         if !matches!(webhook, Webhook::Here(_)) {
-            self.on.store.put_missed(started, None).await?;
+            self.on.store.begin_missed().await?;
         }
         self.say(format!("subscribed: {}", SUBSCRIPTIONS.join(", ")));
         self.tell_signing(&values);

@@ -130,7 +130,7 @@ async fn own(patient: &Patient<'_>) -> (Vec<Finding>, bool) {
             (Finding::bad(name, what).todo(again), true)
         }
         Ok(Webhook::Unknown) => {
-            let what = "Callbell shows no delivery of the last day";
+            let what = "Callbell shows no delivery of the last day, and not where it goes";
             (Finding::look(name, what).todo(again), false)
         }
         Err(error) => (Finding::failed(name, &error), false),
