@@ -170,8 +170,8 @@ fn last_part(
         return Ok(demo::path(source));
     };
     let files = Files::read(file)?;
-    let values = files.webhooks.get(connection).iter();
-    let path = values.filter(|value| !callbell::signs(value)).next_back();
+    let mut values = files.webhooks.get(connection).iter();
+    let path = values.rfind(|value| !callbell::signs(value));
     path.map(|value| value.expose().to_owned()).ok_or_else(|| {
         CliError::new(format!(
             "{} has no secret of the path of {connection}",

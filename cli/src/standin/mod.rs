@@ -358,7 +358,7 @@ impl StandIn {
             return Some(refused);
         }
         let (status, body) = if is_send {
-            self.send(request, fate(fault.as_ref()))
+            self.send(request, &fate(fault.as_ref()))
         } else {
             self.look_up(request)
         };
@@ -380,7 +380,7 @@ impl StandIn {
         token.is_some_and(|token| self.held().tokens.iter().any(|known| known == token))
     }
 
-    fn send(&self, request: &Request, fate: Fate) -> Answer {
+    fn send(&self, request: &Request, fate: &Fate) -> Answer {
         let now = self.0.clock.now();
         let mut held = self.held();
         let windows = &held.windows;
@@ -423,7 +423,7 @@ impl StandIn {
         let belongings = held.belongings.clone();
         let person = held.people.get(index);
         let contact = person.map_or(Value::Null, |person| person.json(&belongings));
-        held.webhooks.sent(&message, &contact, &fate);
+        held.webhooks.sent(&message, &contact, fate);
         held.messages.push(message);
         let wants = |part: &str| match request.body.get("fields") {
             Some(Value::String(word)) => word == part,

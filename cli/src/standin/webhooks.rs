@@ -149,7 +149,7 @@ impl Webhooks {
             json!({"ts": later.as_second()}),
         );
         let mut tell = |status: &str, inner: Value, at: Timestamp| {
-            let payload = status_of(message, contact, status, inner);
+            let payload = status_of(message, contact, status, &inner);
             self.announce("message_status_updated", payload, at);
         };
         match fate {
@@ -251,7 +251,7 @@ fn created(message: &Message, contact: &Value) -> Value {
 }
 
 /// `message_status_updated`. Metadata comes as a text here and as an object elsewhere.
-fn status_of(message: &Message, contact: &Value, status: &str, inner: Value) -> Value {
+fn status_of(message: &Message, contact: &Value, status: &str, inner: &Value) -> Value {
     let metadata = message
         .body
         .get("metadata")

@@ -1,5 +1,7 @@
 //! Every sample of `events/callbell` through the function's own handler.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::fs;
 use std::path::Path;
 
