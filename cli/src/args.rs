@@ -113,7 +113,7 @@ pub struct DemoArgs {
 /// `callbell init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Which kind of business: shop, clinic (Italian), clinica (Portuguese)
+    /// Which kind of business: shop, clinic (Italian), clinica (Portuguese), crm (Portuguese)
     #[arg(long, default_value = "shop")]
     pub example: String,
     /// Where the files go

@@ -2,6 +2,11 @@
 //! and one that fails is made up for.
 
 #![recursion_limit = "256"]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 

@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use crate::failure::{During as _, Outcome, ensure};
 use crate::stack::STACK;
 use crate::world::{SECRETS, World};
-use crate::{clinic, shop};
+use crate::{clinic, shop, talk};
 
 /// The functions, by the end of their log group's name.
-pub(crate) const FUNCTIONS: &[&str] = &["orders", "appointments", "deliver"];
+pub(crate) const FUNCTIONS: &[&str] = &["orders", "appointments", "callbell", "deliver", "reply"];
 /// Outcomes of warnings and errors that the scenarios provoke, by function.
-const PROVOKED: &[(&str, &str)] = &[("orders", "refused")];
+const PROVOKED: &[(&str, &str)] = &[("orders", "refused"), ("callbell", "refused")];
 /// What is in a line that is not the function's own (Lambda's START, END, REPORT are none of them) when it
 /// ended before its time.
 const BROKEN: &[&str] = &["panicked", "Runtime exited", "Task timed out", "Error:"];
@@ -56,6 +56,7 @@ pub(crate) async fn ensure_quiet(world: &World) -> Outcome {
             let private = shop::PRIVATE
                 .iter()
                 .chain(clinic::PRIVATE)
+                .chain(talk::PRIVATE)
                 .chain(SECRETS)
                 .find(|word| line.contains(**word));
             ensure(private.is_none(), || {

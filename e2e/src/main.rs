@@ -14,6 +14,7 @@ mod process;
 mod scenarios;
 mod shop;
 mod stack;
+mod talk;
 mod tools;
 mod wait;
 mod wire;
@@ -94,6 +95,11 @@ async fn scenarios(world: &World) -> Outcome {
         scenarios::a_message(world),
     )
     .await?;
+    step(
+        "Callbell tells that it was delivered",
+        scenarios::a_delivery(world),
+    )
+    .await?;
     step("Callbell answers 503", scenarios::a_retry_waits(world)).await?;
     let reminder = step(
         "an appointment is moved",
@@ -101,6 +107,26 @@ async fn scenarios(world: &World) -> Outcome {
     )
     .await?;
     step("a wrong signature", scenarios::a_wrong_signature(world)).await?;
+    step(
+        "a wrong path, a wrong signature and none, in Callbell's name",
+        scenarios::a_forged_webhook(world),
+    )
+    .await?;
+    step(
+        "the chatbot answers two messages once",
+        scenarios::a_conversation(world),
+    )
+    .await?;
+    step(
+        "a new contact, into HubSpot",
+        scenarios::a_new_contact(world),
+    )
+    .await?;
+    step(
+        "a message that WhatsApp does not deliver, into Slack",
+        scenarios::a_failed_message(world),
+    )
+    .await?;
     step(
         "a door killed between store and answer",
         scenarios::a_killed_door(world),
@@ -128,9 +154,10 @@ async fn scenarios(world: &World) -> Outcome {
         scenarios::nothing_twice(world)
     })
     .await?;
-    step("every function asked MiniStack alone", async {
-        world.cloud.ensure_loopback()
-    })
+    step(
+        "every function asked MiniStack and the harness alone",
+        async { world.cloud.ensure_loopback(&world.systems) },
+    )
     .await?;
     step(
         "quiet logs, without a person or a secret",

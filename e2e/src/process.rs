@@ -12,6 +12,8 @@ use crate::failure::{During as _, Outcome};
 
 /// How long a group may take to end by itself, in milliseconds.
 const END_MS: u64 = 5_000;
+/// Where functions look for Callbell, and for all other systems.
+const SYSTEMS: [&str; 2] = ["CALLBELL_API_URL", "PROVIDERS_API_URL"];
 
 /// A process and everything that it starts: one process group, which ends when this is dropped.
 pub(crate) struct Group(Child);
@@ -81,6 +83,8 @@ pub(crate) struct Function {
     pub(crate) name: String,
     /// `AWS_ENDPOINT_URL`: where it looks for AWS.
     pub(crate) endpoint: Option<String>,
+    /// [`SYSTEMS`] that it was told, in this order.
+    pub(crate) systems: Vec<String>,
 }
 
 impl Function {
@@ -95,6 +99,12 @@ impl Function {
             id,
             name: variables.remove("AWS_LAMBDA_FUNCTION_NAME")?.to_owned(),
             endpoint: variables.remove("AWS_ENDPOINT_URL").map(str::to_owned),
+            systems: SYSTEMS
+                .iter()
+                .filter_map(|name| variables.remove(name))
+                .filter(|address| !address.is_empty())
+                .map(str::to_owned)
+                .collect(),
         })
     }
 

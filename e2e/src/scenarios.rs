@@ -6,6 +6,7 @@ use std::time::Duration;
 use cli::standin::faults::{Fault, Kind};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use shared::sources::callbell::SIGNATURE;
 use shared::telemetry::{DIMENSION, NAMESPACE};
 
 use crate::clinic::Booking;
@@ -13,9 +14,10 @@ use crate::failure::{During as _, Outcome, ensure};
 use crate::logs;
 use crate::process::functions_of;
 use crate::shop::Webhook;
-use crate::stack::STACK;
+use crate::stack::{self, STACK};
+use crate::talk;
 use crate::wait::{until, until_slowly};
-use crate::world::{NEW_SECRET, OLD_SECRET, World, write_secrets};
+use crate::world::{NEW_SECRET, OLD_SECRET, SECRETS, WRONG_PATH, World, write_secrets};
 
 /// How long what nothing holds up may take.
 const AT_ONCE: Duration = Duration::from_secs(20);
@@ -167,17 +169,29 @@ pub(crate) async fn a_retry_goes_out(world: &World) -> Outcome {
 
 /// A body that was not signed so is refused, leaves one line, and nothing else.
 pub(crate) async fn a_wrong_signature(world: &World) -> Outcome {
-    let refused = async || -> Outcome<Vec<Value>> {
+    let order = Webhook::sign(world, 2003, &world.secrets).await?;
+    refused(world, "orders", "shopify", &order.tampered()).await?;
+    let stored = world.events(2003).await?;
+    ensure(stored.is_empty(), || format!("{stored:?} was stored"))
+}
+
+/// The door of this function refuses a webhook for this connection with 401 and without telling a secret, and
+/// leaves one line.
+async fn refused(world: &World, function: &str, connection: &str, webhook: &Webhook) -> Outcome {
+    let lines = async || -> Outcome<Vec<Value>> {
         Ok(logs::with_outcome(
-            &logs::lines(world, "orders").await?,
+            &logs::lines(world, function).await?,
             "refused",
         ))
     };
-    let before = refused().await?.len();
-    let order = Webhook::sign(world, 2003, &world.secrets).await?;
-    order.tampered().expect(world, 401, "").await?;
+    let before = lines().await?.len();
+    let answer = webhook.post(world).await?;
+    let tells = SECRETS.iter().any(|secret| answer.body.contains(secret));
+    ensure(answer.status == 401 && !tells, || {
+        format!("the webhook got {} {}", answer.status, answer.body)
+    })?;
     let line = until("the refusal's log line", AT_ONCE, async || {
-        let lines = refused().await?;
+        let lines = lines().await?;
         let new = lines.len().saturating_sub(before);
         ensure(new <= 1, || format!("{new} lines tell of the refusal"))?;
         let newest = lines.last().filter(|_| new == 1).cloned();
@@ -185,11 +199,186 @@ pub(crate) async fn a_wrong_signature(world: &World) -> Outcome {
     })
     .await?;
     ensure(
-        line["http.status"] == 401 && line["source.name"] == "shopify",
+        line["http.status"] == 401 && line["source.name"] == connection,
         || format!("the refusal's line is {line}"),
-    )?;
-    let stored = world.events(2003).await?;
+    )
+}
+
+/// A contact that Callbell did not tell of: the signature is another body's, or not there, or the path is
+/// mistyped. Nothing is stored.
+pub(crate) async fn a_forged_webhook(world: &World) -> Outcome {
+    let webhook = talk::sign(world, &talk::created(talk::STRANGER)).await?;
+    for forged in [
+        webhook.clone().tampered(),
+        webhook.clone().without(SIGNATURE),
+        webhook.to(WRONG_PATH),
+    ] {
+        refused(world, "callbell", "callbell", &forged).await?;
+    }
+    let stored = world.events_of(talk::STRANGER).await?;
     ensure(stored.is_empty(), || format!("{stored:?} was stored"))
+}
+
+/// How long an answer may take: the chatbot's own second, functions that have to start first, and the
+/// machine.
+const ANSWERED_WITHIN: SignedDuration = SignedDuration::from_secs(10);
+/// What the keys of messages begin with.
+const TALK: &str = "callbell/message/";
+
+/// A person writes twice within the time that the chatbot gathers: one answer goes out, to both. A webhook
+/// that comes again is taken, and nothing more is said.
+pub(crate) async fn a_conversation(world: &World) -> Outcome {
+    let [first, last] = talk::writes(world)?;
+    let (signed, signed_last) = (
+        talk::sign(world, &first).await?,
+        talk::sign(world, &last).await?,
+    );
+    // AWS reads the stream for each function by itself; MiniStack in one thread, which the chatbot holds up
+    // while it gathers. So the worker is shown both messages at once.
+    stream(world, false).await?;
+    talk::post(world, &signed).await?;
+    let posted = Timestamp::now();
+    talk::post(world, &signed_last).await?;
+    stream(world, true).await?;
+    let message = until("the answer", AT_ONCE, async || {
+        let message = world.messages_to(talk::PHONE).pop();
+        Ok(message.ok_or_else(|| "there is none".to_owned()))
+    })
+    .await?;
+    ensure(message.text.as_deref() == Some(talk::ANSWER), || {
+        format!("the answer reads {:?}", message.text)
+    })?;
+    let took = message.at.duration_since(posted);
+    ensure((talk::GATHER..=ANSWERED_WITHIN).contains(&took), || {
+        format!("the answer took {took:#}")
+    })?;
+    let replies = async || -> Outcome<Vec<Value>> {
+        let jobs = world.jobs_of(TALK).await?.into_iter();
+        Ok(jobs.filter(|job| job["action"] == "reply.e2e").collect())
+    };
+    let of_both = |jobs: &[Value]| {
+        let sent =
+            |job: &&Value| job["status"] == "sent" && job["message_uuid"] == message.uuid.as_str();
+        let together = |job: &&Value| {
+            job["status"] == "skipped" && job["reason"] == "answered together with a later message"
+        };
+        let count = (
+            jobs.len(),
+            jobs.iter().filter(sent).count(),
+            jobs.iter().filter(together).count(),
+        );
+        count == (2, 1, 1)
+    };
+    until(
+        "one reply sent, the other covered by it",
+        AT_ONCE,
+        async || {
+            let jobs = replies().await?;
+            Ok(if of_both(&jobs) {
+                Ok(())
+            } else {
+                Err(format!("{jobs:?}"))
+            })
+        },
+    )
+    .await?;
+    comes_again(world, &last).await?;
+    let jobs = replies().await?;
+    ensure(of_both(&jobs), || {
+        format!("the webhook came again: {jobs:?}")
+    })?;
+    let messages = world.messages_to(talk::PHONE).len();
+    ensure(messages == 1, || format!("{messages} answers went out"))
+}
+
+/// Callbell posts a webhook again, signed anew: it is taken like the first time, and known.
+async fn comes_again(world: &World, body: &Value) -> Outcome {
+    let known = async || -> Outcome<usize> {
+        let lines = logs::lines(world, "callbell").await?;
+        Ok(logs::with_outcome(&lines, "duplicate").len())
+    };
+    let before = known().await?;
+    talk::post(world, &talk::sign(world, body).await?).await?;
+    until("the webhook is known", AT_ONCE, async || {
+        Ok(match known().await?.saturating_sub(before) {
+            1 => Ok(()),
+            new => Err(format!("{new} lines tell of a duplicate")),
+        })
+    })
+    .await
+}
+
+/// Somebody new in Callbell is in HubSpot, once, also when the webhook comes again.
+pub(crate) async fn a_new_contact(world: &World) -> Outcome {
+    let body = talk::created(talk::NEW);
+    talk::post(world, &talk::sign(world, &body).await?).await?;
+    let contact = until("the contact in HubSpot", AT_ONCE, async || {
+        let contact = world.in_hubspot().pop();
+        Ok(contact.ok_or_else(|| "there is none".to_owned()))
+    })
+    .await?;
+    let properties = &contact["properties"];
+    ensure(
+        properties["firstname"] == "Beatriz" && properties["phone"] == talk::NEW_PHONE,
+        || format!("the contact is {properties}"),
+    )?;
+    let part = format!("callbell/contact/{}/", talk::NEW);
+    until("the contact's job is done", AT_ONCE, async || {
+        let jobs = world.jobs_of(&part).await?;
+        let done = jobs.len() == 1 && jobs.iter().all(|job| job["status"] == "sent");
+        Ok(if done {
+            Ok(())
+        } else {
+            Err(format!("{jobs:?}"))
+        })
+    })
+    .await?;
+    comes_again(world, &body).await?;
+    let contacts = world.in_hubspot();
+    ensure(contacts == [contact], || {
+        format!("HubSpot has {contacts:?}")
+    })
+}
+
+/// Callbell tells that the message of [`a_message`] is on the phone: its job knows it.
+pub(crate) async fn a_delivery(world: &World) -> Outcome {
+    let body = talk::status(world, &world.message(2001, AT_ONCE).await?, "delivered")?;
+    talk::post(world, &talk::sign(world, &body).await?).await?;
+    delivery(world, 2001, "delivered").await
+}
+
+/// WhatsApp does not deliver a message: its job knows it, and the team is told.
+pub(crate) async fn a_failed_message(world: &World) -> Outcome {
+    let order = Webhook::sign(world, 2012, &world.secrets).await?;
+    order.expect(world, 200, "accepted").await?;
+    let body = talk::status(world, &world.message(2012, AT_ONCE).await?, "failed")?;
+    talk::post(world, &talk::sign(world, &body).await?).await?;
+    let line = until("the line in Slack", AT_ONCE, async || {
+        let line = world.told.slack.lines().pop();
+        Ok(line.ok_or_else(|| "there is none".to_owned()))
+    })
+    .await?;
+    let expected = format!("<!here> order-confirmed: {}", talk::UNDELIVERABLE);
+    let text = line["text"].as_str().unwrap_or_default();
+    ensure(text.starts_with(&expected), || {
+        format!("the line reads {text}")
+    })?;
+    delivery(world, 2012, "failed").await
+}
+
+/// `callbell jobs show` says of an order's message that this became of it.
+async fn delivery(world: &World, number: u32, what: &str) -> Outcome {
+    let job = world.job(number, "sent", AT_ONCE).await?;
+    until("the message's delivery", AT_ONCE, async || {
+        let shown = world.shown(&job).await?;
+        let is_so = shown["delivery"] == what && shown["status"] == "sent";
+        Ok(if is_so {
+            Ok(())
+        } else {
+            Err(shown.to_string())
+        })
+    })
+    .await
 }
 
 /// A changed word is in the messages within a minute, from the very processes that ran before.
@@ -319,14 +508,19 @@ pub(crate) async fn a_lost_record(world: &World) -> Outcome {
     world.is_delivered_once(2010).await
 }
 
-/// Turns the table's stream to the worker on or off.
+/// Turns the table's stream to the worker on or off; the chatbot has one of its own. What comes while it is
+/// off is read when it is on again.
 async fn stream(world: &World, on: bool) -> Outcome {
     let aws = &world.cloud.aws;
+    let worker = stack::arn(aws, "Deliver").await?;
     let mappings = aws
         .ask("lambda", "list_event_source_mappings", json!({}))
         .await?;
-    let uuid = mappings.pointer("/EventSourceMappings/0/UUID");
-    let uuid = uuid.during("there is no event source mapping")?;
+    let mappings = mappings["EventSourceMappings"].as_array();
+    let mut mappings = mappings.into_iter().flatten();
+    let mapping = mappings.find(|mapping| mapping["FunctionArn"] == worker.as_str());
+    let mapping = mapping.during(format_args!("no event source mapping leads to {worker}"))?;
+    let uuid = &mapping["UUID"];
     let change = json!({ "UUID": uuid, "Enabled": on });
     aws.ask("lambda", "update_event_source_mapping", change)
         .await?;
@@ -342,47 +536,86 @@ async fn stream(world: &World, on: bool) -> Outcome {
     .await
 }
 
-/// The worker's log has its figures as CloudWatch reads them: every message that Callbell accepted is
-/// counted once, and the minute tells how old the oldest due work is, also where there is none.
+/// The logs of the worker and of the chatbot have their figures as CloudWatch reads them: every job that was
+/// done is counted once, each message's among them, and the minute tells how old the oldest due work is, also
+/// where there is none.
 pub(crate) async fn metrics(world: &World) -> Outcome {
-    let sent = world.stand_in.messages().len() as u64;
-    until("every message in the metrics", AT_ONCE, async || {
-        let lines = logs::lines(world, "deliver").await?;
-        let lines: Vec<Value> = lines
+    let jobs = world.jobs_of("").await?.into_iter();
+    let done: Vec<Value> = jobs.filter(|job| job["status"] == "sent").collect();
+    let sent = done.iter().filter(|job| job["message_uuid"].is_string());
+    let (sent, accepted) = (sent.count(), world.stand_in.messages().len());
+    ensure(sent == accepted, || {
+        format!("{sent} jobs have a message, and Callbell accepted {accepted}")
+    })?;
+    let done = done.len() as u64;
+    until("every job in the metrics", AT_ONCE, async || {
+        let (of_worker, of_chatbot) = (
+            figures(world, "deliver").await?,
+            figures(world, "reply").await?,
+        );
+        let count = |lines: &[Value]| -> u64 {
+            let counts = lines.iter().filter_map(|line| line["JobsSent"].as_u64());
+            counts.sum()
+        };
+        let (by_worker, by_chatbot) = (count(&of_worker), count(&of_chatbot));
+        let ages = of_worker
             .iter()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .filter(|line: &Value| {
-                let metrics = &line["_aws"]["CloudWatchMetrics"][0];
-                metrics["Namespace"] == NAMESPACE && metrics["Dimensions"] == json!([[DIMENSION]])
-            })
-            .collect();
-        ensure(lines.iter().all(|line| line[DIMENSION] == STACK), || {
-            "a metric is another stack's".to_owned()
-        })?;
-        let counted: u64 = lines
-            .iter()
-            .filter_map(|line| line["JobsSent"].as_u64())
-            .sum();
-        let ages = lines.iter().filter(|line| line["OldestDueAge"].is_u64());
-        Ok(match (counted == sent, ages.count()) {
-            (true, 1..) => Ok(()),
-            (_, ages) => Err(format!(
-                "{counted} of {sent} messages are counted, {ages} lines have an age"
-            )),
-        })
+            .filter(|line| line["OldestDueAge"].is_u64());
+        Ok(
+            match (by_worker + by_chatbot == done, by_chatbot, ages.count()) {
+                (true, 1, 1..) => Ok(()),
+                (_, _, ages) => Err(format!(
+                    "{by_worker} and {by_chatbot} of {done} jobs are counted, {ages} lines have an age"
+                )),
+            },
+        )
     })
     .await
 }
 
-/// No order was told of twice.
+/// The lines of a function that CloudWatch reads as this stack's metrics.
+async fn figures(world: &World, function: &str) -> Outcome<Vec<Value>> {
+    let lines = logs::lines(world, function).await?;
+    let lines: Vec<Value> = lines
+        .iter()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|line: &Value| {
+            let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+            metrics["Namespace"] == NAMESPACE && metrics["Dimensions"] == json!([[DIMENSION]])
+        })
+        .collect();
+    ensure(lines.iter().all(|line| line[DIMENSION] == STACK), || {
+        "a metric is another stack's".to_owned()
+    })?;
+    Ok(lines)
+}
+
+/// No order and no person was told of or answered twice, nobody is in HubSpot twice or was written there
+/// again, and the team read no line twice.
 pub(crate) fn nothing_twice(world: &World) -> Outcome {
+    let messages = world.stand_in.messages();
+    let messages = messages.iter().map(|message| {
+        let about = &message.body["template_values"][1];
+        match about.is_null() {
+            true => format!("{} {:?}", message.body["to"], message.text),
+            false => about.to_string(),
+        }
+    });
+    let contacts = world.in_hubspot();
+    let changed = contacts
+        .iter()
+        .find(|contact| contact["createdAt"] != contact["updatedAt"]);
+    ensure(changed.is_none(), || format!("written again: {changed:?}"))?;
+    let contacts = contacts.iter().map(|contact| {
+        let phone = &contact["properties"]["phone"];
+        format!("{phone} in HubSpot")
+    });
+    let lines = world.told.slack.lines();
+    let lines = lines.iter().map(|line| line["text"].to_string());
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-    for message in world.stand_in.messages() {
-        let number = message.body["template_values"][1].to_string();
-        *counts.entry(number).or_default() += 1;
+    for one in messages.chain(contacts).chain(lines) {
+        *counts.entry(one).or_default() += 1;
     }
     let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
-    ensure(twice.is_empty(), || {
-        format!("sent more than once: {twice:?}")
-    })
+    ensure(twice.is_empty(), || format!("more than once: {twice:?}"))
 }

@@ -27,6 +27,7 @@ pub(crate) const PRIVATE: &[&str] = &[
 const ANSWER_S: u64 = 20;
 
 /// One webhook, signed.
+#[derive(Clone)]
 pub(crate) struct Webhook(Sample);
 
 /// An order's answer: status and body.
@@ -94,6 +95,19 @@ impl Webhook {
     /// The same with another body under the same signature.
     pub(crate) fn tampered(mut self) -> Webhook {
         self.0.body.push(b' ');
+        self
+    }
+
+    /// The same without this header.
+    pub(crate) fn without(mut self, header: &str) -> Webhook {
+        let is_it = |name: &str| name.eq_ignore_ascii_case(header);
+        self.0.headers.retain(|(name, _)| !is_it(name));
+        self
+    }
+
+    /// The same to another path.
+    pub(crate) fn to(mut self, path: &str) -> Webhook {
+        path.clone_into(&mut self.0.path);
         self
     }
 

@@ -74,18 +74,36 @@ impl Cloud {
         })
     }
 
-    /// Every running function asks the wire, and nobody else.
-    pub(crate) fn ensure_loopback(&self) -> Outcome {
+    /// Every running function asks the wire, and nobody else; those that ask other systems ask the harness.
+    pub(crate) fn ensure_loopback(&self, systems: &Addresses) -> Outcome {
         let functions = functions_of(self.ministack.id());
-        ensure(!functions.is_empty(), || "no function runs".to_owned())?;
+        let asking = functions
+            .iter()
+            .filter(|function| !function.systems.is_empty());
+        ensure(asking.count() > 0, || {
+            "no function that asks other systems runs".to_owned()
+        })?;
         for function in functions {
             let endpoint = function.endpoint.as_deref();
             ensure(endpoint == Some(&self.wire_address), || {
                 format!("{} looks for AWS at {endpoint:?}", function.name)
             })?;
+            let asked = &function.systems;
+            let ours = [&systems.callbell, &systems.providers];
+            ensure(asked.is_empty() || asked.iter().eq(ours), || {
+                format!("{} looks for other systems at {asked:?}", function.name)
+            })?;
         }
         Ok(())
     }
+}
+
+/// Where the systems around the stack answer, which the harness plays.
+pub(crate) struct Addresses {
+    /// Callbell.
+    pub(crate) callbell: String,
+    /// All others, below it as `{host}/{path}`.
+    pub(crate) providers: String,
 }
 
 /// What the deployed stack told.
@@ -94,18 +112,18 @@ pub(crate) struct Stack {
     pub(crate) api_host: String,
 }
 
-/// Deploys what `sam build` made of template.yaml, with Callbell at `callbell`.
+/// Deploys what `sam build` made of template.yaml, with the systems around it at these addresses.
 pub(crate) async fn deploy(
     tools: &Tools,
     cloud: &Cloud,
     architecture: &str,
-    callbell: &str,
+    systems: &Addresses,
 ) -> Outcome<Stack> {
     cloud
         .aws
         .ask("s3", "create_bucket", json!({ "Bucket": BUCKET }))
         .await?;
-    sam_deploy(tools, cloud, architecture, callbell).await?;
+    sam_deploy(tools, cloud, architecture, systems).await?;
     let described = json!({ "StackName": STACK });
     let described = cloud
         .aws
@@ -128,7 +146,12 @@ pub(crate) async fn deploy(
     })
 }
 
-async fn sam_deploy(tools: &Tools, cloud: &Cloud, architecture: &str, callbell: &str) -> Outcome {
+async fn sam_deploy(
+    tools: &Tools,
+    cloud: &Cloud,
+    architecture: &str,
+    systems: &Addresses,
+) -> Outcome {
     // The user's own samconfig.toml has other parameters, and perhaps a real stack.
     let config = tools.scratch.join("samconfig.toml");
     fs::write(&config, "version = 0.1\n").during(config.display())?;
@@ -146,7 +169,8 @@ async fn sam_deploy(tools: &Tools, cloud: &Cloud, architecture: &str, callbell: 
         .args(["--no-confirm-changeset", "--no-progressbar"])
         .arg("--parameter-overrides")
         .arg(format!("Architecture={architecture}"))
-        .arg(format!("CallbellApiUrl={callbell}"))
+        .arg(format!("CallbellApiUrl={}", systems.callbell))
+        .arg(format!("ProvidersApiUrl={}", systems.providers))
         .stdin(Stdio::null())
         .stderr(file.try_clone().during(log.display())?)
         .stdout(file);
@@ -218,7 +242,8 @@ fn function_of(operation: &Value) -> Option<String> {
     name.split_once(".Arn}").map(|(name, _)| name.to_owned())
 }
 
-async fn arn(aws: &Aws, function: &str) -> Outcome<String> {
+/// The ARN of the function with this logical name.
+pub(crate) async fn arn(aws: &Aws, function: &str) -> Outcome<String> {
     let resource = json!({ "StackName": STACK, "LogicalResourceId": function });
     let resource = aws
         .ask("cloudformation", "describe_stack_resource", resource)

@@ -1,13 +1,16 @@
-//! What every scenario works with: the stack, the shop's secrets, the stand-in for Callbell, the command.
+//! What every scenario works with: the stack, secrets, the stand-ins for Callbell and other systems, the
+//! command.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use axum::Router;
+use cli::dev::APIS_PATH;
 use cli::dev::secrets::Files as Secrets;
 use cli::net::{Cut, Loopback};
 use cli::project;
+use cli::standin::apis::{self, Apis, Told};
 use cli::standin::journal::Message;
 use cli::standin::{AccountData, StandIn};
 use jiff::Timestamp;
@@ -15,7 +18,8 @@ use serde_json::Value;
 use shared::clock::Clock;
 
 use crate::failure::{During as _, Failure, Outcome, ensure};
-use crate::stack::{self, Cloud, STACK, Stack};
+use crate::stack::{self, Addresses, Cloud, STACK, Stack};
+use crate::talk;
 use crate::tools::Tools;
 use crate::wait::until;
 
@@ -25,8 +29,8 @@ const CALLBELL_PATH: &str = "/v1";
 const EXAMPLE: &str = "examples/shop.toml";
 /// The line of the example that would keep messages back at night.
 const SEND_HOURS: &str = "send_hours = \"daytime\"\n";
-/// What is pushed beside the example: a reminder half an hour before an appointment. Its template has the
-/// appointment's id where the others have the order's number.
+/// What is pushed beside it and [`talk::AUTOMATIONS`]: a reminder half an hour before an appointment. Its
+/// template has the appointment's id where the others have the order's number.
 const REMINDER: &str = r#"
 [message.visit]
 template = "10000000000000000000000000000004"
@@ -45,8 +49,27 @@ pub(crate) const NEW_SECRET: &str = "second-shop-secret";
 const BOOKING_SECRET: &str = "e2e-booking-secret";
 /// Callbell's token.
 const TOKEN: &str = "e2e-callbell-token";
-/// What no log may hold.
-pub(crate) const SECRETS: &[&str] = &[OLD_SECRET, NEW_SECRET, BOOKING_SECRET, TOKEN];
+/// What the path of Callbell's webhook ends in, and what signs it.
+const PATH_SECRET: &str = "e2eLastPartOfThePath";
+const TALK_SECRET: &str = "whsec_e2e-talk-secret";
+/// A path that somebody mistyped.
+pub(crate) const WRONG_PATH: &str = "/callbell/e2eMistypedPart";
+/// HubSpot's token.
+const HUBSPOT: &str = "pat-eu1-e2e";
+/// Slack's incoming webhook, whose address is a secret.
+const SLACK: &str = "https://hooks.slack.com/services/T0E2E/B0E2E/e2eSlackHook";
+/// What no log may hold: a mistyped secret is nearly one.
+pub(crate) const SECRETS: &[&str] = &[
+    OLD_SECRET,
+    NEW_SECRET,
+    BOOKING_SECRET,
+    TOKEN,
+    PATH_SECRET,
+    TALK_SECRET,
+    "e2eMistypedPart",
+    HUBSPOT,
+    "e2eSlackHook",
+];
 /// How long a command may take, in seconds.
 const COMMAND_S: u64 = 60;
 
@@ -61,8 +84,12 @@ pub(crate) struct World {
     pub(crate) stack: Stack,
     /// Callbell.
     pub(crate) stand_in: StandIn,
-    /// Where it answers.
-    callbell_url: String,
+    /// The APIs of other systems.
+    apis: Apis,
+    /// Those of them that tell the team.
+    pub(crate) told: Told,
+    /// Where all of these answer.
+    pub(crate) systems: Addresses,
     /// The secrets that are in use at first.
     pub(crate) secrets: PathBuf,
     /// The automations that are in use at first.
@@ -77,16 +104,22 @@ impl World {
         let automations = automations(&tools)?;
         let secrets = tools.scratch.join("secrets.toml");
         write_secrets(&secrets, &[OLD_SECRET])?;
-        let (stand_in, callbell_url) = callbell(&automations, &secrets).await?;
+        let stand_in = callbell(&automations, &secrets)?;
+        let told = Told::default();
+        let apis = [apis::books(), told.all()].concat();
+        let apis = Apis::new(apis, stand_in.clone());
+        let systems = serve(&stand_in, &apis).await?;
         let cloud = Cloud::start(&tools, &http).await?;
-        let stack = stack::deploy(&tools, &cloud, architecture(), &callbell_url).await?;
+        let stack = stack::deploy(&tools, &cloud, architecture(), &systems).await?;
         Ok(World {
             tools,
             http,
             cloud,
             stack,
             stand_in,
-            callbell_url,
+            apis,
+            told,
+            systems,
             secrets,
             automations,
         })
@@ -132,15 +165,27 @@ impl World {
         Ok(listed.into_iter().filter(is_of).collect())
     }
 
+    /// A job as `callbell jobs show --json` shows it.
+    pub(crate) async fn shown(&self, job: &Value) -> Outcome<Value> {
+        let id = job["id"].as_str().during("a job without an id")?;
+        let words = ["jobs", "show", id, "--json", "--stack", STACK].map(Path::new);
+        let shown = self.callbell(&words).await?;
+        serde_json::from_str(&shown).during("callbell jobs show --json")
+    }
+
     /// The keys of an order's events, as `callbell events --all --json` lists them.
     pub(crate) async fn events(&self, number: u32) -> Outcome<Vec<String>> {
+        self.events_of(&format!("/617100000{number}/")).await
+    }
+
+    /// The keys of events that have this part.
+    pub(crate) async fn events_of(&self, part: &str) -> Outcome<Vec<String>> {
         let words = ["events", "--all", "--json", "--stack", STACK].map(Path::new);
         let listed = self.callbell(&words).await?;
         let listed: Vec<Value> = serde_json::from_str(&listed).during("callbell events --json")?;
-        let id = format!("/617100000{number}/");
         let keys = listed.iter().filter_map(|event| event["id"].as_str());
         Ok(keys
-            .filter(|key| key.contains(&id))
+            .filter(|key| key.contains(part))
             .map(str::to_owned)
             .collect())
     }
@@ -150,7 +195,7 @@ impl World {
         let mut command = Command::new(self.tools.callbell());
         self.tools.environment(&mut command, &self.cloud.endpoint);
         command
-            .env("CALLBELL_API_URL", &self.callbell_url)
+            .env("CALLBELL_API_URL", &self.systems.callbell)
             .args(words)
             .stdin(Stdio::null());
         let mut command = tokio::process::Command::from(command);
@@ -177,6 +222,17 @@ impl World {
     pub(crate) fn messages_of(&self, value: &str) -> Vec<Message> {
         let is_of = |message: &Message| message.body["template_values"][1] == value;
         self.stand_in.messages().into_iter().filter(is_of).collect()
+    }
+
+    /// What Callbell accepted for this number.
+    pub(crate) fn messages_to(&self, phone: &str) -> Vec<Message> {
+        let is_to = |message: &Message| message.body["to"] == phone;
+        self.stand_in.messages().into_iter().filter(is_to).collect()
+    }
+
+    /// Everybody in HubSpot.
+    pub(crate) fn in_hubspot(&self) -> Vec<Value> {
+        self.apis.records().remove("hubspot").unwrap_or_default()
     }
 
     /// The one message of an order, once it is there.
@@ -227,8 +283,8 @@ impl World {
     }
 }
 
-/// The example without its sending hours, since this runs at any hour, and with [`REMINDER`], in a file of
-/// its own.
+/// The example without its sending hours, since this runs at any hour, and with [`REMINDER`] and
+/// [`talk::AUTOMATIONS`], in a file of its own.
 fn automations(tools: &Tools) -> Outcome<PathBuf> {
     let example = tools.root.join(EXAMPLE);
     let text = std::fs::read_to_string(&example).during(EXAMPLE)?;
@@ -236,7 +292,7 @@ fn automations(tools: &Tools) -> Outcome<PathBuf> {
         format!("{EXAMPLE} has no sending hours")
     })?;
     let path = tools.scratch.join(project::AUTOMATIONS);
-    let text = text.replace(SEND_HOURS, "") + REMINDER;
+    let text = text.replace(SEND_HOURS, "") + REMINDER + talk::AUTOMATIONS;
     std::fs::write(&path, text).during(path.display())?;
     let templates = tools.scratch.join(project::TEMPLATES);
     let copied = std::fs::copy(example.with_file_name(project::TEMPLATES), &templates);
@@ -248,13 +304,14 @@ fn automations(tools: &Tools) -> Outcome<PathBuf> {
 pub(crate) fn write_secrets(path: &Path, shopify: &[&str]) -> Outcome {
     let text = format!(
         "[webhooks]\nshopify = {shopify:?}\ncal-com = \"{BOOKING_SECRET}\"\n\
-         [apis]\ncallbell = \"{TOKEN}\"\n"
+         callbell = [\"{PATH_SECRET}\", \"{TALK_SECRET}\"]\n\
+         [apis]\ncallbell = \"{TOKEN}\"\nhubspot = \"{HUBSPOT}\"\nslack = \"{SLACK}\"\n"
     );
     std::fs::write(path, text).during(path.display())
 }
 
-/// Starts the stand-in for Callbell; it and its address. Its account has what the automations name.
-async fn callbell(automations: &Path, secrets: &Path) -> Outcome<(StandIn, String)> {
+/// The stand-in for Callbell. Its account has what the automations name.
+fn callbell(automations: &Path, secrets: &Path) -> Outcome<StandIn> {
     let clock = Clock::system();
     let stand_in = StandIn::new(clock, engine::phone::identity, None);
     let stand_in = stand_in.during("the stand-in for Callbell")?;
@@ -276,12 +333,23 @@ async fn callbell(automations: &Path, secrets: &Path) -> Outcome<(StandIn, Strin
         teams,
         ..AccountData::default()
     });
+    Ok(stand_in)
+}
+
+/// Lets the stand-ins answer, on this machine alone; where.
+async fn serve(stand_in: &StandIn, apis: &Apis) -> Outcome<Addresses> {
     let listener = Loopback::bind(0).await.during("a free port")?;
     let port = listener.port().during("the port")?;
-    let app = Router::new().nest(CALLBELL_PATH, stand_in.router());
+    let app = Router::new()
+        .nest(CALLBELL_PATH, stand_in.router())
+        .nest(APIS_PATH, apis.router());
     let app = app.into_make_service_with_connect_info::<Cut>();
     tokio::spawn(async move { axum::serve(listener, app).await });
-    Ok((stand_in, format!("http://127.0.0.1:{port}{CALLBELL_PATH}")))
+    let at = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    Ok(Addresses {
+        callbell: at(CALLBELL_PATH),
+        providers: at(APIS_PATH),
+    })
 }
 
 /// What the template calls this machine's processor.

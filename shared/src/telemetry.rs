@@ -105,7 +105,7 @@ pub const METRICS: [&str; 6] = [
 /// What one invocation came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// Jobs whose message Callbell took.
+    /// Jobs that were done: their message was taken by Callbell, or what they write stands in the other system.
     pub jobs_sent: u64,
     /// Jobs that were given up after an attempt.
     pub jobs_dead: u64,

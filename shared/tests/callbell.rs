@@ -1,7 +1,6 @@
 //! Callbell's own webhook: what proves it, what it is answered, and what identifies what.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::panic,
     reason = "helpers of tests fail as tests do"
 )]
@@ -241,28 +240,28 @@ fn what_identifies_what() {
         again("conversation-opened-again", "another day", false, hours(24)),
         // Messages.
         row("received", "the person was tagged meanwhile", true, |v| {
-            v["payload"]["contact"]["tags"] = json!([])
+            v["payload"]["contact"]["tags"] = json!([]);
         }),
         row("received", "the person in a list", true, |v| {
-            v["payload"]["contact"] = json!([v["payload"]["contact"]])
+            v["payload"]["contact"] = json!([v["payload"]["contact"]]);
         }),
         row("received", "a second later", false, |v| {
-            v["payload"]["createdAt"] = json!("2026-03-11T17:59:59.000+00:00")
+            v["payload"]["createdAt"] = json!("2026-03-11T17:59:59.000+00:00");
         }),
         row("received", "other words", false, |v| {
-            v["payload"]["text"] = json!("Oi")
+            v["payload"]["text"] = json!("Oi");
         }),
         row("received", "another person", false, |v| {
-            v["payload"]["contact"]["uuid"] = json!("a".repeat(32))
+            v["payload"]["contact"]["uuid"] = json!("a".repeat(32));
         }),
         row("received", "another channel", false, |v| {
-            v["payload"]["channel"] = json!("instagram")
+            v["payload"]["channel"] = json!("instagram");
         }),
         row("received", "the other direction", false, |v| {
-            v["payload"]["status"] = json!("sent")
+            v["payload"]["status"] = json!("sent");
         }),
         row("received", "a file more", false, |v| {
-            v["payload"]["attachments"] = json!(["https://a.example/1.jpg"])
+            v["payload"]["attachments"] = json!(["https://a.example/1.jpg"]);
         }),
         row("received-image-without-text", "signed anew", true, |v| {
             v["payload"]["attachments"] =
@@ -273,42 +272,42 @@ fn what_identifies_what() {
                 json!(["https://dash.callbell.eu/uploads/attachment/2/foto.JPG?signature=abc"]);
         }),
         row("received-reaction", "another emoji", false, |v| {
-            v["payload"]["messageReaction"]["emoji"] = json!("❤️")
+            v["payload"]["messageReaction"]["emoji"] = json!("❤️");
         }),
         row("received-location", "another place", false, |v| {
-            v["payload"]["messageLocation"]["coordinates"]["x"] = json!(1)
+            v["payload"]["messageLocation"]["coordinates"]["x"] = json!(1);
         }),
         row("received-card", "another card", false, |v| {
-            v["payload"]["messageContactCard"]["contactsInfo"][0]["name"] = json!("MJ")
+            v["payload"]["messageContactCard"]["contactsInfo"][0]["name"] = json!("MJ");
         }),
         row("received-forwarded-reply", "not forwarded", false, |v| {
-            v["payload"]["messageForward"]["forwarded"] = json!(false)
+            v["payload"]["messageForward"]["forwarded"] = json!(false);
         }),
         row("sent-by-us", "sent by somebody else", false, |v| {
-            v["payload"]["metadata"] = json!({})
+            v["payload"]["metadata"] = json!({});
         }),
         // Statuses.
         row("status-delivered", "read", false, |v| {
-            v["payload"]["status"] = json!("read")
+            v["payload"]["status"] = json!("read");
         }),
         row("status-delivered", "another message", false, |v| {
-            v["payload"]["uuid"] = json!("b".repeat(32))
+            v["payload"]["uuid"] = json!("b".repeat(32));
         }),
         row("status-delivered", "told in other words", true, |v| {
-            v["payload"]["messageStatusPayload"] = json!({})
+            v["payload"]["messageStatusPayload"] = json!({});
         }),
         // People and talks.
         row("contact-created", "another name", true, |v| {
-            v["payload"]["name"] = json!("Maria")
+            v["payload"]["name"] = json!("Maria");
         }),
         row("contact-updated", "another name", false, |v| {
-            v["payload"]["name"] = json!("Maria")
+            v["payload"]["name"] = json!("Maria");
         }),
         row("contact-updated", "another person", false, |v| {
-            v["payload"]["uuid"] = json!("a".repeat(32))
+            v["payload"]["uuid"] = json!("a".repeat(32));
         }),
         row("conversation-closed", "closed again", false, |v| {
-            v["payload"]["closedAt"] = json!("2026-03-11T17:59:31Z")
+            v["payload"]["closedAt"] = json!("2026-03-11T17:59:31Z");
         }),
     ];
     for Row {

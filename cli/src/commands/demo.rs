@@ -25,9 +25,10 @@ use crate::project::Files;
 /// comes due.
 const BEYOND: SignedDuration = SignedDuration::from_hours(8 * 24);
 /// The repository's samples and the automations that they are shown with.
-const SCENES: [(&str, &str); 2] = [
+const SCENES: [(&str, &str); 3] = [
     ("events/orders", "examples/shop.toml"),
     ("events/appointments", "examples/clinic.toml"),
+    ("events/callbell", "examples/crm.toml"),
 ];
 /// How long the demonstration waits for one event's jobs, in seconds.
 const IDLE_SECONDS_MAX: u64 = 60;
@@ -62,7 +63,7 @@ impl Scene {
         match (&args.events, &args.automations) {
             (None, None) => Scene::all(Path::new("")),
             (events, automations) => {
-                let [(_, shop), _] = SCENES;
+                let [(_, shop), ..] = SCENES;
                 vec![Scene {
                     events: events.clone().unwrap_or_else(|| "events".into()),
                     automations: automations.clone().unwrap_or_else(|| shop.into()),
@@ -450,9 +451,13 @@ impl Story {
         let sentence = self.sentences.get(job.id.as_str()).cloned().flatten();
         let reason = job.reason.clone();
         match job.status {
-            Status::Sent => sentence
-                .or(reason)
-                .unwrap_or_else(|| "(its text is not known)".to_owned()),
+            Status::Sent => sentence.or(reason).unwrap_or_else(|| {
+                let speaks = job.action.starts_with("message.") || job.action.starts_with("reply.");
+                match speaks {
+                    true => "(its text is not known)".to_owned(),
+                    false => format!("→ {}", job.action),
+                }
+            }),
             _ => format!(
                 "({}: {})",
                 job.action,
@@ -564,7 +569,8 @@ impl Shown {
             (Some("privacy.data_request"), _) => "(what the shop holds is for the shop to say)",
             (Some(name), _) if name.starts_with("privacy.") => "(erased)",
             (Some("appointment.released"), _) => "(where it went comes in another webhook)",
-            (Some("appointment.updated"), _) => "(remembered)",
+            (Some("appointment.updated" | "message.status"), _) => "(remembered)",
+            (Some("message.echo"), _) => "(our own message)",
             (Some(_), _) => "(no automation wants it)",
             (None, Some("duplicate")) => "(came before: nothing is done twice)",
             (None, Some("pong")) => "(answered)",

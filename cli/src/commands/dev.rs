@@ -47,7 +47,7 @@ fn welcome(dev: &Dev, settings: &Settings) {
         say(format!("webhooks   {url}{path}"));
     }
     say(format!(
-        "messages   {url}/_dev/messages (jobs, events, requests, records, clock, window, faults, idle)"
+        "messages   {url}/_dev/messages (jobs, events, requests, records, sheets, receive, clock, window, faults, idle)"
     ));
     say(format!("dynamodb   {}", dev.dynamodb()));
     match &settings.secrets {

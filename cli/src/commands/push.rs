@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::automations::Report;
+use engine::plan::opt_out;
 use shared::store::{
     Changed, ConfigRow, Digests, Ended, JobFilter, JobRow, NewJob, Put, Status, Store,
 };
@@ -54,9 +55,11 @@ pub async fn run(args: &PushArgs) -> Outcome {
         }
     }
     let renamed = |job: &JobRow| args.rename.iter().any(|(old, _)| *old == job.automation);
+    let is_known =
+        |name: &str| known.contains(name) || [opt_out::OUT, opt_out::BACK].contains(&name);
     let lost: Vec<&JobRow> = waiting
         .iter()
-        .filter(|job| !known.contains(job.automation.as_str()) && !renamed(job))
+        .filter(|job| !is_known(&job.automation) && !renamed(job))
         .collect();
     if !lost.is_empty() && !keep_going(args, &lost)? {
         say("nothing was pushed");

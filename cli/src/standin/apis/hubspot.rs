@@ -56,7 +56,7 @@ impl Api for HubSpot {
                     "RATE_LIMITS",
                 );
                 room::set(&mut body, "policyName", json!("TEN_SECONDLY_ROLLING"));
-                Reply::new(429, body).with("x-hubspot-ratelimit-interval-milliseconds", 10_000)
+                Reply::new(429, body).with("x-hubspot-ratelimit-interval-milliseconds", "10000")
             }
             401 => Reply::new(
                 401,

@@ -127,8 +127,8 @@ impl Reply {
 
     /// With a header.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Reply {
-        self.headers.push((name, value.to_string()));
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
+        self.headers.push((name, value.into()));
         self
     }
 }
@@ -283,7 +283,10 @@ impl StandIn {
             Some(Kind::Limited {
                 status,
                 retry_after,
-            }) => Some(api.failure(status).with("retry-after", retry_after)),
+            }) => Some(
+                api.failure(status)
+                    .with("retry-after", retry_after.to_string()),
+            ),
             Some(Kind::Delay { ms }) => {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 Some(answer())

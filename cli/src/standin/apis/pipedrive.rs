@@ -44,7 +44,7 @@ impl Api for Pipedrive {
         match status {
             // Cloudflare's page.
             403 => Reply::new(403, Value::Null),
-            429 => refused(429, "request over limit").with("x-ratelimit-reset", 2),
+            429 => refused(429, "request over limit").with("x-ratelimit-reset", "2"),
             status => refused(status, "told to fail"),
         }
     }

@@ -42,7 +42,7 @@ impl Api for Zendesk {
         match status {
             401 => Reply::new(401, json!({ "error": "Couldn't authenticate you" })),
             // A text alone, and when to come back.
-            429 => Reply::new(429, Value::Null).with("retry-after", 30),
+            429 => Reply::new(429, Value::Null).with("retry-after", "30"),
             status => Reply::new(status, json!({ "error": "InternalError" })),
         }
     }
