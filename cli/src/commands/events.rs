@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use shared::event::Name;
 use shared::store::{EventFilter, EventRow};
 
 use super::Outcome;
@@ -26,7 +27,7 @@ pub async fn run(args: &EventsArgs) -> Outcome {
     let total = events.len();
     let events: Vec<EventRow> = events
         .into_iter()
-        .filter(|event| args.all || !matched(event))
+        .filter(|event| args.all || !(matched(event) || is_internal(event)))
         .collect();
     if args.json {
         output::json(&events.iter().map(as_json).collect::<Vec<_>>())?;
@@ -60,6 +61,11 @@ pub async fn run(args: &EventsArgs) -> Outcome {
         )
     });
     Ok(0)
+}
+
+/// Whether no automation can name it, so that nobody asks why none matched.
+fn is_internal(event: &EventRow) -> bool {
+    event.name.is_some_and(Name::is_internal)
 }
 
 /// Whether some automation made jobs of it.

@@ -205,3 +205,27 @@ async fn since_when_a_calendar_fails_is_kept_until_it_is_read() {
         .unwrap();
     assert_eq!(store.cursor(NAME).await.unwrap().unwrap().failing, None);
 }
+
+/// Callbell's log of deliveries: how far it was read, and since when the webhook is ours.
+#[tokio::test]
+async fn how_far_callbell_s_log_was_read_begins_anew_with_each_connect() {
+    let (store, clock) = testkit::store().await;
+    let row = async || store.missed().await.unwrap();
+    // Nobody remembers a log that is not ours.
+    store.put_missed(clock.now(), None).await.unwrap();
+    assert_eq!(row().await, None);
+    store.begin_missed().await.unwrap();
+    let connected = clock.now();
+    clock.advance(jiff::SignedDuration::from_hours(1));
+    let until = clock.now() - jiff::SignedDuration::from_mins(10);
+    let failing = (until, "nothing was delivered for an hour");
+    store.put_missed(until, Some(failing)).await.unwrap();
+    let read = row().await.unwrap();
+    assert_eq!((read.connected_at, read.read_until), (connected, until));
+    assert_eq!(read.read_at, clock.now());
+    assert_eq!(read.failing, Some((until, failing.1.to_owned())));
+    store.put_missed(until, None).await.unwrap();
+    assert_eq!(row().await.unwrap().failing, None);
+    store.begin_missed().await.unwrap();
+    assert_eq!(row().await.unwrap().connected_at, clock.now());
+}
