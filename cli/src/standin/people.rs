@@ -204,6 +204,47 @@ impl StandIn {
         Ok(person.map_or(Value::Null, |person| person.json(&belongings)))
     }
 
+    /// Takes for granted what a webhook of Callbell says that did not come from here, as a sample's: the person
+    /// is known, and who wrote may be answered. Nobody is told.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn witness(&self, webhook: &Value) -> io::Result<()> {
+        let Some(contact) = webhook.pointer("/payload/contact") else {
+            return Ok(());
+        };
+        // As the real API, an object here and a one-element array there.
+        let contact = contact.get(0).unwrap_or(contact);
+        let text = |path: &str| contact.pointer(path).and_then(Value::as_str);
+        let phone = text("/phoneNumber").map(|number| number.replace([' ', '+'], ""));
+        let person = Person {
+            uuid: text("/uuid").unwrap_or_default().to_owned(),
+            channel: text("/channel/uuid").unwrap_or_default().to_owned(),
+            source: text("/source").unwrap_or("whatsapp").to_owned(),
+            phone: phone
+                .filter(|number| !number.is_empty())
+                .map(|number| format!("+{number}")),
+            bsuid: text("/bsuid").map(str::to_owned),
+            name: text("/name").unwrap_or_default().to_owned(),
+            created_at: self.0.clock.now(),
+            ..Person::default()
+        };
+        let field = |name: &str| webhook.pointer(&format!("/payload/{name}"));
+        if field("status").and_then(Value::as_str) == Some("received") {
+            self.set_window(person.identifier(), true)?;
+            self.held().written.push(Wrote {
+                contact: person.uuid.clone(),
+                text: field("text").and_then(Value::as_str).map(str::to_owned),
+                at: self.0.clock.now(),
+            });
+        }
+        let mut held = self.held();
+        if !held.people.iter().any(|known| known.uuid == person.uuid) {
+            held.people.push(person);
+        }
+        Ok(())
+    }
+
     /// `/contacts…`, whatever the method.
     pub(super) fn contacts(&self, request: &Request, path: &[&str]) -> Answer {
         let by_uuid = |uuid: &str| {

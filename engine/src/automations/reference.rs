@@ -42,7 +42,9 @@ fn meaning(event: Name) -> &'static str {
         Name::MessageSent => "A team member wrote.",
         Name::MessageDelivered => "A message that we sent is on the phone.",
         Name::MessageRead => "A message that we sent was read.",
-        Name::MessageFailed => "WhatsApp could not deliver a message that we sent.",
+        Name::MessageFailed => {
+            "WhatsApp could not deliver a message that we sent. No automation sees what became of its own messages."
+        }
         Name::JobDead => {
             "We gave up on an action. Jobs that come from `job.*` make no `job.*` events."
         }
