@@ -108,11 +108,42 @@ impl Worker {
         match &ready.work {
             Work::Errand(errand) => self.do_errand(job, owner, ready, errand, run).await,
             Work::Post { post, team_uuid } => {
+                if let Err(error) = self.expect_assignment(ready, post).await {
+                    return Ok(End::Due {
+                        at: self.store.clock().now() + RECHECK,
+                        reason: error.to_string(),
+                        attempt_spent: false,
+                        due_at: None,
+                    });
+                }
                 let outcome = self.send(job, post, team_uuid.as_deref()).await;
                 self.end_of_post(job, ready, post, outcome, run).await
             }
             Work::Nothing => Ok(End::Sent { uuid: None }),
         }
+    }
+
+    /// Whom a message assigns its person to is no news when Callbell tells of it. Known of those alone whom the
+    /// event shows.
+    async fn expect_assignment(&self, ready: &Ready, post: &Post) -> Result<(), StoreError> {
+        let known = &ready.known;
+        let Some(contact) = known.event.contact() else {
+            return Ok(());
+        };
+        let words = [("team", &post.team), ("assigned_to", &post.assign)];
+        let words = words.into_iter().filter_map(|(name, word)| {
+            let word = word.as_ref()?;
+            Some((name.to_owned(), serde_json::Value::from(word.as_str())))
+        });
+        let values: serde_json::Map<_, _> = words.collect();
+        let is_theirs = known.persons().contains(&post.to.person());
+        if values.is_empty() || contact.id.is_empty() || !is_theirs {
+            return Ok(());
+        }
+        let digests = known.digests();
+        self.store
+            .expect_contact(&contact.id, &values, &digests)
+            .await
     }
 
     async fn send(&self, job: &JobRow, post: &Post, team_uuid: Option<&str>) -> Outcome {

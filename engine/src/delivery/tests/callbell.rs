@@ -590,6 +590,43 @@ async fn a_contact_that_changes_tells_what_did() {
     assert_eq!(desk.messages(), 5);
 }
 
+/// A message may assign its person to a team or to somebody: the webhook of that is our own doing.
+#[tokio::test]
+async fn whom_our_message_assigns_is_no_news() {
+    let file = r#"
+        [message.menu]
+        text   = "Menu"
+        team   = "Vendas"
+        assign = "ana@example.com"
+        [message.tagged]
+        text = "changed {{ contact.changed | join(',') }}"
+        [automation.menu]
+        on      = "message.received"
+        message = "menu"
+        [automation.tagged]
+        on      = "contact.updated"
+        message = "tagged"
+    "#;
+    let desk = Desk::with(file).await;
+    let now = desk.clock.now();
+    hear(&desk, received("a", now, "Oi")).await;
+    assert_eq!(texts(&desk), ["Menu"]);
+    desk.clock.advance(seconds(1));
+    let assigned = |key: &str, to: &str| {
+        let mut event = updated(key, now, &[]);
+        event["contact"]["team"] = json!("Vendas");
+        event["contact"]["assigned_to"] = json!(to);
+        event
+    };
+    let key = hear(&desk, assigned("u1", "ana@example.com")).await;
+    let nothing = "contact.updated: nothing changed against what we last saw";
+    assert_eq!(whys(&desk, &key).await, [nothing]);
+    // Somebody else's doing is.
+    desk.clock.advance(seconds(1));
+    hear(&desk, assigned("u2", "bia@example.com")).await;
+    assert_eq!(texts(&desk), ["Menu", "changed assigned_to"]);
+}
+
 /// By the time a job comes up we may have seen more; and a planner that stops half way is told the same.
 #[tokio::test]
 async fn what_changed_is_told_the_same_whenever_it_is_asked() {
