@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use shared::event::{Event, Message, Name, SubjectKind};
+use shared::event::{Event, Message, MessageKind, Name, SubjectKind};
 use shared::store::{JobRow, PersonRow};
 
 use crate::automations::model::{
@@ -79,6 +79,33 @@ const WORDS_BACK: &[&str] = &[
     "starten",
 ];
 
+/// Words that a button or a row of a list may bear for another reason: to cancel a visit, to go back in a menu.
+/// Tapped they mean that; whoever types nothing else means us.
+const DOUBTFUL: &[&str] = &[
+    "sair",
+    "parar",
+    "pare",
+    "cancelar",
+    "remover",
+    "salir",
+    "alto",
+    "detener",
+    "annulla",
+    "rimuovi",
+    "basta",
+    "arrêt",
+    "arrêter",
+    "stopp",
+    "voltar",
+    "alta",
+    "volver",
+    "riprendi",
+    "start",
+    "démarrer",
+    "reprendre",
+    "starten",
+];
+
 /// What such a word wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -111,10 +138,11 @@ pub fn said(event: &Event, opt_out: &OptOut) -> Option<Said> {
 fn said_in(message: &Message, opt_out: &OptOut) -> Option<Said> {
     let texts = [&message.text, &message.choice, &message.button];
     let mut texts = texts.into_iter().flatten().map(|text| slug(text));
+    let is_tapped = matches!(message.kind, MessageKind::Button | MessageKind::List);
     texts.find_map(|text| {
-        if is_one_of(&text, opt_out.words.as_ref(), WORDS) {
+        if is_one_of(&text, opt_out.words.as_ref(), WORDS, is_tapped) {
             Some(Said::Out)
-        } else if is_one_of(&text, opt_out.back.as_ref(), WORDS_BACK) {
+        } else if is_one_of(&text, opt_out.back.as_ref(), WORDS_BACK, is_tapped) {
             Some(Said::Back)
         } else {
             None
@@ -122,10 +150,17 @@ fn said_in(message: &Message, opt_out: &OptOut) -> Option<Said> {
     })
 }
 
-fn is_one_of(text: &str, own: Option<&ByLocale<Vec<String>>>, defaults: &[&str]) -> bool {
+fn is_one_of(
+    text: &str,
+    own: Option<&ByLocale<Vec<String>>>,
+    defaults: &[&str],
+    is_tapped: bool,
+) -> bool {
     let is = |word: &str| !text.is_empty() && slug(word) == text;
     match own {
-        None => defaults.iter().any(|word| is(word)),
+        None => defaults
+            .iter()
+            .any(|word| is(word) && !(is_tapped && DOUBTFUL.contains(word))),
         Some(ByLocale::All(words)) => words.iter().any(|word| is(word)),
         Some(ByLocale::Each(lists)) => lists.values().flatten().any(|word| is(word)),
     }
@@ -303,6 +338,34 @@ mod tests {
         tapped.text = None;
         tapped.choice = Some("Stop promotions".to_owned());
         assert_eq!(said_in(&tapped, &OptOut::default()), Some(Said::Out));
+    }
+
+    /// A button of a reminder that cancels the visit, one of a menu that goes back.
+    #[test]
+    fn a_tapped_button_may_mean_something_else() {
+        for (word, typed) in [("Cancelar", Said::Out), ("Voltar", Said::Back)] {
+            assert_eq!(said_in(&message(word), &OptOut::default()), Some(typed));
+            for kind in [MessageKind::Button, MessageKind::List] {
+                let tapped = Message {
+                    kind,
+                    ..message(word)
+                };
+                assert_eq!(said_in(&tapped, &OptOut::default()), None, "{word}");
+                let own = OptOut {
+                    words: Some(ByLocale::All(vec!["cancelar".to_owned()])),
+                    back: Some(ByLocale::All(vec!["voltar".to_owned()])),
+                    ..OptOut::default()
+                };
+                assert_eq!(said_in(&tapped, &own), Some(typed), "the file says so");
+            }
+        }
+    }
+
+    #[test]
+    fn doubtful_words_are_words() {
+        for word in DOUBTFUL {
+            assert!(WORDS.contains(word) || WORDS_BACK.contains(word), "{word}");
+        }
     }
 
     #[test]

@@ -810,6 +810,7 @@ impl Store {
         .remove("message_uuid")
         .remove("delivery")
         .remove("delivery_rank")
+        .remove("claimed_at")
         .remove("delivery_at")
         .remove("delivery_reason")
         .remove("corrected_phone")
@@ -852,7 +853,9 @@ impl Store {
     /// What DynamoDB reports.
     pub async fn record_news(&self, id: &JobId, news: &News) -> Result<bool, StoreError> {
         let mut update = Update::new()
-            .when("attribute_exists(#pk) AND (#status <> :due OR #uncertainties > :never)")
+            .when(
+                "attribute_exists(#pk) AND (#status <> :due OR #uncertainties > :never OR attribute_exists(#claimed_at))",
+            )
             .value("due", text(Status::Due.as_str()))
             .value("never", number(0));
         if let Some(uuid) = &news.uuid {
@@ -896,7 +899,12 @@ impl Store {
             Status::Running => job.has_lapsed(self.clock.now()),
             Status::Uncertain => true,
             // Asked, not found, and there all the same; or left to a person because nobody could say.
-            Status::Due | Status::Held => job.uncertainties > 0,
+            Status::Due | Status::Held if job.uncertainties > 0 => true,
+            // Refused, as it seemed, by whatever stands before Callbell, and taken all the same.
+            Status::Due => {
+                let said = job.delivery_at.zip(job.claimed_at);
+                said.is_some_and(|(said_at, claimed_at)| said_at >= claimed_at)
+            }
             _ => false,
         };
         if !unknown || job.delivery.is_none() {

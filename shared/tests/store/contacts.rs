@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::event::Contact;
 use shared::store::{
-    Assigned, Changed, Closed, ContactDiff, ContactSeen, ConversationMark, Delivery, Digests,
-    Erasure, News, OptMark, PersonId, Settle, Showing, Shown, Status, Store, Wrote,
+    Assigned, Changed, Closed, ContactDiff, ContactSeen, ConversationMark, Delivery, Digests, End,
+    Erasure, Finished, News, OptMark, PersonId, Settle, Showing, Shown, Status, Store, Wrote,
 };
 
 use super::{days, job_in, seconds};
@@ -430,6 +430,42 @@ async fn news_settle_what_nobody_knew() {
     let job = store.job(&job.id).await.unwrap().unwrap();
     let settled = store.settle_by_news(&job).await.unwrap();
     assert!(matches!(settled, Changed::Done(row) if row.status == Status::Sent));
+}
+
+/// Whatever stands before Callbell said no, and Callbell had taken the message: it is not sent again. What a
+/// person replays is another message.
+#[tokio::test]
+async fn a_message_that_was_refused_and_taken_all_the_same_is_sent() {
+    let (store, clock) = testkit::store().await;
+    for told_while_running in [true, false] {
+        let (job, owner) = job_in(&store, &told_while_running.to_string(), Status::Running).await;
+        let news = enqueued(None, job.claimed_at);
+        if told_while_running {
+            assert!(store.record_news(&job.id, &news).await.unwrap());
+        }
+        let refused = End::Due {
+            at: clock.now() + seconds(60),
+            reason: "503".to_owned(),
+            attempt_spent: true,
+            due_at: None,
+        };
+        let finished = store.finish(&job.id, &owner, job.version, &refused).await;
+        assert!(matches!(finished, Ok(Finished::Done(_))));
+        if !told_while_running {
+            assert!(store.record_news(&job.id, &news).await.unwrap());
+        }
+        let job = store.job(&job.id).await.unwrap().unwrap();
+        let settled = store.settle_by_news(&job).await.unwrap();
+        assert!(matches!(settled, Changed::Done(row) if row.status == Status::Sent));
+    }
+    let (job, _) = job_in(&store, "dead", Status::Dead).await;
+    let digests = Digests::new();
+    let revived = store
+        .revive(&job.id, job.version, None, None, &digests)
+        .await;
+    assert!(matches!(revived, Ok(Changed::Done(_))));
+    let news = enqueued(None, job.claimed_at);
+    assert!(!store.record_news(&job.id, &news).await.unwrap());
 }
 
 #[tokio::test]

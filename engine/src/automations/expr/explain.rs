@@ -183,8 +183,35 @@ fn is_public(path: &str) -> bool {
         "customer.accepts_marketing",
         "customer.accepts_email",
     ];
-    if path == "customer" || path.starts_with("customer.") {
-        return OF_CUSTOMER.contains(&path);
+    // Of what people and their colleagues write, the few that say nothing of anybody.
+    const OF_CALLBELL: [&str; 20] = [
+        "contact.channel",
+        "contact.channel_kind",
+        "contact.tags",
+        "contact.changed",
+        "contact.added_tags",
+        "contact.removed_tags",
+        "contact.blocked",
+        "contact.opted_out",
+        "contact.window_open",
+        "conversation.human",
+        "conversation.last_sent",
+        "conversation.opened_at",
+        "conversation.closed_at",
+        "message.kind",
+        "message.is_first",
+        "message.forwarded",
+        "message.status",
+        "job.automation",
+        "job.action",
+        "job.status",
+    ];
+    match path.split(['.', '[']).next() {
+        Some("customer") => return OF_CUSTOMER.contains(&path),
+        Some("contact" | "conversation" | "message" | "job") => {
+            return OF_CALLBELL.contains(&path);
+        }
+        _ => {}
     }
     !PRIVATE.iter().any(|private| path.starts_with(private))
 }
@@ -212,6 +239,38 @@ fn shown(path: &str, value: &Value) -> String {
             let long = text.chars().count() > QUOTED_CHARS_MAX;
             let entries = value.len().filter(|_| long || text.contains('{'));
             entries.map_or(text, |entries| format!("a list of {entries}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::automations::fields::FIELDS;
+
+    /// What a person, or a colleague, wrote is in no reason; only these fields are told.
+    #[test]
+    fn of_callbell_s_fields_those_that_say_nothing_of_anybody_are_public() {
+        let of_callbell = ["contact.", "conversation.", "message.", "job."];
+        let public = FIELDS
+            .iter()
+            .map(|field| field.path)
+            .filter(|path| of_callbell.iter().any(|root| path.starts_with(root)))
+            .filter(|path| is_public(path))
+            .count();
+        assert_eq!(public, 20, "each of the list is a field");
+        for private in [
+            "message",
+            "message.text",
+            "message.attachments",
+            "contact",
+            "contact.name",
+            "contact.fields.Cidade",
+            "contact.note",
+            "conversation.url",
+            "job.reason",
+        ] {
+            assert!(!is_public(private), "{private}");
         }
     }
 }
