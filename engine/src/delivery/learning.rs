@@ -63,7 +63,8 @@ impl Worker {
         let seen = ContactSeen {
             contact: shown.contact().unwrap_or(contact),
             event: &row.key,
-            received_at: row.received_at,
+            // One that was recovered hours later was stored now, and is no newer for that.
+            received_at: event.event.at.min(row.received_at),
             showing,
             digests: &digests,
         };

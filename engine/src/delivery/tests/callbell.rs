@@ -590,6 +590,27 @@ async fn a_contact_that_changes_tells_what_did() {
     assert_eq!(desk.messages(), 5);
 }
 
+/// One that was recovered hours later is stored now, and is no newer for that.
+#[tokio::test]
+async fn a_change_that_is_recovered_after_a_later_one_is_no_news() {
+    let desk = Desk::with(CRM).await;
+    let owner = PersonId::phone(OWNER);
+    let open = Some(desk.clock.now() + minutes(60_000));
+    desk.store.set_window(&owner, open).await.unwrap();
+    let start = desk.clock.now();
+    hear(&desk, updated("u1", start, &[])).await;
+    desk.clock.advance(minutes(2));
+    hear(&desk, updated("u3", start + minutes(2), &["b2b"])).await;
+    let before = texts(&desk);
+    desk.clock.advance(minutes(180));
+    let key = hear(&desk, updated("u2", start + minutes(1), &["vip"])).await;
+    let nothing = "contact.updated: nothing changed against what we last saw";
+    assert_eq!(whys(&desk, &key).await, [nothing]);
+    assert_eq!(texts(&desk), before);
+    let row = desk.store.contact(CONTACT).await.unwrap().unwrap();
+    assert_eq!(row.contact.unwrap().tags, ["b2b"]);
+}
+
 /// Callbell may leave out who is assigned: only what is about the contact itself tells that nobody is.
 #[tokio::test]
 async fn a_webhook_that_names_nobody_takes_no_colleague_away() {
