@@ -382,18 +382,21 @@ async fn in_time(deed: impl Future<Output = Result<Done, ActError>>) -> Result<D
         .unwrap_or_else(late)
 }
 
-/// Whose record it is: the person in Callbell on Callbell's own events, else by what says most of them.
+/// Whose record it is: by the number, Meta's id or the e-mail address, which every event of a person may have,
+/// so that one person has one record; by their number in a system only where there is nothing else.
 fn person(known: &Known) -> Option<PersonId> {
     let event = &known.event;
-    let contact = event.contact().map(|contact| contact.id.as_str());
-    let customer = event.customer.id.as_deref().filter(|id| !id.is_empty());
-    match contact.filter(|id| !id.is_empty()) {
-        Some(contact) => Some(PersonId::customer("callbell", contact)),
-        None => {
-            let by_id = || customer.map(|id| PersonId::customer(&event.event.source, id));
-            known.persons().into_iter().next().or_else(by_id)
-        }
-    }
+    let contact = event.contact().map(|contact| ("callbell", &contact.id));
+    let customer = event.customer.id.as_ref();
+    let customer = customer.map(|id| (event.event.source.as_str(), id));
+    let mut ids = contact.into_iter().chain(customer);
+    let by_id = ids
+        .find(|(_, id)| !id.is_empty())
+        .map(|(system, id)| PersonId::customer(system, id));
+    let mut persons = known.persons().into_iter();
+    persons
+        .find(|person| Some(person) != by_id.as_ref())
+        .or(by_id)
 }
 
 /// A webhook's headers with their secrets; or the name of the one that is missing.
@@ -418,4 +421,54 @@ async fn headers(
         written.push((name.clone(), value));
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::automations::parse;
+    use crate::plan::tests::{merge, order};
+
+    fn who(customer: Value, change: Value) -> Option<PersonId> {
+        let mut event = order("order.created", "1", Timestamp::UNIX_EPOCH, json!({}));
+        event["customer"] = customer;
+        if change.get("contact").is_some() {
+            event.as_object_mut().unwrap().remove("order");
+        }
+        merge(&mut event, change);
+        let event = serde_json::from_value(event).unwrap();
+        person(&Known::new(event, &parse("").unwrap()))
+    }
+
+    #[test]
+    fn one_person_is_one_whichever_system_tells() {
+        let at = Timestamp::UNIX_EPOCH;
+        let callbell = || {
+            json!({
+                "event": {"name": "message.received", "source": "callbell", "kind": "callbell"},
+                "subject": {"kind": "message"},
+                "message": {"text": "Oi", "kind": "text", "status": "received", "at": at},
+                "contact": {"id": "c1"}
+            })
+        };
+        let phone = "+5511987654321";
+        let phones = json!([{"path": "p", "number": phone}]);
+        let cases = [
+            (json!({"phones": phones}), PersonId::phone(phone)),
+            (json!({"bsuid": "BR.1"}), PersonId::bsuid("BR.1")),
+            (json!({"email": "a@b.it"}), PersonId::email("a@b.it")),
+        ];
+        for (mut customer, expected) in cases {
+            customer["id"] = json!("c1");
+            assert_eq!(who(customer.clone(), callbell()), Some(expected.clone()));
+            customer["id"] = json!("4711");
+            assert_eq!(who(customer, json!({})), Some(expected));
+        }
+        let number = Some(PersonId::customer("callbell", "c1"));
+        assert_eq!(who(json!({"id": "c1"}), callbell()), number);
+        assert_eq!(who(json!({}), callbell()), number);
+        assert_eq!(who(json!({}), json!({})), None);
+    }
 }

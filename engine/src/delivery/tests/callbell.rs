@@ -42,7 +42,7 @@ fn event(name: &str, key: &str, at: Timestamp, body: Value) -> Value {
     event
 }
 
-fn received(key: &str, at: Timestamp, text: &str) -> Value {
+pub(super) fn received(key: &str, at: Timestamp, text: &str) -> Value {
     let message = json!({"text": text, "kind": "text", "status": "received", "at": at});
     event(
         "message.received",

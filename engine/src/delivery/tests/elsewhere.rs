@@ -7,6 +7,7 @@ use shared::store::{
     Claim, ClaimRequest, Digests, JobRow, LEASE_MS, Leased, Owner, PersonId, Status,
 };
 
+use super::callbell::received;
 use super::desk::{Desk, Reply};
 use super::systems::{Fault, SECRETS, Systems};
 use super::{minutes, state};
@@ -356,6 +357,23 @@ async fn two_jobs_for_one_person_make_one_record() {
     assert_eq!(asked.iter().filter(|(line, _)| made(line)).count(), 1);
     let changed = |line: &str| line.starts_with("PATCH") && line.contains("/contacts/7");
     assert_eq!(asked.iter().filter(|(line, _)| changed(line)).count(), 2);
+}
+
+/// Callbell's own events have another number for a person than a shop has.
+#[tokio::test]
+async fn a_person_of_two_systems_has_one_record() {
+    let on = r#"on = ["order.created", "message.received"]"#;
+    let file = automation("hubspot", "x", "").replace("on = \"order.created\"", on);
+    let (desk, systems) = desk(&file, SECRETS).await;
+    receive(&desk, "1", json!({})).await;
+    desk.receive(received("a", desk.clock.now(), "Oi")).await;
+    desk.stream().await;
+    let jobs = desk.jobs().await;
+    let done = |job: &JobRow| job.status == Status::Sent;
+    assert!(jobs.len() == 2 && jobs.iter().all(done), "{jobs:?}");
+    let asked = systems.asked("/crm/v3/objects/contacts");
+    let made = |line: &str| line.starts_with("POST") && line.ends_with("/contacts HTTP/1.1");
+    assert_eq!(asked.iter().filter(|(line, _)| made(line)).count(), 1);
 }
 
 /// Whoever did it stopped behind the request: the same is done again, and finds what was made.
