@@ -10,7 +10,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use shared::secrets::Secret;
-use shared::store::{Digests, End, JobRow, LEASE_MS, Leased, Owner, PersonId, Store, StoreError};
+use shared::store::{
+    Digests, End, JobRow, LEASE_MS, Leased, Owner, PersonId, RecordKey, Store, StoreError,
+};
 
 use super::acting::waits_for_a_person;
 use super::attempt::Ready;
@@ -155,28 +157,19 @@ impl Worker {
         errand: &Errand,
         run: &Run,
     ) -> Result<End, StoreError> {
+        let known = &ready.known;
         let done = match &errand.deed {
-            Deed::Record(record) => {
-                match self
-                    .keep_record(job, owner, &ready.known, errand, record)
-                    .await?
-                {
-                    Some(done) => done,
-                    None => {
-                        return Ok(End::Due {
-                            at: self.store.clock().now() + BUSY_WAIT,
-                            reason: "another job is at this person's record".to_owned(),
-                            attempt_spent: false,
-                            due_at: None,
-                        });
-                    }
-                }
-            }
-            Deed::Contact(change) => {
-                let change = self.change_contact(&ready.known, errand, change);
-                in_time(change).await
-            }
-            _ => in_time(self.tell(job, errand)).await,
+            Deed::Record(record) => self.keep_record(job, owner, known, errand, record).await?,
+            Deed::Contact(change) => self.keep_contact(owner, known, errand, change).await?,
+            _ => Some(in_time(self.tell(job, errand)).await),
+        };
+        let Some(done) = done else {
+            return Ok(End::Due {
+                at: self.store.clock().now() + BUSY_WAIT,
+                reason: "another job is at this person's record".to_owned(),
+                attempt_spent: false,
+                due_at: None,
+            });
         };
         let system = errand.deed.system();
         self.end_of_errand(job, ready, system, done, run).await
@@ -214,6 +207,30 @@ impl Worker {
         };
         // Before the job's own end: if the process stops here, the same is done again and finds the record.
         self.store.finish_record(&key, owner, made).await?;
+        Ok(Some(done))
+    }
+
+    /// One person in Callbell, by one job at a time: tags are read, merged and written whole, and two jobs at
+    /// once would each undo the other's. `None`: another is at it.
+    async fn keep_contact(
+        &self,
+        owner: &Owner,
+        known: &Known,
+        errand: &Errand,
+        change: &contact::Change,
+    ) -> Result<Option<Result<Done, ActError>>, StoreError> {
+        let change = in_time(self.change_contact(known, errand, change));
+        let Some(person) = person(known) else {
+            return Ok(Some(change.await));
+        };
+        let key = RecordKey::new(CALLBELL, Some("write"), &person);
+        let digests = known.digests();
+        let lease = self.store.lease_record(&key, owner, LEASE_MS, &digests);
+        if lease.await? == Leased::Busy {
+            return Ok(None);
+        }
+        let done = change.await;
+        self.store.finish_record(&key, owner, None).await?;
         Ok(Some(done))
     }
 
