@@ -10,7 +10,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use shared::secrets::Secret;
-use shared::store::{Digests, End, JobRow, LEASE_MS, Leased, Owner, PersonId, Store, StoreError};
+use shared::store::{
+    Digests, End, JobRow, LEASE_MS, Leased, Owner, PersonId, RecordKey, Store, StoreError,
+};
 
 use super::acting::waits_for_a_person;
 use super::attempt::Ready;
@@ -155,28 +157,19 @@ impl Worker {
         errand: &Errand,
         run: &Run,
     ) -> Result<End, StoreError> {
+        let known = &ready.known;
         let done = match &errand.deed {
-            Deed::Record(record) => {
-                match self
-                    .keep_record(job, owner, &ready.known, errand, record)
-                    .await?
-                {
-                    Some(done) => done,
-                    None => {
-                        return Ok(End::Due {
-                            at: self.store.clock().now() + BUSY_WAIT,
-                            reason: "another job is at this person's record".to_owned(),
-                            attempt_spent: false,
-                            due_at: None,
-                        });
-                    }
-                }
-            }
-            Deed::Contact(change) => {
-                let change = self.change_contact(&ready.known, errand, change);
-                in_time(change).await
-            }
-            _ => in_time(self.tell(job, errand)).await,
+            Deed::Record(record) => self.keep_record(job, owner, known, errand, record).await?,
+            Deed::Contact(change) => self.keep_contact(owner, known, errand, change).await?,
+            _ => Some(in_time(self.tell(job, errand)).await),
+        };
+        let Some(done) = done else {
+            return Ok(End::Due {
+                at: self.store.clock().now() + BUSY_WAIT,
+                reason: "another job is at this person's record".to_owned(),
+                attempt_spent: false,
+                due_at: None,
+            });
         };
         let system = errand.deed.system();
         self.end_of_errand(job, ready, system, done, run).await
@@ -214,6 +207,30 @@ impl Worker {
         };
         // Before the job's own end: if the process stops here, the same is done again and finds the record.
         self.store.finish_record(&key, owner, made).await?;
+        Ok(Some(done))
+    }
+
+    /// One person in Callbell, by one job at a time: tags are read, merged and written whole, and two jobs at
+    /// once would each undo the other's. `None`: another is at it.
+    async fn keep_contact(
+        &self,
+        owner: &Owner,
+        known: &Known,
+        errand: &Errand,
+        change: &contact::Change,
+    ) -> Result<Option<Result<Done, ActError>>, StoreError> {
+        let change = in_time(self.change_contact(known, errand, change));
+        let Some(person) = person(known) else {
+            return Ok(Some(change.await));
+        };
+        let key = RecordKey::new(CALLBELL, Some("write"), &person);
+        let digests = known.digests();
+        let lease = self.store.lease_record(&key, owner, LEASE_MS, &digests);
+        if lease.await? == Leased::Busy {
+            return Ok(None);
+        }
+        let done = change.await;
+        self.store.finish_record(&key, owner, None).await?;
         Ok(Some(done))
     }
 
@@ -382,18 +399,21 @@ async fn in_time(deed: impl Future<Output = Result<Done, ActError>>) -> Result<D
         .unwrap_or_else(late)
 }
 
-/// Whose record it is: the person in Callbell on Callbell's own events, else by what says most of them.
+/// Whose record it is: by the number, Meta's id or the e-mail address, which every event of a person may have,
+/// so that one person has one record; by their number in a system only where there is nothing else.
 fn person(known: &Known) -> Option<PersonId> {
     let event = &known.event;
-    let contact = event.contact().map(|contact| contact.id.as_str());
-    let customer = event.customer.id.as_deref().filter(|id| !id.is_empty());
-    match contact.filter(|id| !id.is_empty()) {
-        Some(contact) => Some(PersonId::customer("callbell", contact)),
-        None => {
-            let by_id = || customer.map(|id| PersonId::customer(&event.event.source, id));
-            known.persons().into_iter().next().or_else(by_id)
-        }
-    }
+    let contact = event.contact().map(|contact| ("callbell", &contact.id));
+    let customer = event.customer.id.as_ref();
+    let customer = customer.map(|id| (event.event.source.as_str(), id));
+    let mut ids = contact.into_iter().chain(customer);
+    let by_id = ids
+        .find(|(_, id)| !id.is_empty())
+        .map(|(system, id)| PersonId::customer(system, id));
+    let mut persons = known.persons().into_iter();
+    persons
+        .find(|person| Some(person) != by_id.as_ref())
+        .or(by_id)
 }
 
 /// A webhook's headers with their secrets; or the name of the one that is missing.
@@ -418,4 +438,54 @@ async fn headers(
         written.push((name.clone(), value));
     }
     Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::automations::parse;
+    use crate::plan::tests::{merge, order};
+
+    fn who(customer: Value, change: Value) -> Option<PersonId> {
+        let mut event = order("order.created", "1", Timestamp::UNIX_EPOCH, json!({}));
+        event["customer"] = customer;
+        if change.get("contact").is_some() {
+            event.as_object_mut().unwrap().remove("order");
+        }
+        merge(&mut event, change);
+        let event = serde_json::from_value(event).unwrap();
+        person(&Known::new(event, &parse("").unwrap()))
+    }
+
+    #[test]
+    fn one_person_is_one_whichever_system_tells() {
+        let at = Timestamp::UNIX_EPOCH;
+        let callbell = || {
+            json!({
+                "event": {"name": "message.received", "source": "callbell", "kind": "callbell"},
+                "subject": {"kind": "message"},
+                "message": {"text": "Oi", "kind": "text", "status": "received", "at": at},
+                "contact": {"id": "c1"}
+            })
+        };
+        let phone = "+5511987654321";
+        let phones = json!([{"path": "p", "number": phone}]);
+        let cases = [
+            (json!({"phones": phones}), PersonId::phone(phone)),
+            (json!({"bsuid": "BR.1"}), PersonId::bsuid("BR.1")),
+            (json!({"email": "a@b.it"}), PersonId::email("a@b.it")),
+        ];
+        for (mut customer, expected) in cases {
+            customer["id"] = json!("c1");
+            assert_eq!(who(customer.clone(), callbell()), Some(expected.clone()));
+            customer["id"] = json!("4711");
+            assert_eq!(who(customer, json!({})), Some(expected));
+        }
+        let number = Some(PersonId::customer("callbell", "c1"));
+        assert_eq!(who(json!({"id": "c1"}), callbell()), number);
+        assert_eq!(who(json!({}), callbell()), number);
+        assert_eq!(who(json!({}), json!({})), None);
+    }
 }

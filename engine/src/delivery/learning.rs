@@ -6,8 +6,8 @@ use serde_json::Value;
 use shared::event::{Body, Event, Name};
 use shared::sources;
 use shared::store::{
-    Changed, ContactSeen, EventRow, JobId, JobRow, LastSent, News, PersonMark, Shown, Store,
-    StoreError,
+    Changed, ContactSeen, ConversationMark, EventRow, JobId, JobRow, LastSent, News, PersonMark,
+    Shown, Store, StoreError,
 };
 
 use super::attempt::Place;
@@ -43,7 +43,8 @@ impl Worker {
                 Lesson::Opt(person, mark) => {
                     self.store.record_opt(&person, &mark, &digests).await?;
                 }
-                Lesson::Conversation(contact, mark) => {
+                Lesson::Conversation(contact, mut mark) => {
+                    self.recall_assigned(&contact, &mut mark).await?;
                     self.store.record_conversation(&contact, &mark).await?;
                 }
                 Lesson::News(job, news) => self.hear_of(&job, &news, known, run).await?,
@@ -62,12 +63,30 @@ impl Worker {
         let seen = ContactSeen {
             contact: shown.contact().unwrap_or(contact),
             event: &row.key,
-            received_at: row.received_at,
+            // One that was recovered hours later was stored now, and is no newer for that.
+            received_at: event.event.at.min(row.received_at),
             showing,
             digests: &digests,
         };
         let shown = self.store.record_contact(seen).await?;
         Ok((event.event.name == Name::ContactUpdated).then_some(shown))
+    }
+
+    /// Who was assigned when a conversation was closed, from what we knew before, where the closing itself
+    /// does not say: Callbell leaves them assigned, and a later message that names them is no sign of them.
+    async fn recall_assigned(
+        &self,
+        contact: &str,
+        mark: &mut ConversationMark,
+    ) -> Result<(), StoreError> {
+        let Some(closed) = mark.closed.as_mut().filter(|it| it.assigned.is_none()) else {
+            return Ok(());
+        };
+        let row = self.store.conversation(contact).await?;
+        let known = row.and_then(|row| row.assigned);
+        let before = known.filter(|assigned| assigned.at <= closed.at);
+        closed.assigned = before.and_then(|assigned| assigned.to);
+        Ok(())
     }
 
     /// What a webhook says of a job's message: kept on its row, and the end of not knowing whether there is

@@ -102,7 +102,6 @@ fn of_conversation(known: &Known) -> Option<Lesson> {
     let event = &known.event;
     let contact = event.contact().filter(|contact| !contact.id.is_empty())?;
     let at = event.event.at;
-    let assigned = contact.assigned_to.clone();
     let mut mark = ConversationMark {
         digests: known.digests(),
         ..ConversationMark::default()
@@ -115,13 +114,27 @@ fn of_conversation(known: &Known) -> Option<Lesson> {
         Name::ConversationClosed => {
             mark.closed = Some(Closed {
                 at,
-                assigned: assigned.clone(),
+                assigned: contact.assigned_to.clone(),
             });
         }
         _ => return None,
     }
-    mark.assigned = Some(Assigned { at, to: assigned });
+    mark.assigned = assigned(event, contact);
     Some(Lesson::Conversation(contact.id.clone(), mark))
+}
+
+/// Who is assigned, as far as an event tells. Only a contact's own events tell that nobody is: elsewhere the
+/// field may be left out, and that must not take the person away from a colleague.
+fn assigned(event: &Event, contact: &Contact) -> Option<Assigned> {
+    let tells_nobody = matches!(
+        event.event.name,
+        Name::ContactCreated | Name::ContactUpdated
+    );
+    let to = contact.assigned_to.clone();
+    (tells_nobody || to.is_some()).then_some(Assigned {
+        at: event.event.at,
+        to,
+    })
 }
 
 /// Whether no team member wrote it.

@@ -42,7 +42,7 @@ fn event(name: &str, key: &str, at: Timestamp, body: Value) -> Value {
     event
 }
 
-fn received(key: &str, at: Timestamp, text: &str) -> Value {
+pub(super) fn received(key: &str, at: Timestamp, text: &str) -> Value {
     let message = json!({"text": text, "kind": "text", "status": "received", "at": at});
     event(
         "message.received",
@@ -590,6 +590,73 @@ async fn a_contact_that_changes_tells_what_did() {
     assert_eq!(desk.messages(), 5);
 }
 
+/// One that was recovered hours later is stored now, and is no newer for that.
+#[tokio::test]
+async fn a_change_that_is_recovered_after_a_later_one_is_no_news() {
+    let desk = Desk::with(CRM).await;
+    let owner = PersonId::phone(OWNER);
+    let open = Some(desk.clock.now() + minutes(60_000));
+    desk.store.set_window(&owner, open).await.unwrap();
+    let start = desk.clock.now();
+    hear(&desk, updated("u1", start, &[])).await;
+    desk.clock.advance(minutes(2));
+    hear(&desk, updated("u3", start + minutes(2), &["b2b"])).await;
+    let before = texts(&desk);
+    desk.clock.advance(minutes(180));
+    let key = hear(&desk, updated("u2", start + minutes(1), &["vip"])).await;
+    let nothing = "contact.updated: nothing changed against what we last saw";
+    assert_eq!(whys(&desk, &key).await, [nothing]);
+    assert_eq!(texts(&desk), before);
+    let row = desk.store.contact(CONTACT).await.unwrap().unwrap();
+    assert_eq!(row.contact.unwrap().tags, ["b2b"]);
+}
+
+/// Callbell may leave out who is assigned: only what is about the contact itself tells that nobody is.
+#[tokio::test]
+async fn a_webhook_that_names_nobody_takes_no_colleague_away() {
+    let start = quiet("").await.clock.now();
+    let at = |s: i64| start + seconds(s);
+    let with = |mut event: Value, to: &str| {
+        event["contact"]["assigned_to"] = json!(to);
+        event
+    };
+    let ana = |event: Value| with(event, "ana@example.com");
+    let talk = json!({"conversation": {"id": CONTACT, "url": ""}});
+    let closed = |s: i64| event("conversation.closed", "closed", at(s), talk.clone());
+    let opened = |s: i64| event("conversation.opened", "opened", at(s), talk.clone());
+    let cases = [
+        ("written to", vec![received("b", at(2), "Oi")], true),
+        ("opened", vec![opened(2)], true),
+        ("changed", vec![updated("u", at(2), &[])], false),
+        ("closed", vec![closed(2)], false),
+        (
+            "left over from before it was closed",
+            vec![closed(2), ana(received("b", at(3), "Oi"))],
+            false,
+        ),
+        (
+            "somebody else since it was closed",
+            vec![
+                closed(2),
+                with(updated("u", at(3), &[]), "bia@example.com"),
+                received("b", at(4), "Oi"),
+            ],
+            true,
+        ),
+        ("closed before", vec![closed(0)], true),
+    ];
+    for (what, events, expected) in cases {
+        let desk = quiet("").await;
+        desk.clock.advance(minutes(1));
+        hear(&desk, ana(received("a", at(1), "Oi"))).await;
+        for event in events {
+            hear(&desk, event).await;
+        }
+        let talk = desk.store.conversation(CONTACT).await.unwrap().unwrap();
+        assert_eq!(talk.is_assigned(), expected, "{what}: {talk:?}");
+    }
+}
+
 /// A message may assign its person to a team or to somebody: the webhook of that is our own doing.
 #[tokio::test]
 async fn whom_our_message_assigns_is_no_news() {
@@ -965,13 +1032,13 @@ async fn outcome(webhooks: &[usize]) -> Value {
         hear(&desk, all[*n].clone()).await;
     }
     let rows = desk.store.persons(&[PersonId::phone(PHONE)]).await.unwrap();
-    let talk = desk.store.conversation(CONTACT).await.unwrap().unwrap();
+    let talk = desk.store.conversation(CONTACT).await.unwrap();
     let row = rows.first();
     json!({
         "window": row.and_then(|row| row.window_until),
         "out": row.is_some_and(|row| row.opted_out_at.is_some()),
         "stop": row.and_then(|row| row.stops.get(&Name::MessageReceived)).map(|mark| mark.event.clone()),
-        "human": talk.is_human(at(60), minutes(60)),
-        "assigned": talk.assigned.and_then(|assigned| assigned.to),
+        "human": talk.as_ref().is_some_and(|talk| talk.is_human(at(60), minutes(60))),
+        "assigned": talk.and_then(|talk| talk.assigned?.to),
     })
 }

@@ -16,6 +16,7 @@ use shared::store::{JobFilter, JobRow, RowKey, Status, Store};
 
 use crate::callbell::{Callbell, Limits};
 use crate::delivery::{Random, Report, Worker};
+use crate::plan::tests::merge;
 
 /// The number of the contact `other`; everybody else is the contact `person`.
 pub(super) const OTHER: &str = "+5511912345678";
@@ -134,9 +135,14 @@ impl Script {
             .collect()
     }
 
-    /// The person whom Callbell finds, whoever is asked for; an empty object is nobody.
+    /// The person whom Callbell finds, whoever is asked for, and who is changed from then on; an empty object is nobody.
     pub(super) fn knows(&self, person: Value) {
         self.0.lock().unwrap().person = Some(person);
+    }
+
+    /// That person as they are now.
+    pub(super) fn person(&self) -> Option<Value> {
+        self.0.lock().unwrap().person.clone()
     }
 
     /// The bodies of what was changed about persons, in order.
@@ -224,6 +230,11 @@ impl Script {
         }
         if !first.starts_with("POST /v1/messages/send") {
             let line = first.trim_end_matches(" HTTP/1.1").to_owned();
+            if line.starts_with("PATCH /v1/contacts/")
+                && let Some(person) = &mut state.person
+            {
+                merge(person, serde_json::from_str(body).unwrap());
+            }
             state.changes.push((line, body.to_owned()));
             return ok(json!({"success": true}));
         }

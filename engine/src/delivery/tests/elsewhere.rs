@@ -7,6 +7,7 @@ use shared::store::{
     Claim, ClaimRequest, Digests, JobRow, LEASE_MS, Leased, Owner, PersonId, Status,
 };
 
+use super::callbell::received;
 use super::desk::{Desk, Reply};
 use super::systems::{Fault, SECRETS, Systems};
 use super::{minutes, state};
@@ -356,6 +357,79 @@ async fn two_jobs_for_one_person_make_one_record() {
     assert_eq!(asked.iter().filter(|(line, _)| made(line)).count(), 1);
     let changed = |line: &str| line.starts_with("PATCH") && line.contains("/contacts/7");
     assert_eq!(asked.iter().filter(|(line, _)| changed(line)).count(), 2);
+}
+
+/// Tags are read, merged and written whole: two at once would each undo the other's.
+#[tokio::test]
+async fn two_jobs_for_one_person_in_callbell_leave_both_tags() {
+    let file = r#"
+        [contact.one]
+        tags = ["one"]
+        [contact.two]
+        tags = ["two"]
+        [automation.a]
+        on      = "order.created"
+        contact = "one"
+        [automation.b]
+        on      = "order.created"
+        contact = "two"
+    "#;
+    let (desk, _) = desk(file, SECRETS).await;
+    desk.callbell.knows(json!({"uuid": "person", "tags": []}));
+    let key = shared::store::RecordKey::new(
+        "callbell",
+        Some("write"),
+        &PersonId::phone("+5511987654321"),
+    );
+    let owner = Owner::new().unwrap();
+    let nobody = Digests::new();
+    let lease = desk.store.lease_record(&key, &owner, LEASE_MS, &nobody);
+    assert_eq!(lease.await.unwrap(), Leased::Leased { id: None });
+    receive(&desk, "1", json!({})).await;
+    assert!(desk.callbell.persons_changed().is_empty());
+    let waits = |job: &JobRow| job.status == Status::Due && job.attempts == 0;
+    let jobs = desk.jobs().await;
+    assert!(jobs.len() == 2 && jobs.iter().all(waits), "{jobs:?}");
+
+    desk.store.finish_record(&key, &owner, None).await.unwrap();
+    desk.clock.advance(SignedDuration::from_secs(3));
+    let other = desk.worker.clone();
+    tokio::join!(
+        desk.worker.on_minute(desk.deadline()),
+        other.on_minute(desk.deadline())
+    );
+    for _ in 0..2 {
+        desk.minute(minutes(1)).await;
+    }
+    let done = |job: &JobRow| job.status == Status::Sent && job.attempts == 1;
+    let jobs = desk.jobs().await;
+    assert!(jobs.iter().all(done), "{jobs:?}");
+    let person = desk.callbell.person().unwrap();
+    let mut tags: Vec<&str> = person["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    tags.sort_unstable();
+    assert_eq!(tags, ["one", "two"]);
+}
+
+/// Callbell's own events have another number for a person than a shop has.
+#[tokio::test]
+async fn a_person_of_two_systems_has_one_record() {
+    let on = r#"on = ["order.created", "message.received"]"#;
+    let file = automation("hubspot", "x", "").replace("on = \"order.created\"", on);
+    let (desk, systems) = desk(&file, SECRETS).await;
+    receive(&desk, "1", json!({})).await;
+    desk.receive(received("a", desk.clock.now(), "Oi")).await;
+    desk.stream().await;
+    let jobs = desk.jobs().await;
+    let done = |job: &JobRow| job.status == Status::Sent;
+    assert!(jobs.len() == 2 && jobs.iter().all(done), "{jobs:?}");
+    let asked = systems.asked("/crm/v3/objects/contacts");
+    let made = |line: &str| line.starts_with("POST") && line.ends_with("/contacts HTTP/1.1");
+    assert_eq!(asked.iter().filter(|(line, _)| made(line)).count(), 1);
 }
 
 /// Whoever did it stopped behind the request: the same is done again, and finds what was made.
