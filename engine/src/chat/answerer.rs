@@ -24,7 +24,7 @@ use crate::automations::expr;
 use crate::automations::model::{ActionKind, Automation, Bot, Text};
 use crate::automations::render::{self, Occasion, Unfit};
 use crate::automations::times;
-use crate::callbell::ContactBody;
+use crate::callbell::{CallError, ContactBody};
 use crate::delivery::{self, Answering, Question};
 use crate::fetch::Fetching;
 use crate::plan::{Known, opt_out};
@@ -307,12 +307,18 @@ impl<'a> Attempt<'a> {
         if let Some(handover) = &answer.handover
             && !is_handed_over
         {
-            let hands = self.hand_over(handover, said.is_some()).await;
-            if let Err(reason) = hands {
-                return Ok(Taken::Written(delivery::Answer::Later {
-                    at: self.now() + AGAIN,
-                    reason,
-                }));
+            match self.hand_over(handover, said.is_some()).await {
+                Ok(()) => {}
+                Err(Stuck::ForNow(reason)) => {
+                    return Ok(Taken::Written(delivery::Answer::Later {
+                        at: self.now() + AGAIN,
+                        reason,
+                    }));
+                }
+                Err(Stuck::ForGood(reason)) => {
+                    self.forget(talk).await?;
+                    return Ok(Taken::Written(delivery::Answer::End(Ended::Dead(reason))));
+                }
             }
             self.store().mark_handed_over(&self.question.job.id).await?;
         }
@@ -600,34 +606,55 @@ impl<'a> Attempt<'a> {
     }
 
     /// Tells the team; and where no message does so along with itself, assigns the conversation and ends
-    /// Callbell's own bot. The note comes last: again it would be a second one.
-    async fn hand_over(&self, handover: &Handover, says: bool) -> Result<(), String> {
-        let callbell = self.question.callbell;
-        let contact = &self.contact.id;
-        if !says {
-            let table = self.question.table;
-            let team = handover.team.as_deref().or(table.handover.as_deref());
-            let body = ContactBody {
-                team_uuid: self.team(team).await?,
-                bot_status: Some("bot_end"),
-                ..ContactBody::default()
-            };
-            self.expect_team(team.filter(|_| body.team_uuid.is_some()))
-                .await?;
-            self.place().await?;
-            callbell
-                .update_contact(contact, &body)
-                .await
-                .map_err(|error| format!("not handed over yet: {error}"))?;
+    /// Callbell's own bot. The note comes last: again it would be a second one. It goes out also where the
+    /// assignment was refused: it may be all that the team hears.
+    async fn hand_over(&self, handover: &Handover, says: bool) -> Result<(), Stuck> {
+        let assigned = if says {
+            Ok(())
+        } else {
+            self.assign(handover).await
+        };
+        if let Err(Stuck::ForNow(_)) = &assigned {
+            return assigned;
         }
         if let Some(note) = &handover.note {
-            self.place().await?;
-            callbell
-                .note(contact, note)
-                .await
-                .map_err(|error| format!("no note for the team yet: {error}"))?;
+            self.note(note).await?;
         }
-        Ok(())
+        assigned
+    }
+
+    async fn assign(&self, handover: &Handover) -> Result<(), Stuck> {
+        let contact = &self.contact.id;
+        let team = handover.team.as_deref();
+        let team = team.or(self.question.table.handover.as_deref());
+        let body = ContactBody {
+            team_uuid: self.team(team).await?,
+            bot_status: Some("bot_end"),
+            ..ContactBody::default()
+        };
+        self.expect_team(team.filter(|_| body.team_uuid.is_some()))
+            .await?;
+        self.place().await?;
+        match self.question.callbell.update_contact(contact, &body).await {
+            Ok(_) => Ok(()),
+            Err(error @ CallError::Refused { .. }) => {
+                Err(Stuck::ForGood(format!("not handed over: {error}")))
+            }
+            Err(error) => Err(Stuck::ForNow(format!("not handed over yet: {error}"))),
+        }
+    }
+
+    /// A note that Callbell refuses would be refused again: the person does not wait for it.
+    async fn note(&self, note: &str) -> Result<(), Stuck> {
+        self.place().await?;
+        match self.question.callbell.note(&self.contact.id, note).await {
+            Ok(()) => Ok(()),
+            Err(error @ CallError::Refused { .. }) => {
+                tracing::warn!(outcome = "note refused", job.id = self.question.job.id.as_str(), reason = %error);
+                Ok(())
+            }
+            Err(error) => Err(Stuck::ForNow(format!("no note for the team yet: {error}"))),
+        }
     }
 
     /// The webhook that our own change causes is no news.
@@ -662,6 +689,20 @@ impl<'a> Attempt<'a> {
             .into_iter()
             .find(|team| team.name == name)
             .map(|team| team.uuid))
+    }
+}
+
+/// Why a handover is not done.
+enum Stuck {
+    /// Callbell may take it later.
+    ForNow(String),
+    /// Callbell refused it, and would again.
+    ForGood(String),
+}
+
+impl From<String> for Stuck {
+    fn from(reason: String) -> Stuck {
+        Stuck::ForNow(reason)
     }
 }
 

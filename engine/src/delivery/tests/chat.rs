@@ -495,6 +495,29 @@ async fn handing_over_tells_the_team_and_silences_the_chatbot() {
 }
 
 #[tokio::test]
+async fn a_handover_that_callbell_refuses_does_not_leave_the_person_waiting() {
+    let chat = Chat::with(RULES).await;
+    chat.desk.callbell.refuse("POST /v1/contacts/", 422);
+    chat.chat("1", "humano").await;
+    assert_eq!(chat.state_of("1").await, state(Status::Sent, ""));
+    assert_eq!(chat.sent(), ["Já vai, Maria"]);
+    let sent = chat.desk.callbell.sent();
+    assert_eq!(sent[0]["team_uuid"], "team-7");
+
+    chat.desk.callbell.refuse("PATCH /v1/contacts/", 422);
+    let now = chat.desk.clock.now();
+    chat.desk.receive(closed("person", now)).await;
+    chat.desk.clock.advance(SignedDuration::from_secs(1));
+    chat.chat("2", "equipe").await;
+    let (status, reason) = chat.state_of("2").await;
+    assert_eq!(status, Status::Dead);
+    assert!(
+        reason.starts_with("not handed over: Callbell 422"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn two_bots_do_not_talk_for_ever() {
     let chat = Chat::with(RULES).await;
     for n in 0..6 {
