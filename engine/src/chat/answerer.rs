@@ -38,6 +38,10 @@ const TURN_POLL: Duration = Duration::from_millis(250);
 const TURN_WAIT: SignedDuration = SignedDuration::from_secs(40);
 /// How long a reply waits that did not get its turn, or whose handover Callbell did not take.
 const AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// How long a reply waits for a message that may answer at once.
+const MESSAGE_AGAIN: SignedDuration = SignedDuration::from_secs(3);
+/// A message that goes out later than this does not answer now.
+const MESSAGE_SOON: SignedDuration = SignedDuration::from_secs(10);
 /// Longest wait for the event's other jobs to be made.
 const PLANNED_WAIT: SignedDuration = SignedDuration::from_secs(5);
 /// What is kept free of the invocation for sending the answer.
@@ -168,7 +172,16 @@ impl<'a> Attempt<'a> {
         {
             return Ok(skipped(&why));
         }
-        let by_message = self.answered_by_message(&self.own).await?;
+        let by_message = match self.answered_by_message(&self.own).await? {
+            Some(ByMessage::Soon(name)) => {
+                return Ok(delivery::Answer::Later {
+                    at: self.now() + MESSAGE_AGAIN,
+                    reason: format!("{name} may answer it"),
+                });
+            }
+            Some(ByMessage::Goes(name)) => Some(name),
+            None => None,
+        };
         let Some(talk) = self.take_turn().await? else {
             return Ok(delivery::Answer::Later {
                 at: self.now() + AGAIN,
@@ -509,19 +522,14 @@ impl<'a> Attempt<'a> {
     /// Whether the answer of another reply surely never reached the person.
     async fn is_unsaid(&self, job: &JobId) -> Result<bool, StoreError> {
         let job = self.store().job(job).await?;
-        let may_be_said = |status| {
-            matches!(
-                status,
-                Status::Running | Status::Uncertain | Status::Sent | Status::Held
-            )
-        };
-        Ok(job.is_some_and(|job| !may_be_said(job.status)))
+        let is_held = |job: &JobRow| job.status == Status::Held;
+        Ok(job.is_some_and(|job| !may_be_said(job.status) && !is_held(&job)))
     }
 
-    /// The automation that answers a message by a `[message.x]`, where one does.
-    async fn answered_by_message(&self, heard: &Heard) -> Result<Option<String>, StoreError> {
+    /// The automation that answers a message by a `[message.x]`, where one does or is about to.
+    async fn answered_by_message(&self, heard: &Heard) -> Result<Option<ByMessage>, StoreError> {
         let automations = &self.question.automations.automations;
-        let mut is_planned = false;
+        let (mut is_planned, mut soon) = (false, None);
         for (name, automation) in automations.iter().filter(|(_, one)| answers(one)) {
             if !is_planned {
                 self.wait_until_planned(&heard.event).await?;
@@ -532,19 +540,23 @@ impl<'a> Attempt<'a> {
                     continue;
                 }
                 let id = JobId::of(name, &step.action.key(), &heard.event);
-                let job = self.store().job(&id).await?;
-                let goes = |status| {
-                    matches!(
-                        status,
-                        Status::Due | Status::Running | Status::Uncertain | Status::Sent
-                    )
-                };
-                if job.is_some_and(|job| goes(job.status)) {
-                    return Ok(Some(name.clone()));
+                match self.store().job(&id).await? {
+                    Some(job) if may_be_said(job.status) => {
+                        return Ok(Some(ByMessage::Goes(name.clone())));
+                    }
+                    Some(job) if job.status == Status::Due && self.is_soon(&job) => {
+                        soon = Some(ByMessage::Soon(name.clone()));
+                    }
+                    _ => {}
                 }
             }
         }
-        Ok(None)
+        Ok(soon)
+    }
+
+    /// A message that is put off, by closed hours or a hold, leaves the person to the chatbot.
+    fn is_soon(&self, job: &JobRow) -> bool {
+        job.next_at.duration_since(self.now()) <= MESSAGE_SOON
     }
 
     /// The event's jobs are made one after the other, and this one may be the first of them.
@@ -706,6 +718,14 @@ impl From<String> for Stuck {
     }
 }
 
+/// How a `[message.x]` answers a message, and of which automation.
+enum ByMessage {
+    /// It went out, or may have.
+    Goes(String),
+    /// It is about to go out, or to be skipped.
+    Soon(String),
+}
+
 /// What the rules and the backend came to.
 enum Found {
     Answer(Answer),
@@ -740,6 +760,11 @@ impl Said {
                 .or_else(|| message.and_then(|message| message.bot)),
         }
     }
+}
+
+/// Whether what a job says reached the person, or may have.
+fn may_be_said(status: Status) -> bool {
+    matches!(status, Status::Running | Status::Uncertain | Status::Sent)
 }
 
 fn skipped(why: &str) -> delivery::Answer {

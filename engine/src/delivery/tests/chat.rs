@@ -552,6 +552,31 @@ async fn where_a_message_answers_the_reply_is_silent() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_about_to_go_out_is_waited_for_and_one_that_is_put_off_is_not() {
+    let file = format!(
+        "{RULES}\n[automation.visit-yes]\non = \"message.received\"\nwhen = \"message.text == 'sim'\"\nmessage = \"rastreio\"\n"
+    );
+    let chat = Chat::with(&file).await;
+    chat.desk.callbell.next([Reply::Limit(5)]);
+    chat.chat("1", "sim").await;
+    assert_eq!(
+        chat.state_of("1").await,
+        state(Status::Due, "visit-yes may answer it")
+    );
+    chat.minute(SignedDuration::from_secs(9)).await;
+    chat.minute(minutes(1)).await;
+    assert_eq!(chat.sent(), ["Rastreio"]);
+    assert_eq!(
+        chat.state_of("1").await,
+        state(Status::Skipped, "answered by visit-yes")
+    );
+    chat.desk.callbell.next([Reply::Limit(600)]);
+    chat.chat("2", "sim").await;
+    assert_eq!(chat.state_of("2").await, state(Status::Sent, ""));
+    assert_eq!(chat.sent(), ["Rastreio", "Menu"]);
+}
+
+#[tokio::test]
 async fn an_http_bot_is_asked_and_its_answer_is_done() {
     let chat = Chat::with(HTTP).await;
     chat.desk
