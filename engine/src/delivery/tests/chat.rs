@@ -382,6 +382,19 @@ async fn a_rule_answers_when_the_burst_is_over() {
     assert_eq!(body["channel_uuid"], "35f6f8ccb5504278a2ea099f3a4e0730");
 }
 
+/// The message_created that Callbell documents has the kind of the channel alone.
+#[tokio::test]
+async fn a_person_whose_channel_is_not_named_is_answered_on_the_only_one_of_its_kind() {
+    let chat = Chat::with(RULES).await;
+    let now = chat.desk.clock.now();
+    let mut event = message("person", "1", now, "text", "oi");
+    event["contact"]["channel"] = json!("");
+    chat.desk.receive(event).await;
+    chat.answer().await;
+    assert_eq!(chat.state_of("1").await, state(Status::Sent, ""));
+    assert_eq!(chat.sent(), ["Menu"]);
+}
+
 #[tokio::test]
 async fn redeliveries_and_many_workers_answer_once() {
     let chat = Chat::with(RULES).await;
