@@ -24,7 +24,7 @@ use crate::automations::expr;
 use crate::automations::model::{ActionKind, Automation, Bot, Text};
 use crate::automations::render::{self, Occasion, Unfit};
 use crate::automations::times;
-use crate::callbell::ContactBody;
+use crate::callbell::{CallError, ContactBody};
 use crate::delivery::{self, Answering, Question};
 use crate::fetch::Fetching;
 use crate::plan::{Known, opt_out};
@@ -38,6 +38,10 @@ const TURN_POLL: Duration = Duration::from_millis(250);
 const TURN_WAIT: SignedDuration = SignedDuration::from_secs(40);
 /// How long a reply waits that did not get its turn, or whose handover Callbell did not take.
 const AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// How long a reply waits for a message that may answer at once.
+const MESSAGE_AGAIN: SignedDuration = SignedDuration::from_secs(3);
+/// A message that goes out later than this does not answer now.
+const MESSAGE_SOON: SignedDuration = SignedDuration::from_secs(10);
 /// Longest wait for the event's other jobs to be made.
 const PLANNED_WAIT: SignedDuration = SignedDuration::from_secs(5);
 /// What is kept free of the invocation for sending the answer.
@@ -168,7 +172,16 @@ impl<'a> Attempt<'a> {
         {
             return Ok(skipped(&why));
         }
-        let by_message = self.answered_by_message(&self.own).await?;
+        let by_message = match self.answered_by_message(&self.own).await? {
+            Some(ByMessage::Soon(name)) => {
+                return Ok(delivery::Answer::Later {
+                    at: self.now() + MESSAGE_AGAIN,
+                    reason: format!("{name} may answer it"),
+                });
+            }
+            Some(ByMessage::Goes(name)) => Some(name),
+            None => None,
+        };
         let Some(talk) = self.take_turn().await? else {
             return Ok(delivery::Answer::Later {
                 at: self.now() + AGAIN,
@@ -307,12 +320,18 @@ impl<'a> Attempt<'a> {
         if let Some(handover) = &answer.handover
             && !is_handed_over
         {
-            let hands = self.hand_over(handover, said.is_some()).await;
-            if let Err(reason) = hands {
-                return Ok(Taken::Written(delivery::Answer::Later {
-                    at: self.now() + AGAIN,
-                    reason,
-                }));
+            match self.hand_over(handover, said.is_some()).await {
+                Ok(()) => {}
+                Err(Stuck::ForNow(reason)) => {
+                    return Ok(Taken::Written(delivery::Answer::Later {
+                        at: self.now() + AGAIN,
+                        reason,
+                    }));
+                }
+                Err(Stuck::ForGood(reason)) => {
+                    self.forget(talk).await?;
+                    return Ok(Taken::Written(delivery::Answer::End(Ended::Dead(reason))));
+                }
             }
             self.store().mark_handed_over(&self.question.job.id).await?;
         }
@@ -503,19 +522,14 @@ impl<'a> Attempt<'a> {
     /// Whether the answer of another reply surely never reached the person.
     async fn is_unsaid(&self, job: &JobId) -> Result<bool, StoreError> {
         let job = self.store().job(job).await?;
-        let may_be_said = |status| {
-            matches!(
-                status,
-                Status::Running | Status::Uncertain | Status::Sent | Status::Held
-            )
-        };
-        Ok(job.is_some_and(|job| !may_be_said(job.status)))
+        let is_held = |job: &JobRow| job.status == Status::Held;
+        Ok(job.is_some_and(|job| !may_be_said(job.status) && !is_held(&job)))
     }
 
-    /// The automation that answers a message by a `[message.x]`, where one does.
-    async fn answered_by_message(&self, heard: &Heard) -> Result<Option<String>, StoreError> {
+    /// The automation that answers a message by a `[message.x]`, where one does or is about to.
+    async fn answered_by_message(&self, heard: &Heard) -> Result<Option<ByMessage>, StoreError> {
         let automations = &self.question.automations.automations;
-        let mut is_planned = false;
+        let (mut is_planned, mut soon) = (false, None);
         for (name, automation) in automations.iter().filter(|(_, one)| answers(one)) {
             if !is_planned {
                 self.wait_until_planned(&heard.event).await?;
@@ -526,19 +540,23 @@ impl<'a> Attempt<'a> {
                     continue;
                 }
                 let id = JobId::of(name, &step.action.key(), &heard.event);
-                let job = self.store().job(&id).await?;
-                let goes = |status| {
-                    matches!(
-                        status,
-                        Status::Due | Status::Running | Status::Uncertain | Status::Sent
-                    )
-                };
-                if job.is_some_and(|job| goes(job.status)) {
-                    return Ok(Some(name.clone()));
+                match self.store().job(&id).await? {
+                    Some(job) if may_be_said(job.status) => {
+                        return Ok(Some(ByMessage::Goes(name.clone())));
+                    }
+                    Some(job) if job.status == Status::Due && self.is_soon(&job) => {
+                        soon = Some(ByMessage::Soon(name.clone()));
+                    }
+                    _ => {}
                 }
             }
         }
-        Ok(None)
+        Ok(soon)
+    }
+
+    /// A message that is put off, by closed hours or a hold, leaves the person to the chatbot.
+    fn is_soon(&self, job: &JobRow) -> bool {
+        job.next_at.duration_since(self.now()) <= MESSAGE_SOON
     }
 
     /// The event's jobs are made one after the other, and this one may be the first of them.
@@ -600,34 +618,55 @@ impl<'a> Attempt<'a> {
     }
 
     /// Tells the team; and where no message does so along with itself, assigns the conversation and ends
-    /// Callbell's own bot. The note comes last: again it would be a second one.
-    async fn hand_over(&self, handover: &Handover, says: bool) -> Result<(), String> {
-        let callbell = self.question.callbell;
-        let contact = &self.contact.id;
-        if !says {
-            let table = self.question.table;
-            let team = handover.team.as_deref().or(table.handover.as_deref());
-            let body = ContactBody {
-                team_uuid: self.team(team).await?,
-                bot_status: Some("bot_end"),
-                ..ContactBody::default()
-            };
-            self.expect_team(team.filter(|_| body.team_uuid.is_some()))
-                .await?;
-            self.place().await?;
-            callbell
-                .update_contact(contact, &body)
-                .await
-                .map_err(|error| format!("not handed over yet: {error}"))?;
+    /// Callbell's own bot. The note comes last: again it would be a second one. It goes out also where the
+    /// assignment was refused: it may be all that the team hears.
+    async fn hand_over(&self, handover: &Handover, says: bool) -> Result<(), Stuck> {
+        let assigned = if says {
+            Ok(())
+        } else {
+            self.assign(handover).await
+        };
+        if let Err(Stuck::ForNow(_)) = &assigned {
+            return assigned;
         }
         if let Some(note) = &handover.note {
-            self.place().await?;
-            callbell
-                .note(contact, note)
-                .await
-                .map_err(|error| format!("no note for the team yet: {error}"))?;
+            self.note(note).await?;
         }
-        Ok(())
+        assigned
+    }
+
+    async fn assign(&self, handover: &Handover) -> Result<(), Stuck> {
+        let contact = &self.contact.id;
+        let team = handover.team.as_deref();
+        let team = team.or(self.question.table.handover.as_deref());
+        let body = ContactBody {
+            team_uuid: self.team(team).await?,
+            bot_status: Some("bot_end"),
+            ..ContactBody::default()
+        };
+        self.expect_team(team.filter(|_| body.team_uuid.is_some()))
+            .await?;
+        self.place().await?;
+        match self.question.callbell.update_contact(contact, &body).await {
+            Ok(_) => Ok(()),
+            Err(error @ CallError::Refused { .. }) => {
+                Err(Stuck::ForGood(format!("not handed over: {error}")))
+            }
+            Err(error) => Err(Stuck::ForNow(format!("not handed over yet: {error}"))),
+        }
+    }
+
+    /// A note that Callbell refuses would be refused again: the person does not wait for it.
+    async fn note(&self, note: &str) -> Result<(), Stuck> {
+        self.place().await?;
+        match self.question.callbell.note(&self.contact.id, note).await {
+            Ok(()) => Ok(()),
+            Err(error @ CallError::Refused { .. }) => {
+                tracing::warn!(outcome = "note refused", job.id = self.question.job.id.as_str(), reason = %error);
+                Ok(())
+            }
+            Err(error) => Err(Stuck::ForNow(format!("no note for the team yet: {error}"))),
+        }
     }
 
     /// The webhook that our own change causes is no news.
@@ -665,6 +704,28 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// Why a handover is not done.
+enum Stuck {
+    /// Callbell may take it later.
+    ForNow(String),
+    /// Callbell refused it, and would again.
+    ForGood(String),
+}
+
+impl From<String> for Stuck {
+    fn from(reason: String) -> Stuck {
+        Stuck::ForNow(reason)
+    }
+}
+
+/// How a `[message.x]` answers a message, and of which automation.
+enum ByMessage {
+    /// It went out, or may have.
+    Goes(String),
+    /// It is about to go out, or to be skipped.
+    Soon(String),
+}
+
 /// What the rules and the backend came to.
 enum Found {
     Answer(Answer),
@@ -699,6 +760,11 @@ impl Said {
                 .or_else(|| message.and_then(|message| message.bot)),
         }
     }
+}
+
+/// Whether what a job says reached the person, or may have.
+fn may_be_said(status: Status) -> bool {
+    matches!(status, Status::Running | Status::Uncertain | Status::Sent)
 }
 
 fn skipped(why: &str) -> delivery::Answer {

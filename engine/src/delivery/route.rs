@@ -88,6 +88,9 @@ impl Sender {
 
     /// The channel on which this person is with us.
     fn of(automations: &Automations, contact: &Contact) -> Option<Sender> {
+        if contact.channel.is_empty() {
+            return Sender::by_kind(automations, &contact.channel_kind);
+        }
         let named = Sender::named(automations, &contact.channel);
         let uuid = plain(&contact.channel);
         let by_uuid = || {
@@ -108,6 +111,23 @@ impl Sender {
             })
         };
         named.or_else(by_uuid).or_else(unnamed)
+    }
+
+    /// The default channel, else the only one, of this kind: a webhook may name no more than the kind.
+    fn by_kind(automations: &Automations, kind: &str) -> Option<Sender> {
+        let kind = ChannelKind::parse(kind)?;
+        let named = locale::default_channel(automations);
+        let named = named.and_then(|name| Sender::named(automations, name));
+        let default = named.filter(|sender| sender.channel.kind == kind);
+        let only = || {
+            let channels = automations.channels.iter();
+            let mut alike = channels.filter(|(_, channel)| channel.kind == kind);
+            match (alike.next(), alike.next()) {
+                (Some((name, _)), None) => Sender::named(automations, name),
+                _ => None,
+            }
+        };
+        default.or_else(only)
     }
 }
 
@@ -290,7 +310,10 @@ kind = "instagram"
             ),
             (other, "fax", None),
             ("somewhere", "whatsapp", None),
-            ("", "whatsapp", None),
+            ("", "whatsapp", Some(("shop", "whatsapp"))),
+            ("", "instagram", Some(("insta", "instagram"))),
+            ("", "telegram", None),
+            ("", "", None),
         ];
         for (channel, kind, expected) in rows {
             let contact = Contact {
@@ -303,5 +326,28 @@ kind = "instagram"
             let expected = expected.map(|(name, kind)| (name.to_owned(), kind));
             assert_eq!(found, expected, "{channel}");
         }
+    }
+
+    /// Where Callbell says the kind alone and two channels are of it, the default one is meant or none.
+    #[test]
+    fn a_kind_alone_is_not_guessed_among_two_channels() {
+        let file = r#"
+[channel.shop]
+uuid = "35f6f8cc-b550-4278-a2ea-099f3a4e0730"
+
+[channel.works]
+uuid = "35f6f8ccb5504278a2ea099f3a4e0731"
+"#;
+        let contact = Contact {
+            channel_kind: "whatsapp".to_owned(),
+            ..Contact::default()
+        };
+        let found = |file: &str| {
+            let automations = crate::automations::parse(file).unwrap();
+            Sender::of(&automations, &contact).map(|found| found.name)
+        };
+        assert_eq!(found(file), None);
+        let with_default = format!("[defaults]\nchannel = \"works\"\n{file}");
+        assert_eq!(found(&with_default).as_deref(), Some("works"));
     }
 }

@@ -382,6 +382,19 @@ async fn a_rule_answers_when_the_burst_is_over() {
     assert_eq!(body["channel_uuid"], "35f6f8ccb5504278a2ea099f3a4e0730");
 }
 
+/// The message_created that Callbell documents has the kind of the channel alone.
+#[tokio::test]
+async fn a_person_whose_channel_is_not_named_is_answered_on_the_only_one_of_its_kind() {
+    let chat = Chat::with(RULES).await;
+    let now = chat.desk.clock.now();
+    let mut event = message("person", "1", now, "text", "oi");
+    event["contact"]["channel"] = json!("");
+    chat.desk.receive(event).await;
+    chat.answer().await;
+    assert_eq!(chat.state_of("1").await, state(Status::Sent, ""));
+    assert_eq!(chat.sent(), ["Menu"]);
+}
+
 #[tokio::test]
 async fn redeliveries_and_many_workers_answer_once() {
     let chat = Chat::with(RULES).await;
@@ -495,6 +508,29 @@ async fn handing_over_tells_the_team_and_silences_the_chatbot() {
 }
 
 #[tokio::test]
+async fn a_handover_that_callbell_refuses_does_not_leave_the_person_waiting() {
+    let chat = Chat::with(RULES).await;
+    chat.desk.callbell.refuse("POST /v1/contacts/", 422);
+    chat.chat("1", "humano").await;
+    assert_eq!(chat.state_of("1").await, state(Status::Sent, ""));
+    assert_eq!(chat.sent(), ["Já vai, Maria"]);
+    let sent = chat.desk.callbell.sent();
+    assert_eq!(sent[0]["team_uuid"], "team-7");
+
+    chat.desk.callbell.refuse("PATCH /v1/contacts/", 422);
+    let now = chat.desk.clock.now();
+    chat.desk.receive(closed("person", now)).await;
+    chat.desk.clock.advance(SignedDuration::from_secs(1));
+    chat.chat("2", "equipe").await;
+    let (status, reason) = chat.state_of("2").await;
+    assert_eq!(status, Status::Dead);
+    assert!(
+        reason.starts_with("not handed over: Callbell 422"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn two_bots_do_not_talk_for_ever() {
     let chat = Chat::with(RULES).await;
     for n in 0..6 {
@@ -525,6 +561,31 @@ async fn where_a_message_answers_the_reply_is_silent() {
         state(Status::Skipped, "answered by visit-yes")
     );
     chat.chat("2", "oi").await;
+    assert_eq!(chat.sent(), ["Rastreio", "Menu"]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_about_to_go_out_is_waited_for_and_one_that_is_put_off_is_not() {
+    let file = format!(
+        "{RULES}\n[automation.visit-yes]\non = \"message.received\"\nwhen = \"message.text == 'sim'\"\nmessage = \"rastreio\"\n"
+    );
+    let chat = Chat::with(&file).await;
+    chat.desk.callbell.next([Reply::Limit(5)]);
+    chat.chat("1", "sim").await;
+    assert_eq!(
+        chat.state_of("1").await,
+        state(Status::Due, "visit-yes may answer it")
+    );
+    chat.minute(SignedDuration::from_secs(9)).await;
+    chat.minute(minutes(1)).await;
+    assert_eq!(chat.sent(), ["Rastreio"]);
+    assert_eq!(
+        chat.state_of("1").await,
+        state(Status::Skipped, "answered by visit-yes")
+    );
+    chat.desk.callbell.next([Reply::Limit(600)]);
+    chat.chat("2", "sim").await;
+    assert_eq!(chat.state_of("2").await, state(Status::Sent, ""));
     assert_eq!(chat.sent(), ["Rastreio", "Menu"]);
 }
 

@@ -49,6 +49,8 @@ struct State {
     person: Option<Value>,
     /// What is changed at Callbell by other requests than sends: the first line and the body.
     changes: Vec<(String, String)>,
+    /// The other requests than sends that are refused: how the first line begins, and the status.
+    refused: Vec<(&'static str, u16)>,
 }
 
 /// The scripted Callbell.
@@ -88,6 +90,11 @@ impl Script {
     /// What the next sends meet; afterwards they are accepted.
     pub(super) fn next(&self, replies: impl IntoIterator<Item = Reply>) {
         self.0.lock().unwrap().script.extend(replies);
+    }
+
+    /// From now on other requests than sends that begin so are answered with this status.
+    pub(super) fn refuse(&self, begins: &'static str, status: u16) {
+        self.0.lock().unwrap().refused.push((begins, status));
     }
 
     /// Waits until every request that was made before has been dealt with: connections are accepted in
@@ -229,6 +236,11 @@ impl Script {
             return ok(json!({"teams": [{"uuid": "team-7", "name": "Vendas"}]}));
         }
         if !first.starts_with("POST /v1/messages/send") {
+            let refused = state.refused.iter();
+            let mut refused = refused.filter(|(begins, _)| first.starts_with(begins));
+            if let Some((_, status)) = refused.next() {
+                return Some((*status, String::new(), "{}".to_owned()));
+            }
             let line = first.trim_end_matches(" HTTP/1.1").to_owned();
             if line.starts_with("PATCH /v1/contacts/")
                 && let Some(person) = &mut state.person
