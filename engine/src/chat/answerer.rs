@@ -166,7 +166,7 @@ impl<'a> Attempt<'a> {
 
     async fn run(&self) -> Result<delivery::Answer, StoreError> {
         // Of a burst all but one learn without the turn that they are not the last.
-        if let Some(talk) = self.store().talk(&self.contact.id).await?
+        if let Some(talk) = self.talk().await?
             && let Start::Quiet(why) = self.start(&talk)
             && !self.is_for_good(&talk)
         {
@@ -188,6 +188,7 @@ impl<'a> Attempt<'a> {
                 reason: "another answer to the same person is on its way".to_owned(),
             });
         };
+        let talk = self.without_ended(talk).await?;
         let taken = match by_message {
             Some(name) => self.pass(&format!("answered by {name}"), &talk).await,
             None => Box::pin(self.decide(&talk)).await,
@@ -203,6 +204,43 @@ impl<'a> Attempt<'a> {
                 Err(error)
             }
         }
+    }
+
+    async fn talk(&self) -> Result<Option<Talk>, StoreError> {
+        match self.store().talk(&self.contact.id).await? {
+            Some(talk) => self.without_ended(talk).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Without the later messages whose reply ended before it was asked for words, by its `when` or
+    /// `stop_on`: they answer nothing, so what came before is not answered together with them.
+    async fn without_ended(&self, mut talk: Talk) -> Result<Talk, StoreError> {
+        let mut ended = Vec::new();
+        for heard in talk.heard.iter().filter(|heard| **heard > self.own) {
+            if self.is_ended_unsaid(heard).await? {
+                ended.push(heard.clone());
+            }
+        }
+        talk.heard.retain(|heard| !ended.contains(heard));
+        Ok(talk)
+    }
+
+    /// Whether a message's replies are there and all over, and none of them said anything.
+    async fn is_ended_unsaid(&self, heard: &Heard) -> Result<bool, StoreError> {
+        let mut is_ended = false;
+        for (name, automation) in &self.question.automations.automations {
+            let mut steps = automation.steps.iter();
+            while let Some(step) = steps.find(|step| step.action.kind == ActionKind::Reply) {
+                let id = JobId::of(name, &step.action.key(), &heard.event);
+                match self.store().job(&id).await? {
+                    None => {}
+                    Some(job) if is_over_unsaid(job.status) => is_ended = true,
+                    Some(_) => return Ok(false),
+                }
+            }
+        }
+        Ok(is_ended)
     }
 
     /// The turn's lease lapses by itself where this fails.
@@ -259,7 +297,7 @@ impl<'a> Attempt<'a> {
                     },
                 };
                 // A colleague may have written while the backend thought.
-                if let Some(talk) = self.store().talk(&self.contact.id).await?
+                if let Some(talk) = self.talk().await?
                     && let Start::Quiet(why) = self.start(&talk)
                     && self.is_for_good(&talk)
                 {
@@ -765,6 +803,10 @@ impl Said {
 /// Whether what a job says reached the person, or may have.
 fn may_be_said(status: Status) -> bool {
     matches!(status, Status::Running | Status::Uncertain | Status::Sent)
+}
+
+fn is_over_unsaid(status: Status) -> bool {
+    matches!(status, Status::Skipped | Status::Dead | Status::Cancelled)
 }
 
 fn skipped(why: &str) -> delivery::Answer {

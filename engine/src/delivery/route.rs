@@ -228,10 +228,14 @@ fn sender(automations: &Automations, found: &Found<'_>, event: &Event) -> Option
         let name = locale::channel_of(automations, found.automation, found.step, event);
         name.and_then(|name| Sender::named(automations, name))
     };
-    match own {
-        Some(_) => of_file(),
-        None => theirs().or_else(of_file),
+    // A kind alone says less than the source's own channel.
+    let is_named = contact_of(event).is_some_and(|contact| !contact.channel.is_empty());
+    let source = automations.sources.get(&event.event.source);
+    let of_source = source.is_some_and(|source| source.channel.is_some());
+    if own.is_some() || (of_source && !is_named) {
+        return of_file();
     }
+    theirs().or_else(of_file)
 }
 
 /// Who gets it, and whether that is the person whom the event is about.

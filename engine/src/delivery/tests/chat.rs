@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use shared::secrets::{Secret, Secrets, SecretsProvider};
-use shared::store::{JobRow, LANE_CHAT, RowKey, Status};
+use shared::store::{Ended, JobRow, LANE_CHAT, RowKey, Status};
 use testkit::Engine;
 
 use super::desk::{Desk, OTHER, Reply};
@@ -393,6 +393,27 @@ async fn a_person_whose_channel_is_not_named_is_answered_on_the_only_one_of_its_
     chat.answer().await;
     assert_eq!(chat.state_of("1").await, state(Status::Sent, ""));
     assert_eq!(chat.sent(), ["Menu"]);
+}
+
+#[tokio::test]
+async fn a_message_whose_reply_ended_unasked_does_not_silence_the_one_before_it() {
+    let chat = Chat::with(RULES).await;
+    chat.says("1", "oi").await;
+    chat.desk.clock.advance(SignedDuration::from_secs(1));
+    chat.says("2", "tchau").await;
+    chat.plan().await;
+    let jobs = chat.desk.jobs().await;
+    let later = jobs.iter().find(|job| job.event == event_key("2")).unwrap();
+    let ended = Ended::Skipped("when is false".to_owned());
+    let store = &chat.desk.store;
+    let end = store.end(&later.id, later.version, &[Status::Due], &ended);
+    end.await.unwrap();
+    let rows = chat.lane().await;
+    chat.reply().on_stream(rows, chat.deadline()).await;
+    assert_eq!(chat.state_of("1").await, state(Status::Sent, ""));
+    assert_eq!(chat.sent(), ["Menu"]);
+    chat.chat("3", "oi").await;
+    assert_eq!(chat.sent(), ["Menu", "Menu"]);
 }
 
 #[tokio::test]
