@@ -193,7 +193,7 @@ pub fn changes(
 }
 
 /// Whether what the event is about has a row that keeps its newest state. What Callbell and we ourselves
-/// tell is dated and over when it is told.
+/// tell is dated and over when it is told, and so is an answer to a form or an e-mail.
 fn has_entity(kind: SubjectKind) -> bool {
     !matches!(
         kind,
@@ -203,6 +203,9 @@ fn has_entity(kind: SubjectKind) -> bool {
             | SubjectKind::Conversation
             | SubjectKind::Message
             | SubjectKind::Job
+            | SubjectKind::Form
+            | SubjectKind::Email
+            | SubjectKind::Custom
     )
 }
 

@@ -36,6 +36,60 @@ pub struct Connection {
     /// without regard to case; `None`: the source's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_question: Option<String>,
+    /// How a system of the user's own proves itself; `None`: Standard Webhooks. Of the kind `webhook` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+}
+
+/// How a system of the user's own proves itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// As <https://www.standardwebhooks.com> has it.
+    #[default]
+    StandardWebhooks,
+    /// `Authorization: Bearer SECRET`.
+    Bearer,
+    /// `Authorization: Basic`, the secret being `user:password`.
+    Basic,
+    /// An HMAC of the body, in a header.
+    Hmac(HmacOf),
+}
+
+/// An HMAC of the body, in a header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HmacOf {
+    /// The header's name, in lower case.
+    pub header: String,
+    /// The digest.
+    pub hash: Hash,
+    /// How its bytes are written.
+    pub encoding: Encoding,
+    /// What stands before them: `sha256=`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+}
+
+/// A digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hash {
+    /// SHA-1, which old senders have.
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+/// How bytes are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// Two digits a byte.
+    Hex,
+    /// The standard alphabet; padding may be absent.
+    Base64,
 }
 
 impl Connection {

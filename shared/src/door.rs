@@ -18,7 +18,9 @@ use crate::connections::{Connection, Connections};
 use crate::event::{Event, Name};
 use crate::raw::{BODY_BYTES_MAX, Raw, RawError, Verified};
 use crate::secrets::{Secret, Secrets, SecretsProvider};
-use crate::sources::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable};
+use crate::sources::{
+    Acknowledgement, Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable,
+};
 use crate::store::{Put, Store, StoreError};
 use crate::telemetry::Found;
 
@@ -141,7 +143,7 @@ impl Door {
         };
         let outcome = self.outcome(&raw).await;
         let source = self.resolve(&raw.connection).map(|(_, source)| source);
-        let acknowledgement = source.and_then(Source::acknowledgement);
+        let acknowledgement = source.and_then(|source| source.acknowledgement(&raw));
         answer(&raw.connection, outcome, acknowledgement)
     }
 
@@ -238,12 +240,12 @@ impl Door {
         if secrets.is_empty() {
             return Err(Outcome::NoSecret);
         }
-        let mut verified = source.verify(raw, &secrets, now);
+        let mut verified = source.verify(raw, &Proofs::of(connection, &secrets), now);
         let doubtful = matches!(&verified, Err(refusal) if refusal.depends_on_secrets());
         if doubtful && self.refresh_secrets().await {
             let newer = self.secrets(&connection.name).unwrap_or_default();
             if newer != secrets {
-                verified = source.verify(raw, &newer, now);
+                verified = source.verify(raw, &Proofs::of(connection, &newer), now);
                 secrets = newer;
             }
         }
@@ -417,18 +419,25 @@ impl Door {
 fn answer(
     connection: &str,
     outcome: Outcome,
-    acknowledgement: Option<&'static str>,
+    acknowledgement: Option<Acknowledgement>,
 ) -> Response<Body> {
     let status = outcome.status();
     log(connection, status, &outcome);
-    let body = match acknowledgement {
-        Some(body) if status == 200 => body.to_owned(),
-        _ => outcome.body(),
-    };
-    let content_type = if body.starts_with('{') {
-        "application/json"
-    } else {
-        "text/plain"
+    let handshake = matches!(outcome, Outcome::Handshake(..));
+    let (body, content_type) = match acknowledgement.filter(|_| status == 200 && !handshake) {
+        Some(wanted) => (wanted.body.to_owned(), wanted.content_type),
+        None => {
+            let body = outcome.body();
+            let is_json = body.starts_with('{');
+            (
+                body,
+                if is_json {
+                    "application/json"
+                } else {
+                    "text/plain"
+                },
+            )
+        }
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();

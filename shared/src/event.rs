@@ -72,6 +72,22 @@ names! {
     AppointmentCancelled = "appointment.cancelled", Appointment;
     /// The invitee did not come.
     AppointmentNoShow = "appointment.no_show", Appointment;
+    /// A form was filled in to its end.
+    FormSubmitted = "form.submitted", Form;
+    /// A person came into being in a CRM, a list or a help desk.
+    LeadCreated = "lead.created", Lead;
+    /// Something about such a person changed: also that a phone number came.
+    LeadUpdated = "lead.updated", Lead;
+    /// Something about a deal changed that is neither its winning nor its losing.
+    DealUpdated = "deal.updated", Deal;
+    /// A deal was won.
+    DealWon = "deal.won", Deal;
+    /// A deal was lost.
+    DealLost = "deal.lost", Deal;
+    /// An e-mail arrived.
+    EmailReceived = "email.received", Email;
+    /// A system of the user's own posted something.
+    CustomReceived = "custom.received", Custom;
     /// A person came into being in Callbell.
     ContactCreated = "contact.created", Contact;
     /// Something about a person changed in Callbell, by somebody else than us.
@@ -104,6 +120,11 @@ names! {
     AppointmentReleased = "appointment.released", Appointment;
     /// Something else than its time changed, or it is no no-show after all. No automation sees it.
     AppointmentUpdated = "appointment.updated", Appointment;
+    /// A deal was deleted: its waiting jobs end. No automation sees it.
+    DealDeleted = "deal.deleted", Deal;
+    /// JSON of a system of the user's own, as it was posted: the worker makes `custom.received` of it, by the
+    /// expressions of its `[source.x]`. No automation sees it.
+    CustomPosted = "custom.posted", Custom;
     /// A system says that something changed there and not what, or not all of it: the worker asks. No
     /// automation sees it.
     SourceChanged = "source.changed", Source;
@@ -132,6 +153,8 @@ impl Name {
                 | Name::MessageStatus
                 | Name::AppointmentReleased
                 | Name::AppointmentUpdated
+                | Name::DealDeleted
+                | Name::CustomPosted
                 | Name::SourceChanged
                 | Name::PrivacyDataRequest
                 | Name::PrivacyRedactCustomer
@@ -166,6 +189,16 @@ pub enum SubjectKind {
     Message,
     /// One of our own jobs.
     Job,
+    /// One answer to a form.
+    Form,
+    /// A person in another system than Callbell.
+    Lead,
+    /// A deal of a CRM.
+    Deal,
+    /// One e-mail.
+    Email,
+    /// What a system of the user's own posts about.
+    Custom,
     /// A connected system itself.
     Source,
     /// A request under data protection law.
@@ -184,6 +217,11 @@ impl SubjectKind {
             SubjectKind::Conversation => "conversation",
             SubjectKind::Message => "message",
             SubjectKind::Job => "job",
+            SubjectKind::Form => "form",
+            SubjectKind::Lead => "lead",
+            SubjectKind::Deal => "deal",
+            SubjectKind::Email => "email",
+            SubjectKind::Custom => "custom",
             SubjectKind::Source => "source",
             SubjectKind::Privacy => "privacy",
         }
@@ -549,6 +587,31 @@ pub enum Body {
         /// The job.
         job: Box<Job>,
     },
+    /// `form.submitted`.
+    Form {
+        /// The answers.
+        form: Box<Form>,
+    },
+    /// `lead.*`.
+    Lead {
+        /// The person in the other system.
+        lead: Box<Lead>,
+    },
+    /// `deal.*`.
+    Deal {
+        /// The deal as the system shows it now.
+        deal: Box<Deal>,
+    },
+    /// `email.received`.
+    Email {
+        /// The e-mail.
+        email: Box<Email>,
+    },
+    /// `custom.*`.
+    Custom {
+        /// The JSON as it was posted; of a body that holds a list of them, one element.
+        data: serde_json::Value,
+    },
     /// `source.changed`.
     Changed {
         /// What the worker needs to ask.
@@ -895,6 +958,166 @@ pub struct Job {
     pub attempts: u32,
     /// The event that made it, so that a chain of our own doing is counted. Automations do not see it.
     pub event: String,
+}
+
+/// `form.*`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Form {
+    /// The form's id at the source.
+    pub id: String,
+    /// What it is called.
+    pub title: String,
+    /// The id of this answer to it.
+    pub response_id: String,
+    /// When it was sent.
+    pub submitted_at: Timestamp,
+    /// By the question's own reference, then by its title made into a slug: a text, a number, true or false,
+    /// or a list of texts.
+    #[serde(default)]
+    pub answers: FreeMap,
+    /// By the same keys, the question.
+    #[serde(default)]
+    pub labels: FreeMap,
+    /// What the address that led to the form carried: the visitor may have typed it, so it proves nothing.
+    #[serde(default)]
+    pub hidden: FreeMap,
+    /// What the form counted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub score: Option<f64>,
+    /// Shows the answer at the source. Holds a key where the source says so: a secret in logs.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub response_url: Option<String>,
+}
+
+/// `lead.*`: a person in a CRM, a list or a help desk.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lead {
+    /// The id at the source.
+    pub id: String,
+    /// What the source calls such a person.
+    pub kind: LeadKind,
+    /// Shows the person at the source.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
+    /// When the person came into being there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub created_at: Option<Timestamp>,
+    /// Who takes care of them.
+    #[serde(default)]
+    pub owner: Host,
+    /// Where they work.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub company: Option<String>,
+    /// How far they have come: a lifecycle stage, a status.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stage: Option<String>,
+    /// Everything else, by the system's own names.
+    #[serde(default)]
+    pub fields: FreeMap,
+    /// On `lead.updated`, what changed: `phone`, `email`, `name`, `company`, `stage`, `owner`, `tags`, and the
+    /// system's own names of `fields`. The worker completes it by what was seen before.
+    #[serde(default)]
+    pub changed: Vec<String>,
+    /// The audience that they are on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub list: Option<String>,
+}
+
+/// `lead.kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeadKind {
+    /// HubSpot, Salesforce, Intercom's users.
+    Contact,
+    /// Pipedrive.
+    Person,
+    /// Salesforce, Intercom's leads.
+    Lead,
+    /// Mailchimp.
+    Subscriber,
+    /// Zendesk.
+    User,
+}
+
+/// `deal.*`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deal {
+    /// The id at the source.
+    pub id: String,
+    /// What it is called.
+    pub title: String,
+    /// What it is worth.
+    pub value: Money,
+    /// ISO 4217.
+    pub currency: String,
+    /// Where it stands: the stage's name where the source says it, else its id.
+    pub stage: String,
+    /// In which pipeline.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pipeline: Option<String>,
+    /// Whether it is decided.
+    pub status: DealStatus,
+    /// Where it stood before this change.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous_stage: Option<String>,
+    /// Who takes care of it.
+    #[serde(default)]
+    pub owner: Host,
+    /// Shows it at the source.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
+    /// Everything else, by the system's own names.
+    #[serde(default)]
+    pub fields: FreeMap,
+}
+
+/// `deal.status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DealStatus {
+    /// Undecided.
+    Open,
+    /// Won.
+    Won,
+    /// Lost.
+    Lost,
+}
+
+/// `email.*`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Email {
+    /// The id at the source.
+    pub id: String,
+    /// Who sent it, as its header says: anybody can write that.
+    pub from: Sender,
+    /// Whom it was sent to: addresses.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// What it is about; empty where it says nothing.
+    pub subject: String,
+    /// Its first words, as the source shows them.
+    pub snippet: String,
+    /// Its words without mark-up, at most [`TEXT_CHARS_MAX`] characters.
+    pub text: String,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// The labels that it has: `INBOX`, and names of the user's own.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Whether files came with it.
+    #[serde(default)]
+    pub has_attachments: bool,
+}
+
+/// `email.from`.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sender {
+    /// The name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The address, in lower case.
+    pub address: String,
 }
 
 /// `order.*`.
@@ -1306,6 +1529,14 @@ impl Event {
         }
     }
 
+    /// The person in another system, where the event has one.
+    pub fn lead(&self) -> Option<&Lead> {
+        match &self.body {
+            Body::Lead { lead } => Some(lead),
+            _ => None,
+        }
+    }
+
     /// The message, where the event has one.
     pub fn message(&self) -> Option<&Message> {
         match &self.body {
@@ -1349,7 +1580,16 @@ impl Event {
             Body::Message { contact, .. }
             | Body::Conversation { contact, .. }
             | Body::Contact { contact } => [("contact.fields", &mut contact.fields)].into(),
-            Body::AppointmentChange { .. }
+            Body::Form { form } => [
+                ("form.answers", &mut form.answers),
+                ("form.hidden", &mut form.hidden),
+                ("form.labels", &mut form.labels),
+            ]
+            .into(),
+            Body::Lead { lead } => [("lead.fields", &mut lead.fields)].into(),
+            Body::Deal { deal } => [("deal.fields", &mut deal.fields)].into(),
+            // All that a custom event has is its data: without it there is none. Too large is too large.
+            Body::Custom { .. } | Body::Email { .. } | Body::AppointmentChange { .. }
             | Body::Job { .. }
             | Body::Changed { .. }
             | Body::Privacy { .. } => BTreeMap::new(),

@@ -8,6 +8,7 @@ pub mod connections;
 pub mod door;
 pub mod env;
 pub mod event;
+pub mod keys;
 pub mod payload;
 pub mod raw;
 pub mod secrets;

@@ -31,9 +31,17 @@ pub struct Payload {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Context {
     http: Http,
+    #[serde(default)]
+    domain_name: String,
 }
+
+/// The address as the provider called it, for those that sign it. Of the request's context: a `Host` header
+/// is whatever its sender wrote.
+#[derive(Clone, Debug)]
+pub struct CalledAt(pub String);
 
 #[derive(Deserialize)]
 struct Http {
@@ -64,8 +72,20 @@ impl Payload {
             Method::from_bytes(self.request_context.http.method.as_bytes()).unwrap_or_default();
         *request.uri_mut() = uri(&self.raw_path, &self.raw_query_string);
         *request.headers_mut() = headers(&self.headers);
+        let called_at = url(
+            &self.request_context.domain_name,
+            &self.raw_path,
+            &self.raw_query_string,
+        );
+        request.extensions_mut().insert(CalledAt(called_at));
         request
     }
+}
+
+/// An HTTP API is called over https alone.
+fn url(domain: &str, path: &str, query: &str) -> String {
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("https://{domain}{path}{mark}{query}")
 }
 
 /// Path and query; the path alone where the query is none, and neither where the path is none.

@@ -5,6 +5,7 @@ use std::fmt;
 use http::{HeaderMap, Method};
 use lambda_http::{Body, Request};
 
+use crate::payload::CalledAt;
 use crate::secrets::Secret;
 
 /// Largest body that a door reads, in bytes.
@@ -28,6 +29,8 @@ pub struct Raw {
     pub headers: HeaderMap,
     /// The query string as it came, without `?`.
     pub query: String,
+    /// The address as the provider called it: scheme, host, path and query. Empty where nobody says.
+    pub url: String,
     /// The bytes that were signed, decoded from base64 where the envelope says so.
     pub(crate) body: Vec<u8>,
 }
@@ -93,6 +96,11 @@ impl Raw {
             path_secret,
             headers: parts.headers,
             query: parts.uri.query().unwrap_or_default().to_owned(),
+            url: parts
+                .extensions
+                .get::<CalledAt>()
+                .map(|at| at.0.clone())
+                .unwrap_or_default(),
             body,
         })
     }

@@ -17,7 +17,7 @@ use shared::event::Event;
 use shared::raw::Raw;
 use shared::secrets::{Secret, Secrets, SecretsProvider};
 use shared::sources::callbell::{self, Callbell, SIGNATURE};
-use shared::sources::{Reading, Refusal, Source};
+use shared::sources::{Proofs, Reading, Refusal, Source, Unsigned};
 use shared::store::{EventFilter, EventStatus, Store};
 
 const PATH: &str = "the-secret-of-the-path";
@@ -47,14 +47,17 @@ fn request(method: &str, path: &str, signature: Option<&str>, body: &[u8]) -> Re
 }
 
 fn signed(by: &str, body: &[u8], at: Timestamp) -> String {
-    let mut headers = Callbell.sign(&Secret::new(by), body, at);
+    let (connection, secret) = (Connection::plain("callbell"), Secret::new(by));
+    let mut headers = Callbell.sign(&Unsigned::of(&connection, &secret, body, at));
     headers.pop().map(|(_, value)| value).unwrap_or_default()
 }
 
 fn refusal(request: Request, secrets: &[&str]) -> Option<Refusal> {
     let raw = Raw::behind_secret(request, "callbell").unwrap();
     let secrets: Vec<Secret> = secrets.iter().map(|value| Secret::new(*value)).collect();
-    Callbell.verify(&raw, &secrets, now()).err()
+    let connection = Connection::plain("callbell");
+    let proofs = Proofs::of(&connection, &secrets);
+    Callbell.verify(&raw, &proofs, now()).err()
 }
 
 #[test]

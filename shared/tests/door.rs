@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Request, Response};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -19,7 +19,9 @@ use shared::door::Door;
 use shared::event::Event;
 use shared::raw::{BODY_BYTES_MAX, Verified};
 use shared::secrets::{Secret, Secrets, SecretsProvider};
-use shared::sources::{self, Answer, OnUnreadable, Reading, Refusal, Source, Unreadable};
+use shared::sources::{
+    self, Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned,
+};
 use shared::store::client::{AwsCredentials, ClientSettings, dynamodb, http_client};
 use shared::store::{EventStatus, Store};
 
@@ -52,19 +54,25 @@ async fn door() -> (Door, Store, Clock) {
     (door, store, clock)
 }
 
-fn request(method: &str, path: &str, headers: &[(&str, String)], body: Vec<u8>) -> Request {
+fn request(method: &str, path: &str, headers: &[(String, String)], body: Vec<u8>) -> Request {
     let mut builder = http::Request::builder().method(method).uri(path);
     for (name, value) in headers {
-        builder = builder.header(*name, value);
+        builder = builder.header(name, value);
     }
     builder.body(Body::Binary(body)).unwrap()
 }
 
+/// What the provider would send with this body.
+fn sign(kind: &str, secret: &str, body: &[u8], now: Timestamp) -> Vec<(String, String)> {
+    let connection = Connection::plain(kind);
+    let secret = Secret::new(secret);
+    let unsigned = Unsigned::of(&connection, &secret, body, now);
+    sources::by_kind(kind).unwrap().sign(&unsigned)
+}
+
 /// A request as the provider signs it.
 fn signed(kind: &str, connection: &str, secret: &str, body: Vec<u8>) -> Request {
-    let source = sources::by_kind(kind).unwrap();
-    let now = testkit::START.parse().unwrap();
-    let headers = source.sign(&Secret::new(secret), &body, now);
+    let headers = sign(kind, secret, &body, testkit::START.parse().unwrap());
     request("POST", &format!("/orders/{connection}"), &headers, body)
 }
 
@@ -155,7 +163,7 @@ async fn what_is_not_signed_is_refused_and_stores_nothing() {
         (status, &answer_body["reason"]),
         (401, &json!("matches none of 1 secret(s)"))
     );
-    let malformed = [("x-shopify-hmac-sha256", "short".to_owned())];
+    let malformed = [("x-shopify-hmac-sha256".to_owned(), "short".to_owned())];
     assert_eq!(
         answer(&door, request("POST", "/orders/shopify", &malformed, body))
             .await
@@ -274,10 +282,9 @@ async fn two_orders_of_one_second_with_one_delivery_id_both_go_through() {
     let (door, _, _) = door().await;
     for (id, name) in [("501", "processing-pix"), ("502", "pending-boleto")] {
         let body = fixture("woocommerce", name);
-        let source = sources::by_kind("woocommerce").unwrap();
-        let mut headers = source.sign(&Secret::new(WOO), &body, testkit::START.parse().unwrap());
+        let mut headers = sign("woocommerce", WOO, &body, testkit::START.parse().unwrap());
         headers.push((
-            "x-wc-webhook-delivery-id",
+            "x-wc-webhook-delivery-id".to_owned(),
             "a1b2c3d4e5f60718293a4b5c6d7e8f90".to_owned(),
         ));
         let (status, answer) = answer(
@@ -321,8 +328,7 @@ async fn whatever_a_calendar_signed_is_200() {
     let door = Door::new(sources::ALL, store, SecretsProvider::Fixed(secrets));
     door.warm().await;
     let post = async |kind: &str, body: Vec<u8>| {
-        let source = sources::by_kind(kind).unwrap();
-        let headers = source.sign(&Secret::new("the calendar's key"), &body, clock.now());
+        let headers = sign(kind, "the calendar's key", &body, clock.now());
         let path = format!("/appointments/{kind}");
         answer(&door, request("POST", &path, &headers, body)).await
     };
@@ -583,12 +589,12 @@ impl Source for Strict {
     fn verify<'a>(
         &self,
         raw: &'a shared::raw::Raw,
-        secrets: &[Secret],
+        proofs: &Proofs<'_>,
         now: jiff::Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
         sources::by_kind("shopify")
             .unwrap()
-            .verify(raw, secrets, now)
+            .verify(raw, proofs, now)
     }
     fn read(
         &self,
@@ -615,13 +621,8 @@ impl Source for Strict {
     fn on_unreadable(&self) -> OnUnreadable {
         OnUnreadable::BadRequest
     }
-    fn sign(
-        &self,
-        secret: &Secret,
-        body: &[u8],
-        now: jiff::Timestamp,
-    ) -> Vec<(&'static str, String)> {
-        sources::by_kind("shopify").unwrap().sign(secret, body, now)
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
+        sources::by_kind("shopify").unwrap().sign(unsigned)
     }
 }
 
@@ -725,21 +726,14 @@ fn no_request_makes_a_5xx() {
         any::<bool>(),
     );
     TestRunner::new(config)
-        .run(&strategy, |(method, path, headers, body, sign)| {
-            let mut headers: Vec<(&str, String)> = headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.clone()))
-                .collect();
-            if sign {
+        .run(&strategy, |(method, path, headers, body, is_signed)| {
+            let mut headers = headers;
+            if is_signed {
                 for (kind, secret) in [("shopify", SHOPIFY), ("woocommerce", WOO)] {
-                    let source = sources::by_kind(kind).unwrap();
                     headers
                         .retain(|(name, _)| !name.contains("signature") && !name.contains("hmac"));
-                    headers.extend(source.sign(
-                        &Secret::new(secret),
-                        &body,
-                        testkit::START.parse().unwrap(),
-                    ));
+                    let now = testkit::START.parse().unwrap();
+                    headers.extend(sign(kind, secret, &body, now));
                 }
             }
             let mut builder = http::Request::builder().method(method.as_str()).uri(&path);

@@ -16,7 +16,7 @@ use shared::connections::Connection;
 use shared::event::Event;
 use shared::payload::Payload;
 use shared::raw::Raw;
-use shared::sources::{self, Reading, demo};
+use shared::sources::{self, Proofs, Reading, demo};
 
 struct Sample {
     name: String,
@@ -76,9 +76,11 @@ fn functions() -> Vec<String> {
 fn events(sample: &Sample) -> Result<Vec<Event>, &'static str> {
     let source = sources::by_kind(&sample.raw.connection).unwrap();
     let secrets = demo::secrets().get(source.kind()).to_vec();
-    let verified = source.verify(&sample.raw, &secrets, sample.at).unwrap();
+    let connection = Connection::plain(source.kind());
+    let proofs = Proofs::of(&connection, &secrets);
+    let verified = source.verify(&sample.raw, &proofs, sample.at).unwrap();
     match source
-        .read(&verified, &Connection::plain(source.kind()), sample.at)
+        .read(&verified, &connection, sample.at)
         .unwrap()
     {
         Reading::Events(events) => Ok(events),

@@ -8,7 +8,7 @@ use shared::event::{Body as EventBody, Name};
 use shared::raw::Raw;
 use shared::secrets::Secret;
 use shared::sources::google_calendar::{Ask, GoogleCalendar};
-use shared::sources::{Reading, Refusal, Source};
+use shared::sources::{Proofs, Reading, Refusal, Source};
 
 const TOKEN: &str = "a-token-of-the-channel";
 
@@ -39,10 +39,10 @@ fn usual(state: &'static str) -> Vec<(&'static str, &'static str)> {
 
 fn read(raw: &Raw) -> Reading {
     let secrets = [Secret::new("another"), Secret::new(TOKEN)];
-    let verified = GoogleCalendar.verify(raw, &secrets, now()).unwrap();
-    GoogleCalendar
-        .read(&verified, &Connection::plain("google-calendar"), now())
-        .unwrap()
+    let connection = Connection::plain("google-calendar");
+    let proofs = Proofs::of(&connection, &secrets);
+    let verified = GoogleCalendar.verify(raw, &proofs, now()).unwrap();
+    GoogleCalendar.read(&verified, &connection, now()).unwrap()
 }
 
 #[test]
@@ -120,7 +120,9 @@ fn only_the_channel_s_token_proves_a_push() {
         }));
         let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret::new(*secret)).collect();
         let raw = push(&headers, "");
-        GoogleCalendar.verify(&raw, &secrets, now()).map(|_| ())
+        let connection = Connection::plain("google-calendar");
+        let proofs = Proofs::of(&connection, &secrets);
+        GoogleCalendar.verify(&raw, &proofs, now()).map(|_| ())
     };
     let header = "x-goog-channel-token";
     assert_eq!(verify(Some(TOKEN), &["new", TOKEN]), Ok(()));

@@ -13,7 +13,8 @@ use serde_json::Value;
 use shared::door::Door;
 use shared::secrets::SecretsProvider;
 use shared::sources::callbell::Callbell;
-use shared::sources::{ALL, Source, demo};
+use shared::connections::Connection;
+use shared::sources::{ALL, Source, Unsigned, demo};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -117,7 +118,9 @@ async fn a_line_an_event_and_nothing_personal_or_secret() {
                 let mut request = http::Request::builder()
                     .method("POST")
                     .uri(format!("/orders/{last}?key=in-the-query"));
-                for (name, value) in source.sign(signed_by, &body, clock.now()) {
+                let connection = Connection::plain(source.kind());
+                let unsigned = Unsigned::of(&connection, signed_by, &body, clock.now());
+                for (name, value) in source.sign(&unsigned) {
                     request = request.header(name, value);
                 }
                 let answer = door

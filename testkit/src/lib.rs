@@ -8,6 +8,7 @@
 pub mod events;
 mod lambda;
 mod proxy;
+pub mod samples;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

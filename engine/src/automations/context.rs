@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind};
 use shared::event::{
-    Address, Appointment, Body, Checkout, Contact, Conversation, Customer, Event, FreeMap, Head,
-    Host, Item, Job, Message, Money, Order, Shipment,
+    Address, Appointment, Body, Checkout, Contact, Conversation, Customer, Deal, Email, Event, Form,
+    FreeMap, Head, Host, Item, Job, Lead, Message, Money, Order, Shipment,
 };
 
 use super::locale::{Home, Locale};
@@ -29,6 +29,11 @@ pub const ROOTS: &[&str] = &[
     "shipment",
     "checkout",
     "appointment",
+    "form",
+    "lead",
+    "deal",
+    "email",
+    "data",
     "contact",
     "conversation",
     "message",
@@ -129,6 +134,22 @@ impl Scope {
             }
             Body::Job { job: own } => {
                 roots.insert("job", job(own));
+            }
+            Body::Form { form: one } => {
+                roots.insert("form", form(one));
+            }
+            Body::Lead { lead: one } => {
+                roots.insert("lead", lead(one));
+            }
+            Body::Deal { deal: one } => {
+                currency = Some(one.currency.clone());
+                roots.insert("deal", deal(one));
+            }
+            Body::Email { email: one } => {
+                roots.insert("email", email(one));
+            }
+            Body::Custom { data } => {
+                roots.insert("data", json(data));
             }
             Body::AppointmentChange { .. } | Body::Changed { .. } | Body::Privacy { .. } => {}
         }
@@ -589,6 +610,69 @@ fn job(job: &Job) -> Value {
         .text("status", &job.status)
         .text("reason", &job.reason)
         .put("attempts", job.attempts)
+        .done()
+}
+
+fn form(form: &Form) -> Value {
+    Fields::default()
+        .text("id", &form.id)
+        .text("title", &form.title)
+        .text("response_id", &form.response_id)
+        .time("submitted_at", form.submitted_at)
+        .put("answers", free_map(&form.answers))
+        .put("labels", free_map(&form.labels))
+        .put("hidden", free_map(&form.hidden))
+        .opt("score", form.score)
+        .opt_text("response_url", form.response_url.as_ref())
+        .done()
+}
+
+fn lead(lead: &Lead) -> Value {
+    Fields::default()
+        .text("id", &lead.id)
+        .put("kind", word(&lead.kind))
+        .opt_text("url", lead.url.as_ref())
+        .opt("created_at", lead.created_at.map(moment))
+        .put("owner", host(&lead.owner))
+        .opt_text("company", lead.company.as_ref())
+        .opt_text("stage", lead.stage.as_ref())
+        .put("fields", free_map(&lead.fields))
+        .texts("changed", &lead.changed)
+        .opt_text("list", lead.list.as_ref())
+        .done()
+}
+
+fn deal(deal: &Deal) -> Value {
+    Fields::default()
+        .text("id", &deal.id)
+        .text("title", &deal.title)
+        .money("value", deal.value)
+        .text("currency", &deal.currency)
+        .text("stage", &deal.stage)
+        .opt_text("pipeline", deal.pipeline.as_ref())
+        .put("status", word(&deal.status))
+        .opt_text("previous_stage", deal.previous_stage.as_ref())
+        .put("owner", host(&deal.owner))
+        .opt_text("url", deal.url.as_ref())
+        .put("fields", free_map(&deal.fields))
+        .done()
+}
+
+fn email(email: &Email) -> Value {
+    let from = Fields::default()
+        .opt_text("name", email.from.name.as_ref())
+        .text("address", &email.from.address)
+        .done();
+    Fields::default()
+        .text("id", &email.id)
+        .put("from", from)
+        .texts("to", &email.to)
+        .text("subject", &email.subject)
+        .text("snippet", &email.snippet)
+        .text("text", &email.text)
+        .time("at", email.at)
+        .texts("labels", &email.labels)
+        .put("has_attachments", email.has_attachments)
         .done()
 }
 

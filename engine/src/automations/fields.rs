@@ -5,7 +5,6 @@
 use shared::event::{Name, SubjectKind};
 
 use super::diagnostic::nearest;
-use super::spec::LATER_FIELDS;
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -706,6 +705,191 @@ pub const FIELDS: &[Field] = &[
         "appointment.utm.source",
         "`source`, `medium`, `campaign`, `term`, `content` of the link that led to the booking.",
     ),
+    f("form", Group, "", "An answer to a form."),
+    f("form.id", Text, "u6nXL7", "The form."),
+    f("form.title", Text, "Fale conosco", "What the form is called."),
+    f(
+        "form.response_id",
+        Text,
+        "21085286190ffad1248d17c4135ee56f",
+        "This answer to it.",
+    ),
+    f(
+        "form.submitted_at",
+        Time,
+        "2026-11-22T10:00:00Z",
+        "When it was sent.",
+    ),
+    f(
+        "form.answers",
+        FreeMap,
+        "form.answers.cidade",
+        "By the question's reference, or its title made into a slug: text, number, true or false, or a list.",
+    ),
+    f(
+        "form.labels",
+        FreeMap,
+        "form.labels.cidade",
+        "The question, by the same keys.",
+    ),
+    f(
+        "form.hidden",
+        FreeMap,
+        "form.hidden.utm_source",
+        "Typed by the visitor's address: no proof of anything.",
+    ),
+    opt("form.score", Number, "7", "What the form counted."),
+    opt(
+        "form.response_url",
+        Url,
+        "https://form.example.com/answers/1",
+        "Shows the answer at the source.",
+    ),
+    f(
+        "lead",
+        Group,
+        "",
+        "A person in a CRM, a list or a help desk; one in Callbell is `contact`.",
+    ),
+    f("lead.id", Text, "512", "The id at the source."),
+    f(
+        "lead.kind",
+        Word(&["contact", "person", "lead", "subscriber", "user"]),
+        "contact",
+        "What the source calls such a person.",
+    ),
+    opt(
+        "lead.url",
+        Url,
+        "https://app.hubspot.com/contacts/62515/contact/512",
+        "Shows the person at the source.",
+    ),
+    opt(
+        "lead.created_at",
+        Time,
+        "2026-11-22T10:00:00Z",
+        "When the person came into being there.",
+    ),
+    f("lead.owner", Group, "", "Who takes care of them."),
+    opt("lead.owner.name", Text, "Ana Souza", "The whole name."),
+    opt(
+        "lead.owner.email",
+        Text,
+        "ana@minhaloja.com.br",
+        "The e-mail address.",
+    ),
+    opt("lead.company", Text, "Padaria Central", "Where they work."),
+    opt(
+        "lead.stage",
+        Text,
+        "lead",
+        "How far they have come: a lifecycle stage, a status.",
+    ),
+    f(
+        "lead.fields",
+        FreeMap,
+        "lead.fields.lifecyclestage",
+        "Everything else, by the system's own names.",
+    ),
+    f(
+        "lead.changed",
+        List,
+        "phone",
+        "On `lead.updated`, what changed: `phone`, `email`, `name`, `company`, `stage`, `owner`, `tags`, and names of `fields`.",
+    ),
+    opt("lead.list", Text, "a6b5da1054", "Mailchimp: the audience."),
+    f("deal", Group, "", "A deal as the CRM shows it now."),
+    f("deal.id", Text, "77", "The id at the source."),
+    f("deal.title", Text, "Plano anual", "What it is called."),
+    f("deal.value", Money, "1200", "What it is worth."),
+    f("deal.currency", Text, "BRL", "ISO 4217."),
+    f(
+        "deal.stage",
+        Text,
+        "Proposta",
+        "Where it stands: the stage's name, or its id where the source does not say the name.",
+    ),
+    opt("deal.pipeline", Text, "Vendas", "In which pipeline."),
+    f(
+        "deal.status",
+        Word(&["open", "won", "lost"]),
+        "open",
+        "Whether it is decided.",
+    ),
+    opt(
+        "deal.previous_stage",
+        Text,
+        "Contato",
+        "Where it stood before this change.",
+    ),
+    f("deal.owner", Group, "", "Who takes care of it."),
+    opt("deal.owner.name", Text, "Ana Souza", "The whole name."),
+    opt(
+        "deal.owner.email",
+        Text,
+        "ana@minhaloja.com.br",
+        "The e-mail address.",
+    ),
+    opt(
+        "deal.url",
+        Url,
+        "https://minhaloja.pipedrive.com/deal/77",
+        "Shows it at the source.",
+    ),
+    f(
+        "deal.fields",
+        FreeMap,
+        "deal.fields.origem",
+        "Everything else, by the system's own names.",
+    ),
+    f("email", Group, "", "An e-mail that arrived."),
+    f("email.id", Text, "18f3c2a9d4b7e610", "The id at the source."),
+    f(
+        "email.from",
+        Group,
+        "",
+        "Who sent it, as its header says: anybody can write that.",
+    ),
+    opt("email.from.name", Text, "Maria da Silva", "The name."),
+    f(
+        "email.from.address",
+        Text,
+        "maria@example.com",
+        "The address, in lower case.",
+    ),
+    f(
+        "email.to",
+        List,
+        "vendas@minhaloja.com.br",
+        "Whom it was sent to.",
+    ),
+    f("email.subject", Text, "Orçamento", "What it is about."),
+    f("email.snippet", Text, "Olá, gostaria", "Its first words."),
+    f(
+        "email.text",
+        Text,
+        "Olá, gostaria de um orçamento. Meu celular: 11 98765-4321",
+        "Its words without mark-up, at most 2,000 characters.",
+    ),
+    f(
+        "email.at",
+        Time,
+        "2026-11-22T10:00:00Z",
+        "When it arrived.",
+    ),
+    f("email.labels", List, "INBOX", "The labels that it has."),
+    f(
+        "email.has_attachments",
+        Bool,
+        "true",
+        "Whether files came with it.",
+    ),
+    f(
+        "data",
+        FreeMap,
+        "data.pedido.numero",
+        "On `custom.received`: the JSON as it was posted.",
+    ),
     f("contact", Group, "", "The person in Callbell."),
     f(
         "contact.id",
@@ -1023,6 +1207,11 @@ pub fn has_root(event: Name, root: &str) -> bool {
             }
             SubjectKind::Message => matches!(root, "contact" | "conversation" | "message"),
             SubjectKind::Job => root == "job",
+            SubjectKind::Form => root == "form",
+            SubjectKind::Lead => root == "lead",
+            SubjectKind::Deal => root == "deal",
+            SubjectKind::Email => root == "email",
+            SubjectKind::Custom => root == "data",
             SubjectKind::Source | SubjectKind::Privacy => false,
         }
 }
@@ -1111,9 +1300,6 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
             "{first}: not known yet when the event arrives: move it to the step's when"
         ));
     }
-    if LATER_FIELDS.contains(&first) {
-        return Some(format!("{first}.* is not known yet in this version"));
-    }
     let known = |event: &Name| is_known_in(*event, first, asked_once);
     let found = lookup(path);
     if found != Lookup::Unknown {
@@ -1125,6 +1311,11 @@ pub(crate) fn problem(path: &str, events: &[Name], asked_once: bool) -> Option<S
             "shipment",
             "checkout",
             "appointment",
+            "form",
+            "lead",
+            "deal",
+            "email",
+            "data",
             "contact",
             "conversation",
             "message",
@@ -1383,6 +1574,8 @@ mod tests {
         reads::<shared::event::ShipmentStatus>("shipment.status");
         reads::<shared::event::CancelledBy>("appointment.cancelled_by");
         reads::<shared::event::MessageKind>("message.kind");
+        reads::<shared::event::LeadKind>("lead.kind");
+        reads::<shared::event::DealStatus>("deal.status");
     }
 
     /// What the engine sees is the same again.

@@ -31,6 +31,22 @@ fn meaning(event: Name) -> &'static str {
         }
         Name::AppointmentCancelled => "It does not take place.",
         Name::AppointmentNoShow => "The invitee did not come.",
+        Name::FormSubmitted => "A form was filled in to its end; partial answers never make one.",
+        Name::LeadCreated => {
+            "A person came into being in a CRM, a list or a help desk; `once` is \"lead\" unless told."
+        }
+        Name::LeadUpdated => {
+            "Something about such a person changed: `lead.changed` says what, `phone` too where the number comes later."
+        }
+        Name::DealUpdated => {
+            "A deal changed and is neither won nor lost by it. `customer` is its person."
+        }
+        Name::DealWon => "A deal was won.",
+        Name::DealLost => "A deal was lost.",
+        Name::EmailReceived => "An e-mail arrived.",
+        Name::CustomReceived => {
+            "A system of your own posted something, see `[source.NAME]`."
+        }
         Name::ContactCreated => "A person came into being in Callbell.",
         Name::ContactUpdated => {
             "Something about a person changed in Callbell, by somebody else than us: `contact.changed` says what."
@@ -52,6 +68,8 @@ fn meaning(event: Name) -> &'static str {
         | Name::MessageStatus
         | Name::AppointmentReleased
         | Name::AppointmentUpdated
+        | Name::DealDeleted
+        | Name::CustomPosted
         | Name::SourceChanged
         | Name::PrivacyDataRequest
         | Name::PrivacyRedactCustomer

@@ -4,10 +4,10 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::event::{
-    Address, Appointment, Body, CancelledBy, Checkout, Contact, Conversation, Customer, Event,
-    Fact, FreeMap, FulfillmentStatus, Head, Host, Item, Job, Location, Message, MessageKind, Money,
-    Name, Order, PaymentStatus, PhoneCandidate, SalesChannel, Shipment, ShipmentStatus, State,
-    Subject, SubjectKind,
+    Address, Appointment, Body, CancelledBy, Checkout, Contact, Conversation, Customer, Deal,
+    DealStatus, Email, Event, Fact, Form, FreeMap, FulfillmentStatus, Head, Host, Item, Job, Lead,
+    LeadKind, Location, Message, MessageKind, Money, Name, Order, PaymentStatus, PhoneCandidate,
+    SalesChannel, Sender, Shipment, ShipmentStatus, State, Subject, SubjectKind,
 };
 
 /// Which of the four.
@@ -60,6 +60,11 @@ pub fn sample<'p>(
         | SubjectKind::Conversation
         | SubjectKind::Message
         | SubjectKind::Job => callbell(name, &clock),
+        SubjectKind::Form
+        | SubjectKind::Lead
+        | SubjectKind::Deal
+        | SubjectKind::Email
+        | SubjectKind::Custom => elsewhere(name, &clock),
         SubjectKind::Order | SubjectKind::Shipment | SubjectKind::Source | SubjectKind::Privacy => {
             order(name, &clock)
         }
@@ -175,10 +180,18 @@ fn fact(name: Name) -> &'static str {
         Name::MessageRead => "read",
         Name::MessageFailed => "failed",
         Name::JobDead => "dead/3",
+        Name::FormSubmitted => "submitted",
+        Name::LeadCreated => "created",
+        Name::LeadUpdated | Name::DealUpdated => "updated/1795510800",
+        Name::DealWon => "won/1795510800",
+        Name::DealLost => "lost/1795510800",
+        Name::EmailReceived | Name::CustomReceived => "received",
         Name::MessageEcho
         | Name::MessageStatus
         | Name::AppointmentReleased
         | Name::AppointmentUpdated
+        | Name::DealDeleted
+        | Name::CustomPosted
         | Name::SourceChanged
         | Name::PrivacyDataRequest
         | Name::PrivacyRedactCustomer
@@ -193,6 +206,11 @@ fn head(name: Name, subject: &str, at: Timestamp) -> Head {
             ("callbell", "minha-loja")
         }
         SubjectKind::Job => ("callbell-serverless", "minha-loja"),
+        SubjectKind::Form => ("typeform", "minha-loja"),
+        SubjectKind::Lead => ("hubspot", "62515"),
+        SubjectKind::Deal => ("pipedrive", "minhaloja"),
+        SubjectKind::Email => ("gmail", "vendas@minhaloja.com.br"),
+        SubjectKind::Custom => ("erp", "minha-loja"),
         _ => ("shopify", "minha-loja.myshopify.com"),
     };
     Head {
@@ -513,6 +531,126 @@ fn job(status: &str) -> Job {
     }
 }
 
+/// An event of a form, a CRM, a mailbox or a system of the user's own.
+fn elsewhere(name: Name, clock: &Times) -> Event {
+    let at = clock.minutes_ago(1);
+    let (subject, id, body) = match name.subject() {
+        SubjectKind::Form => ("form", "21085286190f", form(at)),
+        SubjectKind::Lead => ("lead", "512", lead(name, clock)),
+        SubjectKind::Deal => ("deal", "77", deal(name)),
+        SubjectKind::Email => ("email", "18f3c2a9d4b7e610", email(at)),
+        _ => {
+            let data = FreeMap::from_iter([("numero".to_owned(), Value::from("4711"))]);
+            let data = Value::Object(data);
+            ("custom", "4711", Body::Custom { data })
+        }
+    };
+    let mut head = head(name, &format!("{subject}/{id}"), at);
+    if name.subject() == SubjectKind::Custom {
+        head.kind = "webhook".to_owned();
+    }
+    Event {
+        event: head,
+        customer: customer(),
+        subject: Subject::new(name.subject(), id, at),
+        body,
+    }
+}
+
+fn one(key: &str, value: &str) -> FreeMap {
+    FreeMap::from_iter([(key.to_owned(), Value::from(value))])
+}
+
+fn owner() -> Host {
+    Host {
+        name: text("Ana Souza"),
+        email: text("ana@minhaloja.com.br"),
+    }
+}
+
+fn form(at: Timestamp) -> Body {
+    let form = Form {
+        id: "u6nXL7".to_owned(),
+        title: "Fale conosco".to_owned(),
+        response_id: "21085286190f".to_owned(),
+        submitted_at: at,
+        answers: one("cidade", "São Paulo"),
+        labels: one("cidade", "Em que cidade você mora?"),
+        hidden: one("utm_source", "instagram"),
+        score: Some(7.0),
+        response_url: text("https://form.example.com/answers/1"),
+    };
+    Body::Form {
+        form: Box::new(form),
+    }
+}
+
+fn lead(name: Name, clock: &Times) -> Body {
+    let changed = if name == Name::LeadUpdated {
+        "phone"
+    } else {
+        "created"
+    };
+    let lead = Lead {
+        id: "512".to_owned(),
+        kind: LeadKind::Contact,
+        url: text("https://app.hubspot.com/contacts/62515/contact/512"),
+        created_at: Some(clock.minutes_ago(2)),
+        owner: owner(),
+        company: text("Padaria Central"),
+        stage: text("lead"),
+        fields: one("lifecyclestage", "lead"),
+        changed: vec![changed.to_owned()],
+        list: text("a6b5da1054"),
+    };
+    Body::Lead {
+        lead: Box::new(lead),
+    }
+}
+
+fn deal(name: Name) -> Body {
+    let deal = Deal {
+        id: "77".to_owned(),
+        title: "Plano anual".to_owned(),
+        value: money("1200"),
+        currency: "BRL".to_owned(),
+        stage: "Proposta".to_owned(),
+        pipeline: text("Vendas"),
+        status: match name {
+            Name::DealWon => DealStatus::Won,
+            Name::DealLost => DealStatus::Lost,
+            _ => DealStatus::Open,
+        },
+        previous_stage: text("Contato"),
+        owner: owner(),
+        url: text("https://minhaloja.pipedrive.com/deal/77"),
+        fields: one("origem", "instagram"),
+    };
+    Body::Deal {
+        deal: Box::new(deal),
+    }
+}
+
+fn email(at: Timestamp) -> Body {
+    let email = Email {
+        id: "18f3c2a9d4b7e610".to_owned(),
+        from: Sender {
+            name: text("Maria da Silva"),
+            address: "maria@example.com".to_owned(),
+        },
+        to: vec!["vendas@minhaloja.com.br".to_owned()],
+        subject: "Orçamento".to_owned(),
+        snippet: "Olá, gostaria de um orçamento.".to_owned(),
+        text: "Olá, gostaria de um orçamento. Meu celular: 11 98765-4321".to_owned(),
+        at,
+        labels: vec!["INBOX".to_owned()],
+        has_attachments: true,
+    };
+    Body::Email {
+        email: Box::new(email),
+    }
+}
+
 /// The person in Callbell and the talk with them, as events that do not bring them see them. `None`:
 /// nobody there.
 pub(crate) fn person<'p>(
@@ -571,8 +709,41 @@ fn strip(event: &mut Event) {
             strip_conversation(conversation);
         }
         Body::Contact { contact } => strip_contact(contact),
+        Body::Form { form } => {
+            form.answers.clear();
+            form.labels.clear();
+            form.hidden.clear();
+            form.score = None;
+            form.response_url = None;
+        }
+        Body::Lead { lead } => strip_lead(lead),
+        Body::Deal { deal } => {
+            deal.pipeline = None;
+            deal.previous_stage = None;
+            deal.owner = Host::default();
+            deal.url = None;
+            deal.fields.clear();
+        }
+        Body::Email { email } => {
+            email.from.name = None;
+            email.to.clear();
+            email.labels.clear();
+            email.has_attachments = false;
+        }
+        Body::Custom { data } => *data = Value::Object(FreeMap::new()),
         _ => {}
     }
+}
+
+fn strip_lead(lead: &mut Lead) {
+    lead.url = None;
+    lead.created_at = None;
+    lead.owner = Host::default();
+    lead.company = None;
+    lead.stage = None;
+    lead.fields.clear();
+    lead.changed.clear();
+    lead.list = None;
 }
 
 fn strip_message(message: &mut Message) {
@@ -682,6 +853,24 @@ fn fill<'p>(event: &mut Event, free: impl IntoIterator<Item = &'p str>, value: &
             | Body::Contact { contact } => path
                 .strip_prefix("contact.fields")
                 .map(|rest| (&mut contact.fields, rest)),
+            Body::Form { form } => {
+                let maps = [
+                    ("form.answers", &mut form.answers),
+                    ("form.labels", &mut form.labels),
+                    ("form.hidden", &mut form.hidden),
+                ];
+                maps.into_iter()
+                    .find_map(|(root, map)| Some((map, path.strip_prefix(root)?)))
+            }
+            Body::Lead { lead } => path
+                .strip_prefix("lead.fields")
+                .map(|rest| (&mut lead.fields, rest)),
+            Body::Deal { deal } => path
+                .strip_prefix("deal.fields")
+                .map(|rest| (&mut deal.fields, rest)),
+            Body::Custom {
+                data: Value::Object(data),
+            } => path.strip_prefix("data").map(|rest| (data, rest)),
             _ => None,
         };
         if let Some((map, rest)) = map

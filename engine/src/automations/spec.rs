@@ -683,7 +683,7 @@ pub const AUTOMATION: Table = Table {
         optional(
             "once",
             Type::Once,
-            "\"event\", \"shipment\" on order.shipped",
+            "\"event\"; \"shipment\" on order.shipped, \"lead\" on lead.created",
             "How often: once an event, a subject or a customer, for ever or `every` so long.",
             "\"customer every 7d\"",
         ),
@@ -827,32 +827,3 @@ pub const TABLES: &[&Table] = &[
 
 /// Tables that stand in braces within another one: its kind, and the table.
 pub const INNER: &[(&str, &Table)] = &[("reply", &RULE), ("automation", &STEP)];
-
-/// Events of later versions.
-pub const LATER_EVENTS: &[&str] = &[
-    "form.submitted",
-    "lead.created",
-    "lead.updated",
-    "deal.updated",
-    "deal.won",
-    "deal.lost",
-    "email.received",
-    "custom.received",
-];
-
-/// Kinds of sources of later versions.
-pub const LATER_KINDS: &[&str] = &[
-    "hubspot",
-    "pipedrive",
-    "salesforce",
-    "mailchimp",
-    "zendesk",
-    "intercom",
-    "typeform",
-    "google-forms",
-    "gmail",
-    "webhook",
-];
-
-/// First parts of fields of later versions.
-pub const LATER_FIELDS: &[&str] = &["form", "lead", "deal", "email", "data"];

@@ -448,6 +448,7 @@ fn ended_by_subject(facts: &Facts<'_>, due_at: Timestamp) -> Option<String> {
         (SubjectKind::Checkout, State::Ordered) => Some("the checkout became an order"),
         (SubjectKind::Checkout, State::Emptied) => Some("the checkout was emptied"),
         (SubjectKind::Checkout, State::Cancelled | State::Refunded) => Some("the checkout ended"),
+        (SubjectKind::Deal, State::Cancelled) => Some("the deal was deleted"),
         _ => None,
     };
     let rows = facts.entity.into_iter().chain(facts.aliases);

@@ -16,11 +16,10 @@ mod booked;
 
 use jiff::Timestamp;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign};
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign, Proofs, Unsigned};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};
-use crate::secrets::Secret;
 
 /// The signature's header.
 const SIGNATURE: &str = "x-cal-signature-256";
@@ -67,9 +66,10 @@ impl Source for CalCom {
     fn verify<'a>(
         &self,
         raw: &'a Raw,
-        secrets: &[Secret],
+        proofs: &Proofs<'_>,
         _now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
+        let secrets = proofs.secrets;
         let value = raw
             .header(SIGNATURE)
             .ok_or(Refusal::NoSignature(SIGNATURE))?;
@@ -102,7 +102,8 @@ impl Source for CalCom {
         OnUnreadable::Record
     }
 
-    fn sign(&self, secret: &Secret, body: &[u8], _now: Timestamp) -> Vec<(&'static str, String)> {
-        vec![(SIGNATURE, sign::hmac_hex(secret.expose(), &[body]))]
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
+        let hex = sign::hmac_hex(unsigned.secret.expose(), &[unsigned.body]);
+        vec![(SIGNATURE.to_owned(), hex)]
     }
 }

@@ -20,11 +20,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::sign::Dated;
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read};
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, Proofs, Unsigned};
 use crate::connections::Connection;
 use crate::event::{Body, Changed, Event, Name};
 use crate::raw::{Raw, Verified};
-use crate::secrets::Secret;
 
 /// The signature's header: `t=1773252000,v1=<hex>`.
 /// <https://developer.calendly.com/api-docs/overview/webhooks/webhook-signatures>
@@ -78,9 +77,10 @@ impl Source for Calendly {
     fn verify<'a>(
         &self,
         raw: &'a Raw,
-        secrets: &[Secret],
+        proofs: &Proofs<'_>,
         now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
+        let secrets = proofs.secrets;
         let value = raw
             .header(SIGNATURE)
             .ok_or(Refusal::NoSignature(SIGNATURE))?;
@@ -116,8 +116,9 @@ impl Source for Calendly {
         OnUnreadable::Record
     }
 
-    fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
-        vec![(SIGNATURE, Dated::of(secret.expose(), body, now))]
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
+        let value = Dated::of(unsigned.secret.expose(), unsigned.body, unsigned.now);
+        vec![(SIGNATURE.to_owned(), value)]
     }
 }
 

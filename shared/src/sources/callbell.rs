@@ -42,7 +42,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::sign::Dated;
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read};
+use super::{Acknowledgement, Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, Proofs, Unsigned};
 use crate::connections::Connection;
 use crate::event::{Body, Contact, Customer, Event, Head, Name, Subject, SubjectKind};
 use crate::raw::{Raw, Verified};
@@ -68,7 +68,10 @@ pub const SUBSCRIPTIONS: [&str; 7] = [
     "conversation_closed",
 ];
 /// The one answer to whatever is believed: Callbell counts nothing else as delivered.
-const ACKNOWLEDGEMENT: &str = r#"{"status":"ok"}"#;
+const ACKNOWLEDGEMENT: Acknowledgement = Acknowledgement {
+    content_type: "application/json",
+    body: r#"{"status":"ok"}"#,
+};
 /// Webhooks about the team.
 const STAFF: [&str; 3] = [
     "agent_status_updated",
@@ -120,9 +123,10 @@ impl Source for Callbell {
     fn verify<'a>(
         &self,
         raw: &'a Raw,
-        secrets: &[Secret],
+        proofs: &Proofs<'_>,
         now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
+        let secrets = proofs.secrets;
         let (signing, paths): (Vec<&Secret>, Vec<&Secret>) =
             secrets.iter().partition(|secret| signs(secret));
         if !ends_in(raw, &paths) {
@@ -166,7 +170,7 @@ impl Source for Callbell {
         [Method::POST, Method::GET, Method::HEAD].contains(method)
     }
 
-    fn acknowledgement(&self) -> Option<&'static str> {
+    fn acknowledgement(&self, _raw: &Raw) -> Option<Acknowledgement> {
         Some(ACKNOWLEDGEMENT)
     }
 
@@ -179,9 +183,10 @@ impl Source for Callbell {
     }
 
     /// A secret of the path signs nothing.
-    fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
-        if signs(secret) {
-            vec![(SIGNATURE, Dated::of(secret.expose(), body, now))]
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
+        if signs(unsigned.secret) {
+            let value = Dated::of(unsigned.secret.expose(), unsigned.body, unsigned.now);
+            vec![(SIGNATURE.to_owned(), value)]
         } else {
             Vec::new()
         }

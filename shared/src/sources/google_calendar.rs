@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable};
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, Proofs, Unsigned};
 use crate::connections::Connection;
 use crate::event::{Body, Changed, Customer, Event, Head, Name, Subject, SubjectKind};
 use crate::raw::{Raw, Verified};
@@ -75,9 +75,10 @@ impl Source for GoogleCalendar {
     fn verify<'a>(
         &self,
         raw: &'a Raw,
-        secrets: &[Secret],
+        proofs: &Proofs<'_>,
         _now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
+        let secrets = proofs.secrets;
         let token = raw.header(TOKEN).ok_or(Refusal::NoSignature(TOKEN))?.trim();
         if token.is_empty() || token.len() > TOKEN_CHARS_MAX {
             return Err(Refusal::Malformed(TOKEN));
@@ -134,8 +135,8 @@ impl Source for GoogleCalendar {
         OnUnreadable::Record
     }
 
-    fn sign(&self, secret: &Secret, _body: &[u8], _now: Timestamp) -> Vec<(&'static str, String)> {
-        vec![(TOKEN, secret.expose().to_owned())]
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
+        vec![(TOKEN.to_owned(), unsigned.secret.expose().to_owned())]
     }
 }
 

@@ -8,12 +8,22 @@ pub mod calendly;
 pub mod callbell;
 pub mod demo;
 mod facts;
+pub mod gmail;
 pub mod google_calendar;
+pub mod google_forms;
+pub mod hubspot;
+pub mod intercom;
+pub mod mailchimp;
 mod parcel;
+pub mod pipedrive;
 mod read;
+pub mod salesforce;
 pub mod shopify;
 mod sign;
+pub mod typeform;
+pub mod webhook;
 pub mod woocommerce;
+pub mod zendesk;
 
 use http::Method;
 use jiff::Timestamp;
@@ -21,6 +31,7 @@ use lambda_http::Request;
 
 use crate::connections::Connection;
 use crate::event::{Event, Name};
+use crate::keys::PublicKeys;
 use crate::raw::{Raw, RawError, Verified};
 use crate::secrets::Secret;
 
@@ -31,6 +42,16 @@ pub const ALL: &[&dyn Source] = &[
     &calendly::Calendly,
     &cal_com::CalCom,
     &google_calendar::GoogleCalendar,
+    &hubspot::HubSpot,
+    &pipedrive::Pipedrive,
+    &salesforce::Salesforce,
+    &mailchimp::Mailchimp,
+    &zendesk::Zendesk,
+    &intercom::Intercom,
+    &typeform::Typeform,
+    &google_forms::GoogleForms,
+    &gmail::Gmail,
+    &webhook::Webhook,
     &callbell::Callbell,
 ];
 
@@ -68,7 +89,7 @@ pub trait Source: Sync {
     fn verify<'a>(
         &self,
         raw: &'a Raw,
-        secrets: &[Secret],
+        proofs: &Proofs<'_>,
         now: Timestamp,
     ) -> Result<Verified<'a>, Refusal>;
 
@@ -92,13 +113,24 @@ pub trait Source: Sync {
         false
     }
 
+    /// Whether its webhooks prove themselves by `?key=SECRET` at the end of their address, because the provider
+    /// signs nothing and sends no header of ours. Such an address is a secret itself.
+    fn is_keyed(&self) -> bool {
+        false
+    }
+
+    /// Whether it proves itself by somebody else's public keys, which the door then has to know.
+    fn wants_keys(&self) -> bool {
+        false
+    }
+
     /// Whether it sends webhooks by this method; what it does not take gets 405.
     fn takes(&self, method: &Method) -> bool {
         method == Method::POST
     }
 
-    /// The body that it wants of every 200, where it wants one.
-    fn acknowledgement(&self) -> Option<&'static str> {
+    /// The body that it wants of every 200 to such a request, where it wants one.
+    fn acknowledgement(&self, _raw: &Raw) -> Option<Acknowledgement> {
         None
     }
 
@@ -110,7 +142,71 @@ pub trait Source: Sync {
 
     /// The headers that the provider would send with this body: for tests, sample events and
     /// `callbell sign`.
-    fn sign(&self, secret: &Secret, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)>;
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)>;
+}
+
+/// What a webhook's proof is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Proofs<'a> {
+    /// The connection that its path names.
+    pub connection: &'a Connection,
+    /// Every active secret of the connection.
+    pub secrets: &'a [Secret],
+    /// Public keys, of a source that [`Source::wants_keys`].
+    pub keys: &'a PublicKeys,
+}
+
+impl<'a> Proofs<'a> {
+    /// These secrets, and no public keys.
+    pub fn of(connection: &'a Connection, secrets: &'a [Secret]) -> Proofs<'a> {
+        Proofs {
+            connection,
+            secrets,
+            keys: PublicKeys::none(),
+        }
+    }
+}
+
+/// A webhook to be signed: what some provider's signature covers.
+#[derive(Clone, Copy)]
+pub struct Unsigned<'a> {
+    /// The connection that it goes to.
+    pub connection: &'a Connection,
+    /// What it is signed with.
+    pub secret: &'a Secret,
+    /// The whole address that it goes to.
+    pub url: &'a str,
+    /// Its bytes.
+    pub body: &'a [u8],
+    /// When.
+    pub now: Timestamp,
+}
+
+impl<'a> Unsigned<'a> {
+    /// A webhook whose address is not signed.
+    pub fn of(
+        connection: &'a Connection,
+        secret: &'a Secret,
+        body: &'a [u8],
+        now: Timestamp,
+    ) -> Unsigned<'a> {
+        Unsigned {
+            connection,
+            secret,
+            url: "",
+            body,
+            now,
+        }
+    }
+}
+
+/// What a provider wants to read in a 200.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// `text/plain`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: &'static str,
 }
 
 /// What a signed body says.
@@ -152,6 +248,9 @@ pub enum Refusal {
     /// The signature's header is not in the provider's form.
     #[error("malformed {0} header")]
     Malformed(&'static str),
+    /// The address holds no secret, or more than one.
+    #[error("no ?{KEY}= in the address")]
+    NoKey,
     /// The path ends in none of the secrets that it may end in.
     #[error("the path ends in none of {secrets} secret(s)")]
     Path {
@@ -181,7 +280,10 @@ impl Refusal {
     pub fn depends_on_secrets(&self) -> bool {
         matches!(
             self,
-            Refusal::NoMatch { .. } | Refusal::Path { .. } | Refusal::NoSignature(_)
+            Refusal::NoMatch { .. }
+                | Refusal::Path { .. }
+                | Refusal::NoSignature(_)
+                | Refusal::NoKey
         )
     }
 }
@@ -214,6 +316,18 @@ pub fn behind_secret(function: &str) -> Option<&'static dyn Source> {
     ALL.iter().copied().find(is)
 }
 
+/// The query of the address that a source's webhooks go to: its secret, where it proves itself so.
+pub fn query(source: &dyn Source, secret: &Secret) -> String {
+    if source.is_keyed() {
+        format!("{KEY}={}", secret.expose())
+    } else {
+        String::new()
+    }
+}
+
+/// The name of the secret in the address of a source that [`Source::is_keyed`].
+pub const KEY: &str = "key";
+
 /// Reads a body that somebody has as a file, as the source would read it from the wire: signs it with a
 /// secret of its own making and goes through `verify`, so that there is one way in.
 ///
@@ -227,16 +341,25 @@ pub fn read_file(
     now: Timestamp,
 ) -> Result<Reading, Unreadable> {
     let secret = Secret::new("a file needs no secret");
+    let url = "https://localhost/";
     let mut raw = Raw {
         method: Method::POST,
         connection: connection.name.clone(),
         path_secret: Some(secret.clone()),
         headers,
-        query: String::new(),
+        query: query(source, &secret),
+        url: url.to_owned(),
         body,
     };
-    for (name, value) in source.sign(&secret, &raw.body, now) {
-        if let Ok(value) = value.parse() {
+    let unsigned = Unsigned {
+        connection,
+        secret: &secret,
+        url,
+        body: &raw.body,
+        now,
+    };
+    for (name, value) in source.sign(&unsigned) {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), value.parse()) {
             raw.headers.insert(name, value);
         }
     }
@@ -244,8 +367,7 @@ pub fn read_file(
         path: "headers".into(),
         problem: refusal.to_string(),
     };
-    let verified = source
-        .verify(&raw, std::slice::from_ref(&secret), now)
-        .map_err(refused)?;
+    let proofs = Proofs::of(connection, std::slice::from_ref(&secret));
+    let verified = source.verify(&raw, &proofs, now).map_err(refused)?;
     source.read(&verified, connection, now)
 }

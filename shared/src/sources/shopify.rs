@@ -20,11 +20,10 @@ mod privacy;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign};
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign, Proofs, Unsigned};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};
-use crate::secrets::Secret;
 
 /// The signature's header; the 2026 "Events" deliveries drop the `X-`.
 /// <https://shopify.dev/docs/apps/build/webhooks/verify-deliveries>,
@@ -81,9 +80,10 @@ impl Source for Shopify {
     fn verify<'a>(
         &self,
         raw: &'a Raw,
-        secrets: &[Secret],
+        proofs: &Proofs<'_>,
         _now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
+        let secrets = proofs.secrets;
         let [first, second] = SIGNATURE;
         let (name, value) = match (raw.header(first), raw.header(second)) {
             (Some(value), _) => (first, value),
@@ -124,9 +124,10 @@ impl Source for Shopify {
         OnUnreadable::Record
     }
 
-    fn sign(&self, secret: &Secret, body: &[u8], _now: Timestamp) -> Vec<(&'static str, String)> {
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
         let [header, _] = SIGNATURE;
-        vec![(header, sign::hmac_base64(secret.expose(), body))]
+        let value = sign::hmac_base64(unsigned.secret.expose(), unsigned.body);
+        vec![(header.to_owned(), value)]
     }
 }
 

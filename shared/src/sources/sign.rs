@@ -4,7 +4,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{KEY, Refusal};
+use crate::raw::Raw;
+use crate::secrets::Secret;
 
 /// Most digits of a signature's time.
 const TIME_DIGITS_MAX: usize = 12;
@@ -47,6 +52,32 @@ pub(super) fn decode_hex(signature: &str) -> Option<Vec<u8>> {
     hex::decode(signature.trim())
         .ok()
         .filter(|bytes| bytes.len() == 32)
+}
+
+/// Whether the address's `?key=` is one of `secrets`. Digests are compared, all of them, so that the time
+/// tells neither how long a secret is nor how many there are.
+pub(super) fn keyed(raw: &Raw, secrets: &[Secret]) -> Result<(), Refusal> {
+    let values = form_urlencoded::parse(raw.query.as_bytes());
+    let mut keys = values.filter(|(name, _)| name == KEY).map(|(_, key)| key);
+    let (Some(key), None) = (keys.next(), keys.next()) else {
+        return Err(Refusal::NoKey);
+    };
+    is_one_of(key.as_bytes(), secrets)
+}
+
+/// Whether `given` is one of `secrets`, compared in constant time. An empty secret proves nothing.
+pub(super) fn is_one_of(given: &[u8], secrets: &[Secret]) -> Result<(), Refusal> {
+    let given = Sha256::digest(given);
+    let matches = |secret: &&Secret| {
+        let own = secret.expose().as_bytes();
+        !own.is_empty() && bool::from(Sha256::digest(own).ct_eq(&given))
+    };
+    match secrets.iter().filter(matches).count() {
+        0 => Err(Refusal::NoMatch {
+            secrets: secrets.len(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Compares in constant time. An empty key proves nothing and matches nothing.

@@ -12,7 +12,7 @@ mod order;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign};
+use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign, Proofs, Unsigned};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};
@@ -74,9 +74,10 @@ impl Source for WooCommerce {
     fn verify<'a>(
         &self,
         raw: &'a Raw,
-        secrets: &[Secret],
+        proofs: &Proofs<'_>,
         _now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
+        let secrets = proofs.secrets;
         let value = raw
             .header(SIGNATURE)
             .ok_or(Refusal::NoSignature(SIGNATURE))?;
@@ -117,11 +118,10 @@ impl Source for WooCommerce {
         OnUnreadable::Record
     }
 
-    fn sign(&self, secret: &Secret, body: &[u8], _now: Timestamp) -> Vec<(&'static str, String)> {
-        vec![(
-            SIGNATURE,
-            sign::hmac_base64(&signing_key(secret.expose()), body),
-        )]
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
+        let key = signing_key(unsigned.secret.expose());
+        let value = sign::hmac_base64(&key, unsigned.body);
+        vec![(SIGNATURE.to_owned(), value)]
     }
 }
 
@@ -196,24 +196,21 @@ mod tests {
                 path_secret: None,
                 headers,
                 query: String::new(),
+                url: String::new(),
                 body: b"{}".to_vec(),
             }
         };
+        let connection = Connection::plain("woocommerce");
+        let matches = |key: &str, secret: &Secret| {
+            let proofs = Proofs::of(&connection, std::slice::from_ref(secret));
+            source.verify(&raw(key), &proofs, now).is_ok()
+        };
         let written = Secret::new("a&amp;b&quot;c&#039;d&lt;e&gt;f");
         for key in ["a&b\"c'd<e>f", "a&amp;b&quot;c&#039;d&lt;e&gt;f"] {
-            assert!(
-                source
-                    .verify(&raw(key), std::slice::from_ref(&written), now)
-                    .is_ok(),
-                "{key}"
-            );
+            assert!(matches(key, &written), "{key}");
         }
-        assert!(
-            source
-                .verify(&raw("a&b"), std::slice::from_ref(&written), now)
-                .is_err()
-        );
-        assert!(source.verify(&raw(""), &[Secret::new("")], now).is_err());
+        assert!(!matches("a&b", &written));
+        assert!(!matches("", &Secret::new("")));
         assert_eq!(signing_key("&amp;lt;"), "&lt;");
     }
 }

@@ -76,9 +76,6 @@ fn events<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, key: &'static str) -> Vec<
 }
 
 fn unknown_event(text: &str) -> String {
-    if spec::LATER_EVENTS.contains(&text) {
-        return format!("the event {text} is not known yet in this version");
-    }
     let names = || {
         Name::ALL
             .iter()
@@ -90,7 +87,7 @@ fn unknown_event(text: &str) -> String {
             "\"{text}\": no patterns: name each event, [\"order.created\", \"order.paid\"]"
         );
     }
-    match nearest(text, names().chain(spec::LATER_EVENTS.iter().copied())) {
+    match nearest(text, names()) {
         Some(near) => format!("unknown event \"{text}\": did you mean {near}?"),
         None => format!(
             "unknown event \"{text}\"; there are: {}",
@@ -215,8 +212,9 @@ fn locale<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Option<Text> {
 }
 
 fn once<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, on: &[Name]) -> Once {
-    // A parcel makes its event again when its tracking appears.
-    let unless_told = if on == [Name::OrderShipped] {
+    // A parcel makes its event again when its tracking appears, and some systems tell of a person that came
+    // into being whenever it is subscribed anew.
+    let unless_told = if matches!(on, [Name::OrderShipped | Name::LeadCreated]) {
         OnceScope::Subject
     } else {
         OnceScope::Event
@@ -279,9 +277,15 @@ fn family(event: Name) -> String {
         SubjectKind::Contact => "contact.*".to_owned(),
         SubjectKind::Conversation => "conversation.*".to_owned(),
         SubjectKind::Message => "message.*".to_owned(),
-        SubjectKind::Shipment | SubjectKind::Job | SubjectKind::Source | SubjectKind::Privacy => {
-            event.to_string()
-        }
+        SubjectKind::Lead => "lead.*".to_owned(),
+        SubjectKind::Deal => "deal.*".to_owned(),
+        SubjectKind::Shipment
+        | SubjectKind::Form
+        | SubjectKind::Email
+        | SubjectKind::Custom
+        | SubjectKind::Job
+        | SubjectKind::Source
+        | SubjectKind::Privacy => event.to_string(),
     }
 }
 

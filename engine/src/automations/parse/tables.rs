@@ -205,7 +205,6 @@ pub(super) fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> SourceTable 
         .unwrap_or_default()
         .to_owned();
     let kind = source_kind(ctx, node, &name);
-    // A kind of a later version has keys of its own: one report is enough.
     if kind.is_some() {
         node.unknown_keys(ctx, |_| false, &[]);
     }
@@ -250,12 +249,7 @@ fn source_kind<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, name: &str) -> Option
         return Some(text.to_owned());
     }
     let known = kinds::names();
-    let message = if spec::LATER_KINDS.contains(&text) {
-        format!(
-            "sources of kind \"{text}\" are not known yet in this version; there are: {}",
-            known.join(", ")
-        )
-    } else if node.get("kind").is_none() {
+    let message = if node.get("kind").is_none() {
         format!("[source.{name}] has no kind, and \"{name}\" is none: kind = \"shopify\"")
     } else if let Some(near) = nearest(text, known.iter().copied()) {
         format!("unknown kind \"{text}\"; did you mean {near}?")
@@ -342,11 +336,6 @@ pub(super) fn sources<'t>(ctx: &mut Ctx<'t>, entry: &Entry<'_, 't>) -> Vec<(Stri
         if named || shared::sources::by_kind(text).is_some() {
             ctx.used.insert(("source", text.to_owned()));
             found.push((text.to_owned(), span));
-        } else if spec::LATER_KINDS.contains(&text) {
-            ctx.error(
-                &span,
-                format!("the source {text} is not known yet in this version"),
-            );
         } else {
             let names = ctx
                 .names

@@ -1,0 +1,37 @@
+//! Webhooks of systems of the user's own: `ANY /custom/{source}`.
+
+use lambda_http::{Body, Request, Response};
+use shared::door::Door;
+use shared::secrets::SecretsProvider;
+use shared::sources::Source;
+use shared::sources::webhook::Webhook;
+use shared::store::Store;
+use shared::telemetry::Found;
+
+/// The systems that this function takes webhooks of.
+pub const SOURCES: &[&dyn Source] = &[&Webhook];
+
+/// The function's handler.
+pub struct App {
+    door: Door,
+}
+
+impl App {
+    /// A handler over a table and its webhook secrets, warmed: what it needs of AWS is read and its
+    /// connections are open.
+    pub async fn start(store: Store, secrets: SecretsProvider) -> App {
+        let door = Door::new(SOURCES, store, secrets);
+        door.warm().await;
+        App { door }
+    }
+
+    /// What was there at the start, for its line.
+    pub fn found(&self) -> Found {
+        self.door.found()
+    }
+
+    /// Answers one webhook.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        self.door.handle(request).await
+    }
+}
