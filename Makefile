@@ -42,13 +42,13 @@ e2e: $(SAM) $(MINISTACK) ## template.yaml and the binaries, deployed to a stand-
 
 bench: $(SAM) ## start, warm events, memory, requests and a backlog of the release binaries, measured here
 	@scripts/require.sh test
-	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --package orders --package appointments --package callbell --package deliver --package renew --package reply --package bare
+	PATH="$(CURDIR)/.venv/bin:$$PATH" cargo lambda build --release --package orders --package appointments --package leads --package forms --package emails --package custom --package callbell --package deliver --package renew --package reply --package bare
 	cargo run --locked --quiet --package bench -- --counted bench/counted.json
 	python3 scripts/cost.py > docs/cost.md
 
 build: ## the Lambda functions' binaries, without packaging them
 	@scripts/require.sh build
-	cargo build --locked --release --package orders --package appointments --package callbell --package deliver --package renew --package reply
+	cargo build --locked --release --package orders --package appointments --package leads --package forms --package emails --package custom --package callbell --package deliver --package renew --package reply
 
 deploy: $(SAM) ## to AWS: build, deploy, push secrets and automations; asks what it needs once
 	@scripts/require.sh build

@@ -6,7 +6,8 @@ use std::path::Path;
 use cli::commands::sign::moved;
 use jiff::Timestamp;
 use serde_json::Value;
-use shared::sources::{self, demo};
+use shared::connections::Connection;
+use shared::sources::{self, Unsigned, demo};
 
 use crate::error::BenchError;
 
@@ -76,8 +77,9 @@ impl Webhook {
         let mut event = self.envelope.clone();
         let headers = event.get_mut("headers").and_then(Value::as_object_mut);
         let headers = headers.ok_or_else(wrong)?;
-        for (name, value) in source.sign(&demo::secret("shopify"), &body, now) {
-            headers.insert(name.to_owned(), value.into());
+        let (connection, secret) = (Connection::plain("shopify"), demo::secret("shopify"));
+        for (name, value) in source.sign(&Unsigned::of(&connection, &secret, &body, now)) {
+            headers.insert(name, value.into());
         }
         let text = String::from_utf8(body).map_err(|_| wrong())?;
         if let Some(fields) = event.as_object_mut() {

@@ -524,6 +524,9 @@ pub struct SignArgs {
     /// It comes now: every time in its body moves along
     #[arg(long, conflicts_with = "at")]
     pub now: bool,
+    /// Where it goes, for systems that sign the address too: 127.0.0.1:8787
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
     /// Where to write it; standard output unless told
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,

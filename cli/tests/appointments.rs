@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use shared::connections::Connection;
+use shared::sources::Unsigned;
 use shared::sources::{self, demo};
 use support::Http;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -147,7 +149,9 @@ impl Clinic {
             .client
             .post(format!("{}/appointments/{kind}", self.http.base))
             .header("content-type", "application/json");
-        for (name, value) in source.sign(&demo::secret(kind), &bytes, self.now().await) {
+        let (connection, secret) = (Connection::plain(kind), demo::secret(kind));
+        let unsigned = Unsigned::of(&connection, &secret, &bytes, self.now().await);
+        for (name, value) in source.sign(&unsigned) {
             request = request.header(name, value);
         }
         let response = request.body(bytes).send().await.unwrap();

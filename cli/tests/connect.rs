@@ -20,6 +20,8 @@ use cli::dev::{Dev, Settings};
 use cli::standin::AccountData;
 use cli::standin::rules::Channel;
 use serde_json::{Value, json};
+use shared::connections::Connection;
+use shared::sources::Unsigned;
 use shared::sources::{Source as _, demo, woocommerce::WooCommerce};
 use support::start_empty;
 
@@ -935,7 +937,9 @@ async fn doctor_knows_what_came_last() {
     let mut request = http
         .client
         .post(format!("{}/orders/woocommerce", dev.url()));
-    for (name, value) in WooCommerce.sign(&signed, body, dev.clock().now()) {
+    let (connection, secret) = (Connection::plain("woocommerce"), signed.clone());
+    let unsigned = Unsigned::of(&connection, &secret, body, dev.clock().now());
+    for (name, value) in WooCommerce.sign(&unsigned) {
         request = request.header(name, value);
     }
     assert_eq!(

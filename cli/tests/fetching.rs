@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use cli::dev::{Dev, Settings};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use shared::connections::Connection;
 use shared::secrets::Secret;
 use shared::sources::Source as _;
+use shared::sources::Unsigned;
 use shared::sources::calendly::Calendly;
 use support::Http;
 
@@ -87,7 +89,9 @@ impl World {
         let bytes = serde_json::to_vec(&body).unwrap();
         let url = format!("{}/appointments/calendly", self.dev.url());
         let mut request = self.http.client.post(url);
-        for (name, value) in Calendly.sign(&Secret::new("key"), &bytes, now) {
+        let (connection, secret) = (Connection::plain("calendly"), Secret::new("key"));
+        let unsigned = Unsigned::of(&connection, &secret, &bytes, now);
+        for (name, value) in Calendly.sign(&unsigned) {
             request = request.header(name, value);
         }
         assert_eq!(

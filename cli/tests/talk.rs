@@ -17,7 +17,9 @@ use std::sync::Arc;
 use cli::dev::{Dev, Settings};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use shared::connections::Connection;
 use shared::secrets::Secret;
+use shared::sources::Unsigned;
 use shared::sources::{Source as _, callbell::Callbell};
 use support::{Http, PHONE, noon};
 
@@ -63,7 +65,9 @@ fn maria(tags: &[&str]) -> Value {
 async fn webhook(dev: &Dev, http: &Http, event: &str, payload: Value) {
     let body = serde_json::to_vec(&json!({ "event": event, "payload": payload })).unwrap();
     let mut request = http.client.post(format!("{}{PATH}", http.base));
-    for (name, value) in Callbell.sign(&Secret::new(SIGNING), &body, dev.clock().now()) {
+    let (connection, secret) = (Connection::plain("callbell"), Secret::new(SIGNING));
+    let unsigned = Unsigned::of(&connection, &secret, &body, dev.clock().now());
+    for (name, value) in Callbell.sign(&unsigned) {
         request = request.header(name, value);
     }
     let answer = request.body(body).send().await.unwrap();

@@ -1589,7 +1589,9 @@ impl Event {
             Body::Lead { lead } => [("lead.fields", &mut lead.fields)].into(),
             Body::Deal { deal } => [("deal.fields", &mut deal.fields)].into(),
             // All that a custom event has is its data: without it there is none. Too large is too large.
-            Body::Custom { .. } | Body::Email { .. } | Body::AppointmentChange { .. }
+            Body::Custom { .. }
+            | Body::Email { .. }
+            | Body::AppointmentChange { .. }
             | Body::Job { .. }
             | Body::Changed { .. }
             | Body::Privacy { .. } => BTreeMap::new(),

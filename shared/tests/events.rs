@@ -79,10 +79,7 @@ fn events(sample: &Sample) -> Result<Vec<Event>, &'static str> {
     let connection = Connection::plain(source.kind());
     let proofs = Proofs::of(&connection, &secrets);
     let verified = source.verify(&sample.raw, &proofs, sample.at).unwrap();
-    match source
-        .read(&verified, &connection, sample.at)
-        .unwrap()
-    {
+    match source.read(&verified, &connection, sample.at).unwrap() {
         Reading::Events(events) => Ok(events),
         Reading::Nothing(reason) => Err(reason),
     }

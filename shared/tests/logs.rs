@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex};
 
 use lambda_http::Body;
 use serde_json::Value;
+use shared::connections::Connection;
 use shared::door::Door;
 use shared::secrets::SecretsProvider;
 use shared::sources::callbell::Callbell;
-use shared::connections::Connection;
 use shared::sources::{ALL, Source, Unsigned, demo};
 
 #[derive(Clone, Default)]

@@ -23,8 +23,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use shared::connections::{Auth, Connection};
 use shared::event::{Event, ITEMS_MAX, TEXT_CHARS_MAX};
-use shared::payload::Payload;
 use shared::keys::PublicKeys;
+use shared::payload::Payload;
 use shared::raw::{Raw, Verified};
 use shared::secrets::Secret;
 use shared::sources::callbell::SIGNING_PREFIX;
@@ -371,9 +371,7 @@ fn a_wrong_secret_an_empty_one_and_none_are_refused() {
         let by_empty = fixture.proof(&empty, &fixture.body, now());
         let raw = fixture.request(&fixture.body, &by_empty, false);
         assert!(
-            fixture
-                .verify(&raw, &known(fixture.source, &[""]))
-                .is_err(),
+            fixture.verify(&raw, &known(fixture.source, &[""])).is_err(),
             "{}",
             fixture.name()
         );
@@ -634,8 +632,9 @@ fn within_limits(name: &str, value: &Value) {
 }
 
 #[test]
-fn nobody_gets_a_4xx_for_what_they_signed() {
-    for source in ALL {
+fn no_provider_gets_a_4xx_for_what_it_signed() {
+    // A system of the user's own gives up nothing for a 4xx, and its developer reads it.
+    for source in ALL.iter().filter(|source| source.kind() != "webhook") {
         assert_eq!(
             source.on_unreadable(),
             OnUnreadable::Record,

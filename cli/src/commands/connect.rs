@@ -2,6 +2,7 @@
 //! event is refused; then the registration; then a first event. Every step can be repeated: what an
 //! interrupted one left behind is recognised.
 
+mod by_hand;
 mod callbell;
 
 use std::path::Path;
@@ -19,7 +20,7 @@ use crate::args::ConnectArgs;
 use crate::connect::keys::{self, Keys, Table};
 use crate::connect::needs::{self, Need};
 use crate::connect::plan::{self, Plan, Wish};
-use crate::connect::{self, Asked, Failure, Hook, Kind, New, Options, Provider, SecretOf};
+use crate::connect::{self, Asked, Failure, Hook, New, Options, Provider, SecretOf};
 use crate::error::CliError;
 use crate::installation::Installation;
 use crate::output::{self, Cell, count};
@@ -49,8 +50,11 @@ pub async fn run(args: &ConnectArgs) -> Outcome {
     };
     let secrets = args.automations.with_file_name(SECRETS);
     let mut keys = Keys::of(&on, &secrets)?;
-    if args.kind == Kind::Callbell {
+    if args.kind.as_str() == shared::sources::callbell::KIND {
         return work.callbell(&mut keys, &secrets).await;
+    }
+    if args.kind.is_by_hand() {
+        return work.by_hand(&mut keys).await;
     }
     let (provider, hooks) = work.open(&mut keys).await?;
     if args.list {
@@ -179,7 +183,7 @@ impl Work<'_> {
             None => connect::credential(kind, self.name)?,
         };
         let options = self.options().await?;
-        let credential = connect::complete(kind, &credential, &options)?;
+        let credential = kind.complete(&credential, &options)?;
         match known.first_mut() {
             Some(first) => first.clone_from(&credential),
             None => known.push(credential.clone()),
@@ -189,7 +193,7 @@ impl Work<'_> {
             store: &self.on.store,
             connection: self.name,
         };
-        let provider = connect::open(kind, asked, &credential, &options)?;
+        let provider = kind.open(asked, &credential, &options)?;
         let hooks = provider
             .hooks()
             .await
@@ -335,8 +339,9 @@ impl Work<'_> {
         done: &mut Done,
     ) -> Result<(), CliError> {
         let told = |failure: Failure| failure.told(self.name);
+        let address = self.args.kind.address(&self.url, secret);
         let new = |topics| New {
-            url: &self.url,
+            url: &address,
             topics,
             secret,
         };

@@ -9,8 +9,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::clock::Clock;
+use shared::connections::Connection;
 use shared::secrets::Secret;
-use shared::sources::{self, Source, callbell, demo};
+use shared::sources::{self, Source, Unsigned, callbell, demo};
 
 use super::Outcome;
 use crate::args::SignArgs;
@@ -45,9 +46,24 @@ pub fn run(args: &SignArgs) -> Outcome {
         Some(older) => moved(&older.body, at.duration_since(older.at)),
         None => bytes,
     };
-    let headers = headers(args, older.as_ref(), source, &secret, &body, at)?;
     let last = last_part(args.secrets.as_deref(), source, &connection)?;
-    let event = event(source, &last, &headers, &body, at)?;
+    let to = To {
+        host: args.host.as_deref().unwrap_or(HOST),
+        path: format!("/{}/{last}", source.function()),
+        query: sources::query(source, &secret),
+    };
+    let unsigned = Unsigned {
+        connection: &Connection {
+            kind: source.kind().to_owned(),
+            ..Connection::plain(&connection)
+        },
+        secret: &secret,
+        url: &to.url(),
+        body: &body,
+        now: at,
+    };
+    let headers = headers(args, older.as_ref(), source, &unsigned)?;
+    let event = event(&to, &headers, &body, at)?;
     let text = serde_json::to_string_pretty(&event)? + "\n";
     match &args.out {
         Some(path) => {
@@ -74,7 +90,9 @@ pub fn moved(body: &[u8], by: SignedDuration) -> Vec<u8> {
             move_times(&mut value, by);
             value.to_string().into_bytes()
         }
-        _ => body.to_vec(),
+        Ok(_) => body.to_vec(),
+        Err(_) if by.is_zero() => body.to_vec(),
+        Err(_) => moved_text(body, by),
     }
 }
 
@@ -86,15 +104,71 @@ fn move_times(value: &mut Value, by: SignedDuration) {
             }
         }
         Value::Array(list) => list.iter_mut().for_each(|item| move_times(item, by)),
-        Value::Object(map) => map.values_mut().for_each(|item| move_times(item, by)),
+        Value::Object(map) => {
+            for (key, item) in map {
+                match item {
+                    Value::Number(number) if is_time(key) => {
+                        if let Some(moved) = moved_number(number.as_i64(), by) {
+                            *item = moved.into();
+                        }
+                    }
+                    _ => move_times(item, by),
+                }
+            }
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// A time as providers write it, with its offset or without one (WooCommerce), in the same form.
+/// Whether a number of this name counts seconds, or parts of one, since 1970: HubSpot, Intercom, Pipedrive.
+fn is_time(key: &str) -> bool {
+    key.ends_with("_at") || key.ends_with("At") || key.starts_with("timestamp")
+}
+
+/// Seconds, milliseconds or microseconds of our time; `None`: some other number.
+fn moved_number(number: Option<i64>, by: SignedDuration) -> Option<i64> {
+    let years = 1_500_000_000..2_500_000_000_i64;
+    let number = number?;
+    [1, 1_000, 1_000_000]
+        .into_iter()
+        .find(|unit| years.contains(&number.div_euclid(*unit)))
+        .and_then(|unit| number.checked_add(by.as_secs().checked_mul(unit)?))
+}
+
+/// What is no JSON: a form, whose values may be times, or XML, which has them between its marks.
+fn moved_text(body: &[u8], by: SignedDuration) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return body.to_vec();
+    };
+    if text.trim_start().starts_with('<') {
+        let pieces = text.split_inclusive(['<', '>']).map(|piece| {
+            let inner = piece.trim_end_matches(['<', '>']);
+            match moved_time(inner, by) {
+                Some(moved) => piece.replacen(inner, &moved, 1),
+                None => piece.to_owned(),
+            }
+        });
+        return pieces.collect::<String>().into_bytes();
+    }
+    let moved = form_urlencoded::parse(body).map(|(name, value)| {
+        let value = moved_time(&value, by).unwrap_or_else(|| value.into_owned());
+        (name.into_owned(), value)
+    });
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(moved);
+    form.finish().into_bytes()
+}
+
+/// A time as providers write it, with its offset or without one (WooCommerce), with a blank in its middle
+/// (Mailchimp, Pipedrive), in the same form.
 fn moved_time(text: &str, by: SignedDuration) -> Option<String> {
-    if text.as_bytes().get(10) != Some(&b'T') {
-        return None;
+    match text.as_bytes().get(10) {
+        Some(b'T') => {}
+        Some(b' ') if text.len() == 19 => {
+            let moved = text.parse::<DateTime>().ok()?.checked_add(by).ok()?;
+            return Some(moved.strftime("%Y-%m-%d %H:%M:%S").to_string());
+        }
+        _ => return None,
     }
     if let Ok(at) = text.parse::<Timestamp>() {
         let moved = at.checked_add(by).ok()?;
@@ -185,9 +259,7 @@ fn headers(
     args: &SignArgs,
     older: Option<&Sample>,
     source: &dyn Source,
-    secret: &Secret,
-    body: &[u8],
-    at: Timestamp,
+    unsigned: &Unsigned<'_>,
 ) -> Result<HeaderMap, CliError> {
     let mut headers = HeaderMap::new();
     let mut insert = |name: &str, value: &str| -> Result<(), CliError> {
@@ -206,8 +278,8 @@ fn headers(
     for (name, value) in &args.headers {
         insert(name, value)?;
     }
-    for (name, value) in source.sign(secret, body, at) {
-        insert(name, &value)?;
+    for (name, value) in source.sign(unsigned) {
+        insert(&name, &value)?;
     }
     Ok(headers)
 }
@@ -221,25 +293,38 @@ fn topic_header(kind: &str) -> &'static str {
     }
 }
 
-fn event(
-    source: &dyn Source,
-    last: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-    at: Timestamp,
-) -> Result<Value, CliError> {
+/// Where the samples of `events/` went.
+const HOST: &str = "abcdefghij.execute-api.eu-west-1.amazonaws.com";
+
+/// Where a webhook goes.
+struct To<'a> {
+    host: &'a str,
+    path: String,
+    query: String,
+}
+
+impl To<'_> {
+    /// As API Gateway is called: over https.
+    fn url(&self) -> String {
+        let To { host, path, query } = self;
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("https://{host}{path}{mark}{query}")
+    }
+}
+
+fn event(to: &To<'_>, headers: &HeaderMap, body: &[u8], at: Timestamp) -> Result<Value, CliError> {
     let routes =
         routes::read(routes::TEMPLATE).map_err(|error| CliError::new(error.to_string()))?;
-    let path = format!("/{}/{last}", source.function());
+    let path = &to.path;
     let found = routes
         .iter()
-        .find_map(|route| Some((route, route.matches("POST", &path)?)));
+        .find_map(|route| Some((route, route.matches("POST", path)?)));
     let (route, parameters) =
         found.ok_or_else(|| CliError::new(format!("template.yaml has no route for {path}")))?;
     let mut event = envelope::write(&Parts {
         method: "POST",
-        path: &path,
-        query: "",
+        path,
+        query: &to.query,
         headers,
         body,
         route_key: &route.key(),
@@ -248,10 +333,9 @@ fn event(
     });
     // As API Gateway fills them in; of the development server nothing is left.
     if let Some(context) = event.get_mut("requestContext") {
-        let host = "abcdefghij.execute-api.eu-west-1.amazonaws.com";
         context["accountId"] = "123456789012".into();
         context["apiId"] = "abcdefghij".into();
-        context["domainName"] = host.into();
+        context["domainName"] = to.host.into();
         context["domainPrefix"] = "abcdefghij".into();
         context["requestId"] = format!("sample-{}", at.as_second()).into();
     }

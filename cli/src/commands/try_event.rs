@@ -16,7 +16,7 @@ use shared::clock::Clock;
 use shared::connections::Connection;
 use shared::event::{Event, Name, SubjectKind};
 use shared::secrets::Secret;
-use shared::sources::{self, Reading, Source, demo};
+use shared::sources::{self, Proofs, Reading, Source, Unsigned, demo};
 use shared::store::Status;
 
 use super::Outcome;
@@ -158,7 +158,12 @@ fn decode(
     now: Timestamp,
 ) -> Result<Vec<Event>, CliError> {
     let secret = demo::secret(source.kind());
-    let signed = source.sign(&secret, &body, now);
+    let unsigned = Unsigned {
+        url: "https://localhost/",
+        ..Unsigned::of(connection, &secret, &body, now)
+    };
+    let signed = source.sign(&unsigned);
+    let query = sources::query(source, &secret);
     let behind_secret = source.is_behind_secret();
     let path = demo::path(source);
     let last = if behind_secret {
@@ -166,14 +171,14 @@ fn decode(
     } else {
         &connection.name
     };
-    let uri = format!("http://localhost/{}/{last}", source.function());
+    let uri = format!("http://localhost/{}/{last}?{query}", source.function());
     let mut request = http::Request::builder().method(Method::POST).uri(uri);
     let replaced = |name: &str| signed.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     for (name, value) in headers.iter().filter(|(name, _)| !replaced(name)) {
         request = request.header(name, value);
     }
     for (name, value) in &signed {
-        request = request.header(*name, value);
+        request = request.header(name, value);
     }
     let request: Request = request
         .body(Body::Binary(body))
@@ -188,7 +193,7 @@ fn decode(
     let mut secrets = vec![secret];
     secrets.extend(behind_secret.then(|| Secret::new(path.clone())));
     let verified = source
-        .verify(&raw, &secrets, now)
+        .verify(&raw, &Proofs::of(connection, &secrets), now)
         .map_err(|refusal| CliError::new(refusal.to_string()))?;
     match source.read(&verified, connection, now) {
         Ok(Reading::Events(events)) => Ok(events),

@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 use shared::event::Name;
 use shared::secrets::Secret;
 
-use super::{Answering, Failure, Hook, New, PAGES_MAX, Provider, Topic, ask, settled, unexpected};
+use super::{
+    Answering, Asked, Failure, Hook, New, Options, PAGES_MAX, Provider, Topic, ask, settled,
+    unexpected,
+};
+use crate::error::CliError;
 
 const HOST: &str = "api.cal.com";
 const TITLE: &str = "Cal.com";
@@ -14,7 +18,7 @@ const TITLE: &str = "Cal.com";
 const PAGE: usize = 250;
 
 /// What Cal.com tells of bookings.
-pub(super) const TOPICS: &[Topic] = &[
+const TOPICS: &[Topic] = &[
     Topic {
         name: "BOOKING_CREATED",
         events: &[Name::AppointmentBooked],
@@ -54,14 +58,48 @@ pub(super) const TOPICS: &[Topic] = &[
     },
 ];
 
+/// The system.
+pub(super) struct System;
+
+impl super::System for System {
+    fn kind(&self) -> &'static str {
+        "cal-com"
+    }
+
+    fn title(&self) -> &'static str {
+        TITLE
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        TOPICS
+    }
+
+    fn provoke(&self) -> &'static str {
+        "book an appointment"
+    }
+
+    fn questions(&self) -> &'static [&'static str] {
+        &["API key (Cal.com: Settings, Developer, API keys)"]
+    }
+
+    fn open(
+        &self,
+        asked: Asked<'_>,
+        credential: &Secret,
+        _options: &Options,
+    ) -> Result<Box<dyn Provider>, CliError> {
+        Ok(Box::new(CalCom::new(asked.apis, credential)))
+    }
+}
+
 /// The API of one account.
-pub(super) struct CalCom {
+struct CalCom {
     apis: Apis,
     key: Secret,
 }
 
 impl CalCom {
-    pub(super) fn new(apis: &Apis, key: &Secret) -> CalCom {
+    fn new(apis: &Apis, key: &Secret) -> CalCom {
         CalCom {
             apis: apis.clone(),
             key: key.clone(),

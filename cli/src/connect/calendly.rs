@@ -8,7 +8,8 @@ use shared::event::Name;
 use shared::secrets::Secret;
 
 use super::{
-    Answering, Failure, Hook, New, Options, PAGES_MAX, Provider, Topic, ask, settled, unexpected,
+    Answering, Asked, Failure, Hook, New, Options, PAGES_MAX, Provider, Topic, ask, settled,
+    unexpected,
 };
 use crate::error::CliError;
 
@@ -20,7 +21,7 @@ const PAGE: &str = "100";
 const SCOPES: [&str; 2] = ["organization", "user"];
 
 /// What Calendly tells of bookings. A reschedule is a cancellation and a new booking, in any order.
-pub(super) const TOPICS: &[Topic] = &[
+const TOPICS: &[Topic] = &[
     Topic {
         name: "invitee.created",
         events: &[Name::AppointmentBooked, Name::AppointmentRescheduled],
@@ -43,8 +44,42 @@ pub(super) const TOPICS: &[Topic] = &[
     },
 ];
 
+/// The system.
+pub(super) struct System;
+
+impl super::System for System {
+    fn kind(&self) -> &'static str {
+        "calendly"
+    }
+
+    fn title(&self) -> &'static str {
+        TITLE
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        TOPICS
+    }
+
+    fn provoke(&self) -> &'static str {
+        "book an appointment"
+    }
+
+    fn questions(&self) -> &'static [&'static str] {
+        &["personal access token (Calendly: Integrations, API & webhooks, Personal access tokens)"]
+    }
+
+    fn open(
+        &self,
+        asked: Asked<'_>,
+        credential: &Secret,
+        options: &Options,
+    ) -> Result<Box<dyn Provider>, CliError> {
+        Ok(Box::new(Calendly::new(asked.apis, credential, options)?))
+    }
+}
+
 /// The API of one account.
-pub(super) struct Calendly {
+struct Calendly {
     apis: Apis,
     token: Secret,
     scope: &'static str,
@@ -59,11 +94,7 @@ struct Me {
 impl Calendly {
     /// # Errors
     /// A scope that there is not.
-    pub(super) fn new(
-        apis: &Apis,
-        token: &Secret,
-        options: &Options,
-    ) -> Result<Calendly, CliError> {
+    fn new(apis: &Apis, token: &Secret, options: &Options) -> Result<Calendly, CliError> {
         let [organization, _] = SCOPES;
         let scope = match options.scope.as_deref() {
             None => organization,

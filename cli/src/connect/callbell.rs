@@ -14,7 +14,7 @@ use super::Topic;
 
 /// The webhooks that are read: all of them, whatever the automations say, because what people do is
 /// remembered (windows, opt-outs, who has a conversation in hand).
-pub(super) const TOPICS: &[Topic] = &[
+const TOPICS: &[Topic] = &[
     topic(
         "message_created",
         &[Name::MessageReceived, Name::MessageSent],
@@ -33,6 +33,31 @@ pub(super) const TOPICS: &[Topic] = &[
     topic("conversation_opened", &[Name::ConversationOpened]),
     topic("conversation_closed", &[Name::ConversationClosed]),
 ];
+
+/// The system.
+pub(super) struct System;
+
+impl super::System for System {
+    fn kind(&self) -> &'static str {
+        "callbell"
+    }
+
+    fn title(&self) -> &'static str {
+        "Callbell"
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        TOPICS
+    }
+
+    fn provoke(&self) -> &'static str {
+        "write to one of your channels, from another phone"
+    }
+
+    fn questions(&self) -> &'static [&'static str] {
+        &["API token (Callbell: dashboard, Settings, API)"]
+    }
+}
 
 const fn topic(name: &'static str, events: &'static [Name]) -> Topic {
     Topic {

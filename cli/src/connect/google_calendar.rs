@@ -10,13 +10,13 @@ use shared::event::Name;
 use shared::secrets::Secret;
 use shared::store::{Store, StoreError};
 
-use super::{Answering, Failure, Hook, New, Provider, Topic};
+use super::{Answering, Asked, Failure, Hook, New, Options, Provider, Topic};
 use crate::error::CliError;
 
 const TITLE: &str = "Google";
 
 /// A push says that something changed; what it was is asked.
-pub(super) const TOPICS: &[Topic] = &[Topic {
+const TOPICS: &[Topic] = &[Topic {
     name: "changes",
     events: &[
         Name::AppointmentBooked,
@@ -26,8 +26,53 @@ pub(super) const TOPICS: &[Topic] = &[Topic {
     always: true,
 }];
 
+/// The system.
+pub(super) struct System;
+
+impl super::System for System {
+    fn kind(&self) -> &'static str {
+        "google-calendar"
+    }
+
+    fn title(&self) -> &'static str {
+        TITLE
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        TOPICS
+    }
+
+    fn provoke(&self) -> &'static str {
+        "change an event of the calendar"
+    }
+
+    fn questions(&self) -> &'static [&'static str] {
+        &["the JSON key of a service account, as standard input: < key.json"]
+    }
+
+    fn is_file(&self) -> bool {
+        true
+    }
+
+    fn credential(&self, answers: &[String]) -> Result<Secret, CliError> {
+        credential(&answers.join("\n"))
+    }
+
+    fn open(
+        &self,
+        asked: Asked<'_>,
+        credential: &Secret,
+        options: &Options,
+    ) -> Result<Box<dyn Provider>, CliError> {
+        let calendar = options.calendar.as_deref();
+        let (apis, store) = (asked.apis, asked.store);
+        let opened = Calendar::new(apis, credential, store, asked.connection, calendar)?;
+        Ok(Box::new(opened))
+    }
+}
+
 /// One calendar, and the row of its connection.
-pub(super) struct Calendar {
+struct Calendar {
     apis: Apis,
     credential: Secret,
     store: Store,
@@ -39,7 +84,7 @@ pub(super) struct Calendar {
 ///
 /// # Errors
 /// It is neither.
-pub(super) fn credential(text: &str) -> Result<Secret, CliError> {
+fn credential(text: &str) -> Result<Secret, CliError> {
     let json: Value = serde_json::from_str(text).unwrap_or_default();
     let has = |names: &[&str]| {
         names
@@ -58,7 +103,7 @@ pub(super) fn credential(text: &str) -> Result<Secret, CliError> {
 impl Calendar {
     /// # Errors
     /// Nobody said which calendar.
-    pub(super) fn new(
+    fn new(
         apis: &Apis,
         credential: &Secret,
         store: &Store,

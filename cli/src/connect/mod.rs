@@ -4,20 +4,34 @@
 mod cal_com;
 mod calendly;
 pub mod callbell;
+mod gmail;
 mod google_calendar;
+mod google_forms;
+mod hubspot;
+mod intercom;
 pub mod keys;
+mod mailchimp;
 pub mod needs;
+mod pipedrive;
 pub mod plan;
+mod salesforce;
 mod shopify;
+mod typeform;
+mod webhook;
 mod woocommerce;
+mod zendesk;
 
+use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use engine::apis::{Apis, Call, Reply, Unanswered};
 use shared::event::Name;
 use shared::secrets::Secret;
+use shared::sources::{self, Source};
 use shared::store::Store;
 
 use crate::ask;
@@ -27,107 +41,176 @@ use crate::error::CliError;
 /// Most pages of one list.
 const PAGES_MAX: usize = 50;
 
-/// The systems that can be connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
-    /// Shopify.
-    Shopify,
-    /// WooCommerce.
-    #[value(name = "woocommerce")]
-    WooCommerce,
-    /// Calendly.
-    Calendly,
-    /// Cal.com.
-    CalCom,
-    /// A Google calendar.
-    GoogleCalendar,
-    /// Callbell itself.
-    Callbell,
+/// Every system that can be connected, in the order in which the command lists them.
+const SYSTEMS: &[Kind] = &[
+    Kind(&shopify::System),
+    Kind(&woocommerce::System),
+    Kind(&calendly::System),
+    Kind(&cal_com::System),
+    Kind(&google_calendar::System),
+    Kind(&hubspot::System),
+    Kind(&pipedrive::System),
+    Kind(&salesforce::System),
+    Kind(&mailchimp::System),
+    Kind(&zendesk::System),
+    Kind(&intercom::System),
+    Kind(&typeform::System),
+    Kind(&google_forms::System),
+    Kind(&gmail::System),
+    Kind(&webhook::System),
+    Kind(&callbell::System),
+];
+
+/// A system as the command speaks of it: its own file has one.
+pub trait System: Sync {
+    /// As `[source.x]` has it, and `kind()` of the source: `cal-com`.
+    fn kind(&self) -> &'static str;
+
+    /// For sentences.
+    fn title(&self) -> &'static str;
+
+    /// What its webhooks are called and what each is for.
+    fn topics(&self) -> &'static [Topic];
+
+    /// What to do so that a first event comes.
+    fn provoke(&self) -> &'static str;
+
+    /// The questions for the credential of its API, and where it is found; none: its API is not asked.
+    fn questions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether the credential is a file of many lines, nothing to type.
+    fn is_file(&self) -> bool {
+        false
+    }
+
+    /// The credential of these answers.
+    ///
+    /// # Errors
+    /// It is not of the form that the system has.
+    fn credential(&self, answers: &[String]) -> Result<Secret, CliError> {
+        Ok(Secret::new(answers.concat()))
+    }
+
+    /// A credential with what the flags add to it, so that the next command needs no flags.
+    ///
+    /// # Errors
+    /// Something is still missing.
+    fn complete(&self, credential: &Secret, _options: &Options) -> Result<Secret, CliError> {
+        Ok(credential.clone())
+    }
+
+    /// Its API.
+    ///
+    /// # Errors
+    /// The credential is not of the form that this system has, or its API registers no webhooks.
+    fn open(
+        &self,
+        _asked: Asked<'_>,
+        _credential: &Secret,
+        _options: &Options,
+    ) -> Result<Box<dyn Provider>, CliError> {
+        Err(CliError::new(format!(
+            "{}'s API registers no webhooks",
+            self.title()
+        )))
+    }
+
+    /// Whether its API registers no webhooks: then `steps` has what a person has to do instead.
+    fn is_by_hand(&self) -> bool {
+        false
+    }
+
+    /// What a person has to do on its own pages, a step each.
+    fn steps(&self, _by_hand: &ByHand<'_>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Who chooses the secret of a system that is connected by hand.
+    fn secret_by_hand(&self) -> SecretOf {
+        SecretOf::Ours
+    }
+}
+
+/// A connection to be made by hand.
+#[derive(Clone, Copy)]
+pub struct ByHand<'a> {
+    /// The connection's name.
+    pub name: &'a str,
+    /// Where the webhooks go, with its key where the address holds one.
+    pub url: &'a str,
+    /// The connection's secret.
+    pub secret: &'a Secret,
+    /// The names of the webhooks that the automations need.
+    pub topics: &'a [&'static str],
+    /// ` --local`, ` --stack NAME` or nothing, to be appended to a command.
+    pub flag: &'a str,
+}
+
+/// A system that can be connected.
+#[derive(Clone, Copy)]
+pub struct Kind(&'static dyn System);
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Kind) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Kind {}
+
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Kind] {
+        SYSTEMS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
+    }
+}
+
+impl Deref for Kind {
+    type Target = dyn System;
+
+    fn deref(&self) -> &Self::Target {
+        self.0
+    }
 }
 
 impl Kind {
-    /// As `[source.x]` has it, and `kind()` of the source: `cal-com`.
+    /// As `[source.x]` has it: `cal-com`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Shopify => "shopify",
-            Kind::WooCommerce => "woocommerce",
-            Kind::Calendly => "calendly",
-            Kind::CalCom => "cal-com",
-            Kind::GoogleCalendar => "google-calendar",
-            Kind::Callbell => "callbell",
-        }
-    }
-
-    /// For sentences.
-    pub fn title(self) -> &'static str {
-        match self {
-            Kind::Shopify => "Shopify",
-            Kind::WooCommerce => "WooCommerce",
-            Kind::Calendly => "Calendly",
-            Kind::CalCom => "Cal.com",
-            Kind::GoogleCalendar => "Google Calendar",
-            Kind::Callbell => "Callbell",
-        }
+        self.0.kind()
     }
 
     /// The kind of this name.
     pub fn parse(kind: &str) -> Option<Kind> {
-        Kind::value_variants()
-            .iter()
-            .copied()
-            .find(|one| one.as_str() == kind)
+        SYSTEMS.iter().copied().find(|one| one.as_str() == kind)
+    }
+
+    /// Its source.
+    fn source(self) -> Option<&'static dyn Source> {
+        sources::by_kind(self.as_str())
     }
 
     /// The function that takes its webhooks, and so the first part of their path.
     pub fn function(self) -> &'static str {
-        match self {
-            Kind::Shopify | Kind::WooCommerce => "orders",
-            Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar => "appointments",
-            Kind::Callbell => "callbell",
-        }
+        self.source().map_or("", |source| source.function())
     }
 
-    /// What its webhooks are called and what each is for.
-    pub fn topics(self) -> &'static [Topic] {
-        match self {
-            Kind::Shopify => shopify::TOPICS,
-            Kind::WooCommerce => woocommerce::TOPICS,
-            Kind::Calendly => calendly::TOPICS,
-            Kind::CalCom => cal_com::TOPICS,
-            Kind::GoogleCalendar => google_calendar::TOPICS,
-            Kind::Callbell => callbell::TOPICS,
-        }
-    }
-
-    /// The questions for the credential of its API, and where it is found.
-    fn questions(self) -> &'static [&'static str] {
-        match self {
-            Kind::Shopify => &[
-                "client id of the app (Shopify: Dev Dashboard, the app, Settings)",
-                "client secret of the app",
-            ],
-            Kind::WooCommerce => &[
-                "consumer key (WooCommerce: Settings, Advanced, REST API, read and write)",
-                "consumer secret",
-            ],
-            Kind::GoogleCalendar => {
-                &["the JSON key of a service account, as standard input: < key.json"]
-            }
-            Kind::Callbell => &["API token (Callbell: dashboard, Settings, API)"],
-            Kind::CalCom => &["API key (Cal.com: Settings, Developer, API keys)"],
-            Kind::Calendly => &[
-                "personal access token (Calendly: Integrations, API & webhooks, Personal access tokens)",
-            ],
-        }
-    }
-
-    /// What to do so that a first event comes.
-    pub fn provoke(self) -> &'static str {
-        match self {
-            Kind::Shopify | Kind::WooCommerce => "place an order",
-            Kind::Calendly | Kind::CalCom => "book an appointment",
-            Kind::GoogleCalendar => "change an event of the calendar",
-            Kind::Callbell => "write to one of your channels, from another phone",
+    /// The address to register: with the secret in it, where nothing else proves a webhook.
+    pub fn address(self, url: &str, secret: &Secret) -> String {
+        let query = self.source().map(|source| sources::query(source, secret));
+        match query.filter(|query| !query.is_empty()) {
+            Some(query) => format!("{url}?{query}"),
+            None => url.to_owned(),
         }
     }
 }
@@ -310,34 +393,6 @@ impl Failure {
     }
 }
 
-/// The provider's API.
-///
-/// # Errors
-/// The credential is not of the form that this provider has.
-pub fn open(
-    kind: Kind,
-    asked: Asked<'_>,
-    credential: &Secret,
-    options: &Options,
-) -> Result<Box<dyn Provider>, CliError> {
-    let apis = asked.apis;
-    Ok(match kind {
-        Kind::GoogleCalendar => Box::new(google_calendar::Calendar::new(
-            apis,
-            credential,
-            asked.store,
-            asked.connection,
-            options.calendar.as_deref(),
-        )?),
-        Kind::Shopify => Box::new(shopify::Shopify::new(apis, credential)?),
-        Kind::WooCommerce => Box::new(woocommerce::WooCommerce::new(apis, credential)?),
-        Kind::Calendly => Box::new(calendly::Calendly::new(apis, credential, options)?),
-        Kind::CalCom => Box::new(cal_com::CalCom::new(apis, credential)),
-        // An account has one webhook, and no list of them: commands/connect/callbell.rs.
-        Kind::Callbell => return Err(CliError::new("Callbell lists no webhooks")),
-    })
-}
-
 /// A credential, asked for: typed without being shown, or the lines of standard input.
 ///
 /// # Errors
@@ -346,7 +401,7 @@ pub fn credential(kind: Kind, name: &str) -> Result<Secret, CliError> {
     let questions = kind.questions();
     let mut answers = Vec::new();
     // A key of many lines is nothing to type.
-    if ask::is_terminal() && kind != Kind::GoogleCalendar {
+    if ask::is_terminal() && !kind.is_file() {
         for question in questions {
             answers.push(secrets::ask(question)?);
         }
@@ -364,28 +419,11 @@ pub fn credential(kind: Kind, name: &str) -> Result<Secret, CliError> {
         })?;
         answers.extend(text.lines().map(|line| line.trim().to_owned()));
     }
-    Ok(match kind {
-        Kind::GoogleCalendar => google_calendar::credential(&answers.join("\n"))?,
-        // What stands in secrets.toml may be given as it is.
-        _ if answers.concat().starts_with('{') => Secret::new(answers.concat()),
-        Kind::Shopify => shopify::credential(&answers),
-        Kind::WooCommerce => woocommerce::credential(&answers),
-        Kind::Calendly | Kind::CalCom | Kind::Callbell => Secret::new(answers.concat()),
-    })
-}
-
-/// A credential with what the flags add to it, so that the next command needs no flags.
-///
-/// # Errors
-/// Something is still missing.
-pub fn complete(kind: Kind, credential: &Secret, options: &Options) -> Result<Secret, CliError> {
-    match kind {
-        Kind::Shopify => shopify::complete(credential, options.shop.as_deref()),
-        Kind::WooCommerce => woocommerce::complete(credential, options.url.as_deref()),
-        Kind::Calendly | Kind::CalCom | Kind::GoogleCalendar | Kind::Callbell => {
-            Ok(credential.clone())
-        }
+    // What stands in secrets.toml may be given as it is.
+    if answers.concat().starts_with('{') && !kind.is_file() {
+        return Ok(Secret::new(answers.concat()));
     }
+    kind.credential(&answers)
 }
 
 /// One request; every status is an answer.

@@ -10,7 +10,8 @@ use shared::secrets::Secret;
 use tokio::sync::OnceCell;
 
 use super::{
-    Answering, Failure, Hook, New, PAGES_MAX, Provider, SecretOf, Topic, ask, settled, unexpected,
+    Answering, Asked, Failure, Hook, New, Options, PAGES_MAX, Provider, SecretOf, Topic, ask,
+    settled, unexpected,
 };
 use crate::error::CliError;
 
@@ -34,7 +35,7 @@ const DELETE: &str = "mutation($id: ID!) { webhookSubscriptionDelete(id: $id) \
 const PHONE: &str = "query { orders(first: 1) { nodes { id phone } } }";
 
 /// What Shopify tells of orders and checkouts. Every order topic shows the whole order.
-pub(super) const TOPICS: &[Topic] = &[
+const TOPICS: &[Topic] = &[
     Topic {
         name: "orders/create",
         events: &[Name::OrderCreated, Name::OrderPaid],
@@ -84,8 +85,53 @@ pub(super) const TOPICS: &[Topic] = &[
     },
 ];
 
+/// The system.
+pub(super) struct System;
+
+impl super::System for System {
+    fn kind(&self) -> &'static str {
+        "shopify"
+    }
+
+    fn title(&self) -> &'static str {
+        TITLE
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        TOPICS
+    }
+
+    fn provoke(&self) -> &'static str {
+        "place an order"
+    }
+
+    fn questions(&self) -> &'static [&'static str] {
+        &[
+            "client id of the app (Shopify: Dev Dashboard, the app, Settings)",
+            "client secret of the app",
+        ]
+    }
+
+    fn credential(&self, answers: &[String]) -> Result<Secret, CliError> {
+        Ok(credential(answers))
+    }
+
+    fn complete(&self, known: &Secret, options: &Options) -> Result<Secret, CliError> {
+        complete(known, options.shop.as_deref())
+    }
+
+    fn open(
+        &self,
+        asked: Asked<'_>,
+        credential: &Secret,
+        _options: &Options,
+    ) -> Result<Box<dyn Provider>, CliError> {
+        Ok(Box::new(Shopify::new(asked.apis, credential)?))
+    }
+}
+
 /// An app at one shop.
-pub(super) struct Shopify {
+struct Shopify {
     apis: Apis,
     shop: String,
     proof: Proof,
@@ -98,7 +144,7 @@ enum Proof {
 }
 
 /// The credential of one answer or two: client id and secret, or the access token of an older app.
-pub(super) fn credential(answers: &[String]) -> Secret {
+fn credential(answers: &[String]) -> Secret {
     match answers {
         [id, secret, ..] if !secret.is_empty() => {
             Secret::new(json!({ "client_id": id, "client_secret": secret }).to_string())
@@ -111,7 +157,7 @@ pub(super) fn credential(answers: &[String]) -> Secret {
 ///
 /// # Errors
 /// It names no shop, or one that is none.
-pub(super) fn complete(credential: &Secret, shop: Option<&str>) -> Result<Secret, CliError> {
+fn complete(credential: &Secret, shop: Option<&str>) -> Result<Secret, CliError> {
     let text = credential.expose().trim();
     let mut json = match serde_json::from_str::<Value>(text) {
         Ok(json @ Value::Object(_)) => json,
@@ -152,7 +198,7 @@ fn normal(text: &str) -> Result<String, CliError> {
 impl Shopify {
     /// # Errors
     /// The credential has neither a client nor a token.
-    pub(super) fn new(apis: &Apis, credential: &Secret) -> Result<Shopify, CliError> {
+    fn new(apis: &Apis, credential: &Secret) -> Result<Shopify, CliError> {
         let json: Value = serde_json::from_str(credential.expose()).unwrap_or_default();
         let text = |name: &str| json.get(name).and_then(Value::as_str).map(Secret::new);
         let proof = match (

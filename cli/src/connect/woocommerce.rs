@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use shared::event::Name;
 use shared::secrets::Secret;
 
-use super::{Answering, Failure, Hook, New, PAGES_MAX, Provider, Topic, ask, settled, unexpected};
+use super::{
+    Answering, Asked, Failure, Hook, New, Options, PAGES_MAX, Provider, Topic, ask, settled,
+    unexpected,
+};
 use crate::error::CliError;
 
 const TITLE: &str = "WooCommerce";
@@ -17,7 +20,7 @@ const PAGE: usize = 100;
 const NAME: &str = "callbell-serverless";
 
 /// What WooCommerce tells of orders: everything that happens to one is an update.
-pub(super) const TOPICS: &[Topic] = &[
+const TOPICS: &[Topic] = &[
     Topic {
         name: "order.created",
         events: &[Name::OrderCreated, Name::OrderPaid],
@@ -36,8 +39,53 @@ pub(super) const TOPICS: &[Topic] = &[
     },
 ];
 
+/// The system.
+pub(super) struct System;
+
+impl super::System for System {
+    fn kind(&self) -> &'static str {
+        "woocommerce"
+    }
+
+    fn title(&self) -> &'static str {
+        TITLE
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        TOPICS
+    }
+
+    fn provoke(&self) -> &'static str {
+        "place an order"
+    }
+
+    fn questions(&self) -> &'static [&'static str] {
+        &[
+            "consumer key (WooCommerce: Settings, Advanced, REST API, read and write)",
+            "consumer secret",
+        ]
+    }
+
+    fn credential(&self, answers: &[String]) -> Result<Secret, CliError> {
+        Ok(credential(answers))
+    }
+
+    fn complete(&self, known: &Secret, options: &Options) -> Result<Secret, CliError> {
+        complete(known, options.url.as_deref())
+    }
+
+    fn open(
+        &self,
+        asked: Asked<'_>,
+        credential: &Secret,
+        _options: &Options,
+    ) -> Result<Box<dyn Provider>, CliError> {
+        Ok(Box::new(WooCommerce::new(asked.apis, credential)?))
+    }
+}
+
 /// A key of one shop.
-pub(super) struct WooCommerce {
+struct WooCommerce {
     apis: Apis,
     host: String,
     /// Of a shop that is not at the root of its host.
@@ -50,7 +98,7 @@ pub(super) struct WooCommerce {
 ///
 /// # Errors
 /// It has no address of a shop.
-pub(super) fn complete(credential: &Secret, url: Option<&str>) -> Result<Secret, CliError> {
+fn complete(credential: &Secret, url: Option<&str>) -> Result<Secret, CliError> {
     let mut json = read(credential)?;
     if let (Some(url), Some(fields)) = (url, json.as_object_mut()) {
         let url = if url.contains("://") {
@@ -68,7 +116,7 @@ pub(super) fn complete(credential: &Secret, url: Option<&str>) -> Result<Secret,
 }
 
 /// The credential of two answers.
-pub(super) fn credential(answers: &[String]) -> Secret {
+fn credential(answers: &[String]) -> Secret {
     match answers {
         [key, secret, ..] => Secret::new(json!({ "key": key, "secret": secret }).to_string()),
         _ => Secret::new(answers.concat()),
@@ -90,7 +138,7 @@ fn read(credential: &Secret) -> Result<Value, CliError> {
 impl WooCommerce {
     /// # Errors
     /// The credential is none, or its address is no https address.
-    pub(super) fn new(apis: &Apis, credential: &Secret) -> Result<WooCommerce, CliError> {
+    fn new(apis: &Apis, credential: &Secret) -> Result<WooCommerce, CliError> {
         let json = read(credential)?;
         let text = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default();
         let url = Url::parse(text("url"))

@@ -30,6 +30,10 @@ pub(super) struct Functions {
 enum Door {
     Orders(orders::App),
     Appointments(appointments::App),
+    Leads(leads::App),
+    Forms(forms::App),
+    Emails(emails::App),
+    Custom(custom::App),
     Callbell(callbell_door::App),
 }
 
@@ -40,6 +44,10 @@ impl Door {
         vec![
             Door::Orders(orders::App::start(store(), secrets()).await),
             Door::Appointments(appointments::App::start(store(), secrets()).await),
+            Door::Leads(leads::App::start(store(), secrets()).await),
+            Door::Forms(forms::App::start(store(), secrets()).await),
+            Door::Emails(emails::App::start(store(), secrets()).await),
+            Door::Custom(custom::App::start(store(), secrets()).await),
             Door::Callbell(callbell_door::App::start(store(), secrets()).await),
         ]
     }
@@ -49,6 +57,10 @@ impl Door {
         match self {
             Door::Orders(_) => "orders",
             Door::Appointments(_) => "appointments",
+            Door::Leads(_) => "leads",
+            Door::Forms(_) => "forms",
+            Door::Emails(_) => "emails",
+            Door::Custom(_) => "custom",
             Door::Callbell(_) => "callbell",
         }
     }
@@ -57,6 +69,10 @@ impl Door {
         match self {
             Door::Orders(app) => app.handle(request).await,
             Door::Appointments(app) => app.handle(request).await,
+            Door::Leads(app) => app.handle(request).await,
+            Door::Forms(app) => app.handle(request).await,
+            Door::Emails(app) => app.handle(request).await,
+            Door::Custom(app) => app.handle(request).await,
             Door::Callbell(app) => app.handle(request).await,
         }
     }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use shared::connections::Connection;
 use shared::secrets::Secret;
-use shared::sources::Source;
 use shared::sources::callbell::{self, Callbell};
+use shared::sources::{Source, Unsigned};
 
 use super::apis::deliver::{here, takes};
 use super::journal::Message;
@@ -480,7 +481,8 @@ async fn post(url: &str, delivery: &Delivery, signing: Option<&Secret>, now: Tim
     };
     let mut request = client.post(url).header("content-type", "application/json");
     if let Some(signing) = signing {
-        for (name, value) in Callbell.sign(signing, &body, now) {
+        let connection = Connection::plain(callbell::KIND);
+        for (name, value) in Callbell.sign(&Unsigned::of(&connection, signing, &body, now)) {
             request = request.header(name, value);
         }
     }

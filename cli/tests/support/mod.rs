@@ -13,6 +13,8 @@ use std::sync::Arc;
 use cli::dev::{Dev, Settings};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use shared::connections::Connection;
+use shared::sources::Unsigned;
 use shared::sources::{Source as _, demo, shopify::Shopify};
 
 pub(crate) const PHONE: &str = "+5511987654321";
@@ -125,7 +127,9 @@ impl Http {
             .header("content-type", "application/json")
             .header("x-shopify-topic", topic)
             .header("x-shopify-shop-domain", "minha-loja.myshopify.com");
-        for (name, value) in Shopify.sign(&demo::secret("shopify"), &bytes, noon()) {
+        let (connection, secret) = (Connection::plain("shopify"), demo::secret("shopify"));
+        let unsigned = Unsigned::of(&connection, &secret, &bytes, noon());
+        for (name, value) in Shopify.sign(&unsigned) {
             request = request.header(name, value);
         }
         Ok(request.body(bytes).send().await?.status().as_u16())

@@ -13,8 +13,8 @@ use jiff::tz::TimeZone;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value};
 use minijinja::{Error, ErrorKind};
 use shared::event::{
-    Address, Appointment, Body, Checkout, Contact, Conversation, Customer, Deal, Email, Event, Form,
-    FreeMap, Head, Host, Item, Job, Lead, Message, Money, Order, Shipment,
+    Address, Appointment, Body, Checkout, Contact, Conversation, Customer, Deal, Email, Event,
+    Form, FreeMap, Head, Host, Item, Job, Lead, Message, Money, Order, Shipment,
 };
 
 use super::locale::{Home, Locale};

@@ -707,7 +707,12 @@ pub const FIELDS: &[Field] = &[
     ),
     f("form", Group, "", "An answer to a form."),
     f("form.id", Text, "u6nXL7", "The form."),
-    f("form.title", Text, "Fale conosco", "What the form is called."),
+    f(
+        "form.title",
+        Text,
+        "Fale conosco",
+        "What the form is called.",
+    ),
     f(
         "form.response_id",
         Text,
@@ -843,7 +848,12 @@ pub const FIELDS: &[Field] = &[
         "Everything else, by the system's own names.",
     ),
     f("email", Group, "", "An e-mail that arrived."),
-    f("email.id", Text, "18f3c2a9d4b7e610", "The id at the source."),
+    f(
+        "email.id",
+        Text,
+        "18f3c2a9d4b7e610",
+        "The id at the source.",
+    ),
     f(
         "email.from",
         Group,
@@ -871,12 +881,7 @@ pub const FIELDS: &[Field] = &[
         "Olá, gostaria de um orçamento. Meu celular: 11 98765-4321",
         "Its words without mark-up, at most 2,000 characters.",
     ),
-    f(
-        "email.at",
-        Time,
-        "2026-11-22T10:00:00Z",
-        "When it arrived.",
-    ),
+    f("email.at", Time, "2026-11-22T10:00:00Z", "When it arrived."),
     f("email.labels", List, "INBOX", "The labels that it has."),
     f(
         "email.has_attachments",

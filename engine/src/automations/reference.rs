@@ -44,9 +44,7 @@ fn meaning(event: Name) -> &'static str {
         Name::DealWon => "A deal was won.",
         Name::DealLost => "A deal was lost.",
         Name::EmailReceived => "An e-mail arrived.",
-        Name::CustomReceived => {
-            "A system of your own posted something, see `[source.NAME]`."
-        }
+        Name::CustomReceived => "A system of your own posted something, see `[source.NAME]`.",
         Name::ContactCreated => "A person came into being in Callbell.",
         Name::ContactUpdated => {
             "Something about a person changed in Callbell, by somebody else than us: `contact.changed` says what."

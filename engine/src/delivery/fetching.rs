@@ -8,12 +8,12 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use shared::connections::Connection;
 use shared::event::{Body, Changed, Event};
-use shared::sources::{calendly, google_calendar};
+use shared::sources::{calendly, google_calendar, hubspot, pipedrive, zendesk};
 use shared::store::{EventRow, JobId, Line, Planned, Put, StoreError};
 
 use super::config::Configured;
 use super::{Run, Worker, log};
-use crate::fetch::{self, FetchError, Fetching};
+use crate::fetch::{self, Asking, FetchError, Fetching};
 use crate::plan::Known;
 
 /// After so long a question is given up.
@@ -110,8 +110,39 @@ impl Worker {
         match question.connection.kind.as_str() {
             "calendly" => self.fetch_calendly(question).await,
             google_calendar::KIND => Box::pin(self.sync_calendar(question)).await,
+            hubspot::KIND => {
+                let found = Box::pin(fetch::hubspot::events(self.asking(question)));
+                self.take_found(found.await?, question).await
+            }
+            zendesk::KIND => {
+                let found = Box::pin(fetch::zendesk::events(self.asking(question)));
+                self.take_found(found.await?, question).await
+            }
+            pipedrive::KIND => {
+                let found = Box::pin(fetch::pipedrive::events(self.asking(question)));
+                self.take_found(found.await?, question).await
+            }
             _ => Ok(Fetched::Done("nothing is asked of this kind".to_owned())),
         }
+    }
+
+    fn asking<'a>(&self, question: Question<'a>) -> Asking<'a> {
+        Asking {
+            fetching: question.fetching,
+            connection: question.connection,
+            event: question.event,
+            changed: question.changed,
+            now: self.store.clock().now(),
+        }
+    }
+
+    async fn take_found(
+        &self,
+        events: Vec<Event>,
+        question: Question<'_>,
+    ) -> Result<Fetched, Failed> {
+        let found = self.store_found(events, question).await?;
+        Ok(Fetched::Done(found.words()))
     }
 
     /// The scheduled event that a webhook of Calendly left out.

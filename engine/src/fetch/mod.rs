@@ -5,6 +5,9 @@ pub mod calendly;
 pub mod callbell;
 pub mod google_auth;
 pub mod google_calendar;
+pub mod hubspot;
+pub mod pipedrive;
+pub mod zendesk;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +15,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
+use shared::connections::Connection;
+use shared::event::{Changed, Event};
 use shared::secrets::{Secret, Secrets, SecretsProvider};
 
 use crate::actions::tokens::Tokens;
@@ -19,6 +24,21 @@ use crate::apis::{Apis, Reply, Unanswered};
 
 /// The secrets are read again at most so often.
 const REREAD_EVERY: SignedDuration = SignedDuration::from_mins(1);
+
+/// A `source.changed` event and what it takes to ask the system what changed.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// The APIs and their secrets.
+    pub fetching: &'a Fetching,
+    /// The connection that it came through.
+    pub connection: &'a Connection,
+    /// The event.
+    pub event: &'a Event,
+    /// What it says.
+    pub changed: &'a Changed,
+    /// Now.
+    pub now: Timestamp,
+}
 
 /// Why a system did not say what it was asked, by what to do next. Holds nothing of what was asked or
 /// answered.

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use shared::clock::Clock;
+use shared::connections::Connection;
+use shared::sources::Unsigned;
 use shared::sources::callbell::{Callbell, SIGNATURE};
 use shared::sources::{Source, demo};
 use shared::store::EventFilter;
@@ -20,7 +22,9 @@ async fn the_binary_takes_a_sample_from_lambda_and_stores_it() {
         let mut json: Value = serde_json::from_str(&text).unwrap();
         let body = json["body"].as_str().unwrap().to_owned();
         let secret = demo::secret("callbell");
-        for (name, value) in Callbell.sign(&secret, body.as_bytes(), Clock::system().now()) {
+        let (connection, secret) = (Connection::plain("callbell"), secret.clone());
+        let unsigned = Unsigned::of(&connection, &secret, body.as_bytes(), Clock::system().now());
+        for (name, value) in Callbell.sign(&unsigned) {
             json["headers"][name] = value.into();
         }
         change(&mut json);

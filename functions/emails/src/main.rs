@@ -1,8 +1,8 @@
 //! The Lambda function `emails`.
 
+use emails::App;
 use lambda_http::Error;
 use lambda_http::lambda_runtime::{LambdaEvent, run, service_fn};
-use emails::App;
 use shared::clock::{Clock, Stopwatch};
 use shared::env::Environment;
 use shared::payload::{Payload, Reply};

@@ -14,7 +14,14 @@ use shared::store::Store;
 use shared::telemetry::Found;
 
 /// The systems that this function takes webhooks of.
-pub const SOURCES: &[&dyn Source] = &[&HubSpot, &Pipedrive, &Salesforce, &Mailchimp, &Zendesk, &Intercom];
+pub const SOURCES: &[&dyn Source] = &[
+    &HubSpot,
+    &Pipedrive,
+    &Salesforce,
+    &Mailchimp,
+    &Zendesk,
+    &Intercom,
+];
 
 /// The function's handler.
 pub struct App {

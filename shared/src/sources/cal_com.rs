@@ -16,7 +16,9 @@ mod booked;
 
 use jiff::Timestamp;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign, Proofs, Unsigned};
+use super::{
+    Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned, read, sign,
+};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};

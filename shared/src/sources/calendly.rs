@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::sign::Dated;
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, Proofs, Unsigned};
+use super::{Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned, read};
 use crate::connections::Connection;
 use crate::event::{Body, Changed, Event, Name};
 use crate::raw::{Raw, Verified};

@@ -42,7 +42,10 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::sign::Dated;
-use super::{Acknowledgement, Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, Proofs, Unsigned};
+use super::{
+    Acknowledgement, Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned,
+    read,
+};
 use crate::connections::Connection;
 use crate::event::{Body, Contact, Customer, Event, Head, Name, Subject, SubjectKind};
 use crate::raw::{Raw, Verified};

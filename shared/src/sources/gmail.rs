@@ -23,10 +23,7 @@ impl Source for Gmail {
     }
 
     fn events(&self) -> &'static [Name] {
-        &[
-            Name::EmailReceived,
-            Name::SourceChanged,
-        ]
+        &[Name::EmailReceived, Name::SourceChanged]
     }
 
     fn phone_paths(&self) -> &'static [&'static str] {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, Proofs, Unsigned};
+use super::{Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned};
 use crate::connections::Connection;
 use crate::event::{Body, Changed, Customer, Event, Head, Name, Subject, SubjectKind};
 use crate::raw::{Raw, Verified};

@@ -23,9 +23,7 @@ impl Source for GoogleForms {
     }
 
     fn events(&self) -> &'static [Name] {
-        &[
-            Name::FormSubmitted,
-        ]
+        &[Name::FormSubmitted]
     }
 
     fn phone_paths(&self) -> &'static [&'static str] {

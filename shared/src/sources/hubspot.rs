@@ -23,11 +23,7 @@ impl Source for HubSpot {
     }
 
     fn events(&self) -> &'static [Name] {
-        &[
-            Name::LeadCreated,
-            Name::LeadUpdated,
-            Name::SourceChanged,
-        ]
+        &[Name::LeadCreated, Name::LeadUpdated, Name::SourceChanged]
     }
 
     fn phone_paths(&self) -> &'static [&'static str] {

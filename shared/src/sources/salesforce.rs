@@ -23,10 +23,7 @@ impl Source for Salesforce {
     }
 
     fn events(&self) -> &'static [Name] {
-        &[
-            Name::LeadCreated,
-            Name::LeadUpdated,
-        ]
+        &[Name::LeadCreated, Name::LeadUpdated]
     }
 
     fn phone_paths(&self) -> &'static [&'static str] {

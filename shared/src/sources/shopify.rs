@@ -20,7 +20,9 @@ mod privacy;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Answer, OnUnreadable, Reading, Refusal, Source, Unreadable, read, sign, Proofs, Unsigned};
+use super::{
+    Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned, read, sign,
+};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};

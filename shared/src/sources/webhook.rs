@@ -23,10 +23,7 @@ impl Source for Webhook {
     }
 
     fn events(&self) -> &'static [Name] {
-        &[
-            Name::CustomReceived,
-            Name::CustomPosted,
-        ]
+        &[Name::CustomReceived, Name::CustomPosted]
     }
 
     fn phone_paths(&self) -> &'static [&'static str] {

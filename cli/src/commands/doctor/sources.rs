@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use shared::secrets::Secret;
-use shared::sources::{self, callbell};
+use shared::sources::{self, callbell, google_calendar};
 use shared::store::{EventFilter, EventRow, EventStatus};
 
 use super::{Finding, Patient};
@@ -76,7 +76,7 @@ async fn connection(
     }
     let kind = Kind::parse(&patient.read.connections.get(name).kind);
     let mut is_used = !events.is_empty() || !patient.keys.is_demo();
-    if let Some(kind) = kind {
+    if let Some(kind) = kind.filter(|kind| !kind.is_by_hand()) {
         match webhooks(patient, name, kind).await {
             Ok((found, ours)) => {
                 is_used |= ours;
@@ -212,7 +212,7 @@ async fn webhooks(
         return Ok((vec![Finding::look(name, what).todo(again)], false));
     };
     let row = patient.on.store.cursor(name).await?;
-    if kind == Kind::GoogleCalendar && row.is_none() {
+    if kind.as_str() == google_calendar::KIND && row.is_none() {
         let what = "no calendar is watched";
         return Ok((vec![Finding::bad(name, what).todo(again)], false));
     }
@@ -228,12 +228,12 @@ async fn webhooks(
         ..Options::default()
     };
     let told = |failure: connect::Failure| failure.told(name);
-    let mut provider = connect::open(kind, asked, credential, &options)?;
+    let mut provider = kind.open(asked, credential, &options)?;
     let hooks = match provider.hooks().await {
         // Of an account that shows its own webhooks alone.
-        Err(failure) if kind == Kind::Calendly => {
+        Err(failure) if kind.as_str() == "calendly" => {
             options.scope = Some("user".to_owned());
-            provider = connect::open(kind, asked, credential, &options)?;
+            provider = kind.open(asked, credential, &options)?;
             provider.hooks().await.map_err(|_| told(failure))?
         }
         other => other.map_err(told)?,

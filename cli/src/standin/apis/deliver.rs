@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::Value;
+use shared::connections::Connection;
 use shared::secrets::Secret;
-use shared::sources;
+use shared::sources::{self, Unsigned};
 
 /// How long after its registration a webhook's first event comes, in milliseconds: the answer to the
 /// registration goes first.
@@ -38,8 +39,14 @@ impl Webhook {
             return;
         };
         let body = self.body.to_string().into_bytes();
-        let mut headers = source.sign(&self.secret, &body, now);
-        headers.extend(self.headers);
+        let connection = Connection::plain(self.kind);
+        let unsigned = Unsigned {
+            url: &self.url,
+            ..Unsigned::of(&connection, &self.secret, &body, now)
+        };
+        let mut headers = source.sign(&unsigned);
+        let own = self.headers.into_iter();
+        headers.extend(own.map(|(name, value)| (name.to_owned(), value)));
         send(url, "application/json", headers, body);
     }
 }
@@ -52,7 +59,7 @@ pub(super) fn post_form(url: &str, body: String) {
     }
 }
 
-fn send(url: Url, kind: &'static str, headers: Vec<(&'static str, String)>, body: Vec<u8>) {
+fn send(url: Url, kind: &'static str, headers: Vec<(String, String)>, body: Vec<u8>) {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(FIRST_EVENT_MS)).await;
         let client = reqwest::Client::builder()

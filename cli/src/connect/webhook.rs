@@ -1,0 +1,34 @@
+//! A system of your own.
+
+use super::{ByHand, Topic};
+
+const TOPICS: &[Topic] = &[];
+
+/// The system.
+pub(super) struct System;
+
+impl super::System for System {
+    fn kind(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn title(&self) -> &'static str {
+        "A system of your own"
+    }
+
+    fn topics(&self) -> &'static [Topic] {
+        TOPICS
+    }
+
+    fn provoke(&self) -> &'static str {
+        "have it post something"
+    }
+
+    fn is_by_hand(&self) -> bool {
+        true
+    }
+
+    fn steps(&self, by_hand: &ByHand<'_>) -> Vec<String> {
+        vec![format!("have it post to {}", by_hand.url)]
+    }
+}
