@@ -448,7 +448,10 @@ fn systems() -> Vec<SystemRow> {
     let rows = section.lines().filter(|line| line.starts_with("| "));
     let cells = |line: &str| -> Vec<String> {
         let inner = line.trim_start_matches("| ").trim_end_matches(" |");
-        inner.split(" | ").map(|cell| cell.trim().to_owned()).collect()
+        inner
+            .split(" | ")
+            .map(|cell| cell.trim().to_owned())
+            .collect()
     };
     // Two lines of head.
     rows.map(|line| cells(&line.replace("| | ", "|  | ").replace("| | ", "|  | ")))
