@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned};
+use super::{
+    Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned, standard,
+};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};
@@ -40,13 +42,12 @@ impl Source for GoogleForms {
 
     fn verify<'a>(
         &self,
-        _raw: &'a Raw,
+        raw: &'a Raw,
         proofs: &Proofs<'_>,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
-        Err(Refusal::NoMatch {
-            secrets: proofs.secrets.len(),
-        })
+        standard::verify(raw, proofs.secrets, now)?;
+        Ok(raw.accept())
     }
 
     fn read(
@@ -62,7 +63,7 @@ impl Source for GoogleForms {
         OnUnreadable::Record
     }
 
-    fn sign(&self, _unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
-        Vec::new()
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
+        standard::sign(&standard::id_of(unsigned.body), unsigned)
     }
 }
