@@ -8,6 +8,7 @@ pub mod calendly;
 pub mod callbell;
 pub mod demo;
 mod facts;
+mod form;
 pub mod gmail;
 pub mod google_calendar;
 pub mod google_forms;
