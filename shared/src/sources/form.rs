@@ -146,7 +146,16 @@ impl Submission {
         let asking = PhoneQuestions::of(connection);
         let is_named = connection.phone_question.is_some();
         let rank = |question: &Question| {
-            let is_typed = matches!(question.takes, Takes::Phone | Takes::Text | Takes::Contact);
+            let is_typed = match (question.takes, &question.answer) {
+                (Takes::Phone | Takes::Text | Takes::Contact, None | Some(Value::String(_))) => {
+                    true
+                }
+                // "Quantos? 3": a field for numbers takes telephones seldom.
+                (Takes::Text, Some(_)) => question
+                    .text()
+                    .is_some_and(|text| booking::may_be_number(&text)),
+                _ => false,
+            };
             let asks = is_typed && question.is(|text| asking.ask(text));
             match question.takes {
                 _ if asks && is_named => Some(0),

@@ -120,7 +120,7 @@ struct Data {
     #[serde(deserialize_with = "read::text")]
     respondent_email: Option<String>,
     #[serde(deserialize_with = "read::list")]
-    answers: Vec<Given>,
+    answers: Vec<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -138,7 +138,8 @@ struct Given {
 
 impl Data {
     fn submission(self) -> Result<Submission, Unreadable> {
-        let answers = self.answers.into_iter().take(QUESTIONS_MAX);
+        let answers = self.answers.iter().take(QUESTIONS_MAX);
+        let answers = answers.filter_map(|answer| read::typed::<Given>(answer).ok());
         Ok(Submission {
             form_id: read::required(self.form_id, "data.formId", "a form's id")?,
             title: self.title,
