@@ -433,7 +433,7 @@ pub const SOURCE: Table = Table {
             "phone_question",
             Type::Regex,
             "the word for phone in seven languages",
-            "Calendly, Cal.com: which question holds the phone number. Case does not matter.",
+            "Calendly, Cal.com, Typeform, Google Forms: which question holds the phone number. Case does not matter.",
             "\"telefono|cellulare|whatsapp\"",
         ),
     ],

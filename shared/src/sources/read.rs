@@ -316,10 +316,15 @@ fn free_map(map: FreeMap) -> FreeMap {
     clean
 }
 
+/// A key of a free map as it is kept; a blank one is none.
+pub(super) fn key(text: &str) -> Option<String> {
+    let key: String = text.trim().chars().take(KEY_CHARS_MAX).collect();
+    (!key.is_empty()).then_some(key)
+}
+
 /// Puts a value under a key of the sender's choice, where both are of use.
-pub(super) fn put(map: &mut FreeMap, key: &str, value: Value) {
-    let key: String = key.trim().chars().take(KEY_CHARS_MAX).collect();
-    if let (false, Some(value)) = (key.is_empty(), free(value)) {
+pub(super) fn put(map: &mut FreeMap, name: &str, value: Value) {
+    if let (Some(key), Some(value)) = (key(name), free(value)) {
         map.insert(key, value);
     }
 }

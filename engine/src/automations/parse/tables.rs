@@ -17,7 +17,7 @@ use super::reader::{Ctx, Entry, Node, Value};
 use super::{at, kinds, places};
 
 /// Kinds of sources whose customers answer questions.
-const QUESTIONS: [&str; 2] = ["calendly", "cal-com"];
+const QUESTIONS: [&str; 4] = ["calendly", "cal-com", "typeform", "google-forms"];
 /// Messages a second, unless told.
 const RATE_DEFAULT: u32 = 20;
 
