@@ -24,8 +24,8 @@ use crate::sources::{
 use crate::store::{Put, Store, StoreError};
 use crate::telemetry::Found;
 
-/// Most events of one request.
-pub const EVENTS_MAX: usize = 100;
+/// Most events of one request: a hundred records, each told as created and as changed.
+pub const EVENTS_MAX: usize = 200;
 /// How old a copy of connections or secrets may be before it is read again, in seconds. Secrets are read
 /// again only where a signature fails.
 pub const COPY_AGE_S: i64 = 60;

@@ -218,8 +218,6 @@ const SHOW_A_SECRET: [&str; 4] = ["mailchimp", "salesforce", "pipedrive", "gmail
 const STUBS: [&str; 8] = [
     "hubspot",
     "pipedrive",
-    "salesforce",
-    "mailchimp",
     "zendesk",
     "intercom",
     "gmail",
@@ -486,7 +484,9 @@ fn source_repeats_for_mins(source: &dyn Source) -> i64 {
 
 #[test]
 fn truncated_json_is_unreadable_and_quotes_nothing() {
-    for fixture in fixtures() {
+    // Half a form is a form.
+    let is_json = |fixture: &Fixture| fixture.path.extension().is_some_and(|is| is == "json");
+    for fixture in fixtures().into_iter().filter(is_json) {
         let mut body = fixture.body.clone();
         body.truncate(body.len() - 1);
         while std::str::from_utf8(&body).is_err() {

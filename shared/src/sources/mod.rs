@@ -126,6 +126,12 @@ pub trait Source: Sync {
         false
     }
 
+    /// Whether a value of its secret is what an address ends in. Values of a source that [`Source::is_keyed`]
+    /// may say something else besides: what its bodies are signed with, whose they have to be.
+    fn is_key(&self, _secret: &Secret) -> bool {
+        true
+    }
+
     /// Whether it proves itself by somebody else's public keys, which the door then has to know.
     fn wants_keys(&self) -> bool {
         false
@@ -270,6 +276,12 @@ pub enum Refusal {
         /// How many were tried.
         secrets: usize,
     },
+    /// It comes from an account that is not among those that may send.
+    #[error("comes from none of {accounts} account(s)")]
+    Account {
+        /// How many may.
+        accounts: usize,
+    },
     /// The signature is too old or from the future.
     #[error("{seconds} s stale")]
     Stale {
@@ -291,6 +303,7 @@ impl Refusal {
                 | Refusal::Path { .. }
                 | Refusal::NoSignature(_)
                 | Refusal::NoKey
+                | Refusal::Account { .. }
         )
     }
 }
@@ -326,7 +339,9 @@ pub fn behind_secret(function: &str) -> Option<&'static dyn Source> {
 /// The query of the address that a source's webhooks go to: its secret, where it proves itself so.
 pub fn query(source: &dyn Source, secret: &Secret) -> String {
     if source.is_keyed() {
-        format!("{KEY}={}", secret.expose())
+        form_urlencoded::Serializer::new(String::new())
+            .append_pair(KEY, secret.expose())
+            .finish()
     } else {
         String::new()
     }
