@@ -215,13 +215,11 @@ fn folder() -> PathBuf {
 const SHOW_A_SECRET: [&str; 4] = ["mailchimp", "salesforce", "pipedrive", "gmail"];
 
 /// Sources that are not ready.
-const STUBS: [&str; 10] = [
+const STUBS: [&str; 8] = [
     "hubspot",
-    "pipedrive",
     "salesforce",
     "mailchimp",
     "zendesk",
-    "intercom",
     "typeform",
     "google-forms",
     "gmail",
