@@ -215,14 +215,7 @@ fn folder() -> PathBuf {
 const SHOW_A_SECRET: [&str; 4] = ["mailchimp", "salesforce", "pipedrive", "gmail"];
 
 /// Sources that are not ready.
-const STUBS: [&str; 8] = [
-    "hubspot",
-    "pipedrive",
-    "zendesk",
-    "intercom",
-    "gmail",
-    "webhook",
-];
+const STUBS: [&str; 4] = ["hubspot", "zendesk", "gmail", "webhook"];
 
 /// Sources that sign a body. Google Calendar's pushes have none; see google_calendar.rs.
 fn signing() -> impl Iterator<Item = &'static &'static dyn Source> {
