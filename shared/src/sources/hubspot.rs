@@ -18,9 +18,7 @@ mod signature;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{
-    Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned, read,
-};
+use super::{Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned, read};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::notice::{PART_OF_MAKING, Told, date};
 use super::KIND;
+use super::notice::{PART_OF_MAKING, Told, date};
 use crate::connections::Connection;
 use crate::event::{
     Body, Customer, Event, FreeMap, Head, Host, Lead, LeadKind, Name, PhoneCandidate, Subject,
@@ -122,7 +122,10 @@ pub fn answers_to(contact: &Value, id: &str) -> bool {
         return true;
     }
     let merged = contact.pointer(&format!("/properties/{MERGED}"));
-    let mut merged = merged.and_then(Value::as_str).unwrap_or_default().split(';');
+    let mut merged = merged
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .split(';');
     merged.any(|one| one.trim() == id)
 }
 
@@ -238,7 +241,7 @@ impl Person {
         };
         let changed = match what {
             At::Made(_) => Vec::new(),
-            At::Updated(_) => changed(told),
+            At::Updated(_) => changed(told, connection),
         };
         let as_of = self.updated_at.map_or(at, |updated| updated.max(at));
         Event {
@@ -275,7 +278,10 @@ impl Person {
         }
         let portal = self.portal.as_ref();
         let url = portal.map(|portal| {
-            format!("https://app.hubspot.com/contacts/{portal}/contact/{}", self.id)
+            format!(
+                "https://app.hubspot.com/contacts/{portal}/contact/{}",
+                self.id
+            )
         });
         Lead {
             id: self.id.clone(),
@@ -340,12 +346,16 @@ fn country(code: Option<&str>, words: Option<&str>) -> Option<String> {
 }
 
 /// What changed, in our words where there is one.
-fn changed(told: &Told) -> Vec<String> {
+fn changed(told: &Told, connection: &Connection) -> Vec<String> {
+    let chosen = |name: &str| {
+        let mut paths = connection.phone_from.iter();
+        paths.any(|path| path.strip_prefix(PROPERTIES) == Some(name))
+    };
     let mut words: Vec<String> = told
         .properties
         .iter()
         .map(|property| match property.as_str() {
-            name if PHONE_PATHS.contains(&name) => "phone",
+            name if PHONE_PATHS.contains(&name) || chosen(name) => "phone",
             "firstname" | "lastname" => "name",
             "lifecyclestage" => "stage",
             OWNER => "owner",
@@ -364,5 +374,210 @@ fn host(owner: &Value) -> Host {
     Host {
         name: read::full_name(text("firstName").as_deref(), text("lastName").as_deref()),
         email: read::email(text("email").as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn contact(more: &Value) -> Value {
+        let mut contact = json!({
+            "id": "101", "createdAt": "2026-03-16T12:00:00.250Z", "updatedAt": "2026-03-16T12:00:03Z", "archived": false,
+            "properties": {
+                "firstname": "Ana", "lastname": "Prado", "email": "Ana@Example.com", "phone": "(11) 98001-0001",
+                "mobilephone": null, "hs_whatsapp_phone_number": "", "country": "Brazil", "company": "Padaria Sol",
+                "lifecyclestage": "lead", "hubspot_owner_id": "7", "hs_language": "pt-br", "hs_object_id": "101",
+                "createdate": "2026-03-16T12:00:00.250Z", "lastmodifieddate": "2026-03-16T12:00:03Z",
+                "hs_lead_status": "NEW", "hs_internal": "x", "city": "São Paulo",
+            },
+        });
+        let held = contact["properties"].as_object_mut().unwrap();
+        held.extend(more.as_object().unwrap().clone());
+        contact
+    }
+
+    fn made() -> Told {
+        Told {
+            portal: Some("62515".to_owned()),
+            id: "101".to_owned(),
+            made: true,
+            made_at: Some(at("2026-03-16T12:00:00Z")),
+            ..Told::default()
+        }
+    }
+
+    fn updated(when: &str, properties: &[&str]) -> Told {
+        Told {
+            made: false,
+            made_at: None,
+            updated_at: Some(at(when)),
+            properties: properties.iter().map(|name| (*name).to_owned()).collect(),
+            ..made()
+        }
+    }
+
+    fn read(told: &Told, contact: &Value) -> Vec<Event> {
+        events(told, contact, None, &Connection::plain(KIND)).unwrap()
+    }
+
+    #[test]
+    fn a_new_contact_is_a_lead() {
+        let owner =
+            json!({"id": "7", "email": "Rui@example.com", "firstName": "Rui", "lastName": "Sá"});
+        let event = events(
+            &made(),
+            &contact(&json!({})),
+            Some(&owner),
+            &Connection::plain(KIND),
+        )
+        .unwrap()
+        .remove(0);
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!(
+            json,
+            json!({
+                "event": {
+                    "name": "lead.created", "source": "hubspot", "kind": "hubspot", "account": "62515",
+                    "id": "hubspot/lead/101/created", "at": "2026-03-16T12:00:00.25Z",
+                },
+                "customer": {
+                    "name": "Ana Prado", "first_name": "Ana", "last_name": "Prado", "country": "BR",
+                    "email": "ana@example.com", "locale": "pt-BR", "id": "101", "tags": [],
+                    "phones": [
+                        {"path": "hs_whatsapp_phone_number"}, {"path": "mobilephone"},
+                        {"path": "phone", "number": "(11) 98001-0001", "country": "BR"},
+                    ],
+                },
+                "subject": {
+                    "kind": "lead", "id": "101", "as_of": "2026-03-16T12:00:03Z",
+                    "created_at": "2026-03-16T12:00:00.25Z", "state": "open", "fresh": "dated",
+                },
+                "lead": {
+                    "id": "101", "kind": "contact", "url": "https://app.hubspot.com/contacts/62515/contact/101",
+                    "created_at": "2026-03-16T12:00:00.25Z", "company": "Padaria Sol", "stage": "lead",
+                    "owner": {"name": "Rui Sá", "email": "rui@example.com"}, "changed": [],
+                    "fields": {
+                        "country": "Brazil", "city": "São Paulo", "hubspot_owner_id": "7", "hs_lead_status": "NEW",
+                    },
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn an_update_says_what_changed_and_is_known_by_its_date() {
+        let told = updated(
+            "2026-03-16T12:05:00Z",
+            &[
+                "mobilephone",
+                "phone",
+                "firstname",
+                "lifecyclestage",
+                "hubspot_owner_id",
+                "email",
+                "plano",
+            ],
+        );
+        let found = read(&told, &contact(&json!({"plano": "Anual"}))).remove(0);
+        assert_eq!(found.event.id, "hubspot/lead/101/updated/1773662700000");
+        assert_eq!(found.event.at, at("2026-03-16T12:05:00Z"));
+        let lead = found.lead().unwrap();
+        assert_eq!(
+            lead.changed,
+            ["email", "name", "owner", "phone", "plano", "stage"]
+        );
+        assert_eq!(lead.fields["plano"], "Anual");
+        // What came with the contact is no change of it.
+        let told = updated("2026-03-16T12:00:01Z", &["phone"]);
+        assert!(read(&told, &contact(&json!({}))).is_empty());
+    }
+
+    #[test]
+    fn properties_of_the_accounts_own_are_asked_for_and_read() {
+        let connection = Connection {
+            phone_from: vec!["properties.celular".to_owned(), "phone".to_owned()],
+            ..Connection::plain(KIND)
+        };
+        let told = updated("2026-03-16T12:05:00Z", &["celular", "plano"]);
+        let names = properties(std::slice::from_ref(&told), &connection);
+        for name in [
+            "celular",
+            "plano",
+            "hs_whatsapp_phone_number",
+            "hs_language",
+        ] {
+            assert_eq!(names.iter().filter(|one| *one == name).count(), 1, "{name}");
+        }
+        let contact = contact(&json!({"celular": "11 98001-0009"}));
+        let found = events(&told, &contact, None, &connection)
+            .unwrap()
+            .remove(0);
+        let phones = &found.customer.phones;
+        assert_eq!(phones[0].path, "properties.celular");
+        assert_eq!(phones[0].number.as_deref(), Some("11 98001-0009"));
+        assert_eq!(found.lead().unwrap().changed, ["phone", "plano"]);
+    }
+
+    #[test]
+    fn a_contact_that_was_merged_answers_under_another_id() {
+        let merged = contact(&json!({"hs_merged_object_ids": "99; 77"}));
+        for id in ["101", "99", "77"] {
+            assert!(answers_to(&merged, id), "{id}");
+        }
+        assert!(!answers_to(&merged, "7"));
+        let told = Told {
+            id: "99".to_owned(),
+            ..made()
+        };
+        assert_eq!(read(&told, &merged)[0].event.id, "hubspot/lead/101/created");
+    }
+
+    #[test]
+    fn what_is_gone_or_odd_makes_no_event_and_no_panic() {
+        let mut archived = contact(&json!({}));
+        archived["archived"] = json!(true);
+        assert!(read(&made(), &archived).is_empty());
+        let plain = Connection::plain(KIND);
+        for odd in [
+            json!(null),
+            json!([]),
+            json!({"id": "1"}),
+            json!({"properties": {}}),
+        ] {
+            assert!(events(&made(), &odd, None, &plain).is_err(), "{odd}");
+        }
+        // Without any date of HubSpot's, the webhook's own counts.
+        let bare = json!({"id": 101, "properties": {"phone": 11_980_010_001_i64}});
+        let told = made();
+        assert_eq!(read(&told, &bare)[0].event.at, told.made_at.unwrap());
+        let dateless = Told {
+            made_at: None,
+            properties: BTreeSet::new(),
+            ..told
+        };
+        assert!(events(&dateless, &bare, None, &plain).is_err());
+    }
+
+    #[test]
+    fn countries_come_as_codes_and_as_words() {
+        for (code, words, found) in [
+            (Some("it"), Some("Brazil"), Some("IT")),
+            (None, Some(" Brasil "), Some("BR")),
+            (None, Some("br"), Some("BR")),
+            (Some("Italy"), Some("MÉXICO"), Some("MX")),
+            (None, Some("Narnia"), None),
+            (None, None, None),
+        ] {
+            assert_eq!(country(code, words).as_deref(), found, "{words:?}");
+        }
     }
 }

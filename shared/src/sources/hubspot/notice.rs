@@ -9,9 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::KIND;
 use crate::connections::Connection;
-use crate::event::{
-    Body, Changed, Customer, Event, Head, Name, Privacy, Subject, SubjectKind,
-};
+use crate::event::{Body, Changed, Customer, Event, Head, Name, Privacy, Subject, SubjectKind};
 use crate::sources::{Reading, Unreadable, read};
 
 /// The type of contacts among all objects.
@@ -226,17 +224,25 @@ fn question(told: &[Told], connection: &Connection, now: Timestamp) -> Event {
         source: connection.name.clone(),
         kind: KIND.to_owned(),
         // Each contact's own is with it, where there are several.
-        account: portals.first().filter(|_| portals.len() == 1).map(|id| (*id).clone()),
+        account: portals
+            .first()
+            .filter(|_| portals.len() == 1)
+            .map(|id| (*id).clone()),
         id: format!("{}/source/{what}", connection.name),
         at: newest.map_or(now, |newest| newest.min(now)),
         test: false,
         depth: 0,
         notes: Vec::new(),
     };
+    // So that the question about one person goes with them where they are erased.
+    let only = told.first().filter(|_| told.len() == 1);
     Event {
         subject: Subject::new(SubjectKind::Source, what, head.at),
         event: head,
-        customer: Customer::default(),
+        customer: Customer {
+            id: only.map(|one| one.id.clone()),
+            ..Customer::default()
+        },
         body: Body::Changed { changed },
     }
 }
@@ -306,9 +312,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// A number of milliseconds, or a text of one.
-fn milliseconds<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Timestamp>, D::Error> {
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(date(&Value::deserialize(deserializer)?))
 }
 

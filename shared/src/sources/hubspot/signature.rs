@@ -178,10 +178,7 @@ mod tests {
     fn raw(url: &str, headers: &[(&str, &str)]) -> Raw {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(
-                HeaderName::try_from(*name).unwrap(),
-                value.parse().unwrap(),
-            );
+            map.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
         }
         Raw {
             method: Method::POST,
@@ -258,10 +255,7 @@ mod tests {
             Err(Refusal::NoMatch { secrets: 2 })
         );
         assert_eq!(with(&[(V3, "")]), Err(Refusal::NoSignature(TIME)));
-        assert_eq!(
-            with(&[(V3, ""), (TIME, time)]),
-            Err(Refusal::Malformed(V3))
-        );
+        assert_eq!(with(&[(V3, ""), (TIME, time)]), Err(Refusal::Malformed(V3)));
         // A header that is there twice proves nothing, and no older one takes its place.
         assert_eq!(
             with(&[(V3, V3_BASE64), (V3, V3_BASE64), (TIME, time)]),
