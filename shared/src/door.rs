@@ -35,6 +35,10 @@ pub const UNKNOWN_COPY_AGE_S: i64 = 5;
 /// start: the others take whichever is ready first, a new one or that one. So a start that opens one is
 /// enough: no write waits longer than if they went one after the other.
 const WRITES_AT_ONCE: usize = 4;
+/// When to come back after a 503, in seconds. Zendesk repeats a webhook only where the answer says so, and only
+/// below a minute; it harms nobody else.
+/// <https://developer.zendesk.com/api-reference/webhooks/introduction/>
+const RETRY_AFTER_S: u64 = 30;
 /// Hex digits of the digest that names a body that could not be read.
 const DIGEST_DIGITS: usize = 32;
 
@@ -445,6 +449,9 @@ fn answer(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if status == 405 {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    if status == 503 {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     }
     response
 }
