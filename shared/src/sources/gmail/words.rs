@@ -281,7 +281,7 @@ pub(super) fn from_html(html: &str) -> String {
         }
     }
     words(&mut out, rest, quotes);
-    html_escape::decode_html_entities(&out).into_owned()
+    html_escape::decode_html_entities(&out).replace('\u{a0}', " ")
 }
 
 /// Words of HTML, in which every run of blanks is one.
@@ -424,7 +424,7 @@ mod tests {
         let text = from_html(html);
         assert_eq!(
             text,
-            "Oi, tudo <bem>?\n\nTel:\u{a0}11 98009-0001\nMaria\n5 < 6\n> Loja\n> 11 3000-0000\nfim"
+            "Oi, tudo <bem>?\n\nTel: 11 98009-0001\nMaria\n5 < 6\n> Loja\n> 11 3000-0000\nfim"
         );
         assert_eq!(without_quotes(&text).lines().last(), Some("fim"));
         assert_eq!(from_html("<style>x"), "");
