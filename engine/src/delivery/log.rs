@@ -125,3 +125,14 @@ pub(super) fn released(channel: &str) {
 fn millis(now: Timestamp, since: Timestamp) -> i64 {
     i64::try_from(now.duration_since(since).as_millis()).unwrap_or(i64::MAX)
 }
+
+/// A mailbox's history was gone, and what arrived since was looked for.
+pub(super) fn history_gone(connection: &str, since: Timestamp, found: usize, left_out: bool) {
+    tracing::warn!(
+        outcome = "history gone",
+        source.name = connection,
+        mails.since = %since,
+        mails.found = u64::try_from(found).unwrap_or(u64::MAX),
+        mails.left_out = left_out
+    );
+}

@@ -18,6 +18,7 @@ mod deeds;
 mod fetching;
 mod learning;
 mod log;
+mod mailbox;
 mod planning;
 pub mod preview;
 mod rate;

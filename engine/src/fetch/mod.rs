@@ -3,6 +3,7 @@
 
 pub mod calendly;
 pub mod callbell;
+pub mod gmail;
 pub mod google_auth;
 pub mod google_calendar;
 pub mod hubspot;

@@ -9,6 +9,7 @@ mod missed;
 
 use engine::apis::{Apis, ApisError};
 use engine::callbell::BASE_URL;
+use engine::fetch::google_auth::CALENDAR;
 use engine::fetch::google_calendar::{WatchError, replace_channel, stop_old};
 use engine::fetch::{FetchError, Fetching};
 use jiff::{SignedDuration, Timestamp};
@@ -193,7 +194,11 @@ impl App {
     ) -> Result<bool, WatchError> {
         let (apis, name) = (self.fetching.apis(), &cursor.connection);
         let secrets = self.fetching.secrets(name).await?;
-        let token = self.fetching.google().get(apis, &secrets, now).await?;
+        let token = self
+            .fetching
+            .google()
+            .get(apis, &secrets, CALENDAR, now)
+            .await?;
         if let Some(old) = &cursor.old_channel {
             stop_old(apis, &token, &self.store, name, old).await?;
         }

@@ -75,6 +75,19 @@ pub(super) fn cursor(connection: &str) -> String {
     format!("{CURSOR}{connection}")
 }
 
+/// What every mailbox row begins with. No connection has `/` in its name.
+pub(super) const MAILBOX: &str = "cursor#mailbox/";
+
+/// How far a mailbox has been read.
+pub(super) fn mailbox(connection: &str) -> String {
+    format!("{MAILBOX}{connection}")
+}
+
+/// The public keys of whoever signs pushes.
+pub(super) fn public_keys(of: &str) -> String {
+    format!("keys#{of}")
+}
+
 /// How far Callbell's log of deliveries was read.
 pub(super) fn missed() -> String {
     "cursor#callbell/missed".to_owned()

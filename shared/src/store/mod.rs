@@ -19,10 +19,12 @@ mod hold;
 mod job;
 mod keys;
 mod list;
+mod mailbox;
 mod map;
 mod missed;
 mod once;
 mod person;
+mod public_keys;
 mod rate;
 mod request;
 mod rows;
@@ -51,10 +53,12 @@ pub use job::{
     News, Owner, Settle, Status, is_reply,
 };
 pub use list::{EventFilter, JobFilter, Page};
+pub use mailbox::{MailboxRow, NewMailbox};
 pub use map::{Leased, RecordKey};
 pub use missed::MissedRow;
 pub use once::{Once, OnceKey};
 pub use person::{LastSent, Mark, OptMark, PersonId, PersonMark, PersonRow, Wrote};
+pub use public_keys::KeysRow;
 pub use rate::{RATE_LEASE_MAX, RateLease};
 pub use sweep::{RowKey, SHARDS, Waiting};
 pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_CHAT, LANE_SEND, TTL};
