@@ -215,7 +215,7 @@ fn folder() -> PathBuf {
 const SHOW_A_SECRET: [&str; 4] = ["mailchimp", "salesforce", "pipedrive", "gmail"];
 
 /// Sources that are not ready.
-const STUBS: [&str; 10] = [
+const STUBS: [&str; 9] = [
     "hubspot",
     "pipedrive",
     "salesforce",
@@ -225,8 +225,10 @@ const STUBS: [&str; 10] = [
     "typeform",
     "google-forms",
     "gmail",
-    "webhook",
 ];
+
+/// Whose data is what somebody posted, as it was posted: any JSON is an event, and no text is cut.
+const TAKES_ANYTHING: &str = "webhook";
 
 /// Sources that sign a body. Google Calendar's pushes have none; see google_calendar.rs.
 fn signing() -> impl Iterator<Item = &'static &'static dyn Source> {
@@ -481,7 +483,7 @@ fn a_stale_signature_is_refused() {
 fn source_repeats_for_mins(source: &dyn Source) -> i64 {
     match source.kind() {
         "calendly" => 24 * 60,
-        "callbell" => 5,
+        "callbell" | "webhook" => 5,
         other => panic!("how long does {other} repeat a webhook?"),
     }
 }
@@ -489,6 +491,10 @@ fn source_repeats_for_mins(source: &dyn Source) -> i64 {
 #[test]
 fn truncated_json_is_unreadable_and_quotes_nothing() {
     for fixture in fixtures() {
+        // Half a form is a form.
+        if fixture.path.extension().is_some_and(|end| end == "form") {
+            continue;
+        }
         let mut body = fixture.body.clone();
         body.truncate(body.len() - 1);
         while std::str::from_utf8(&body).is_err() {
@@ -506,7 +512,7 @@ fn truncated_json_is_unreadable_and_quotes_nothing() {
 
 #[test]
 fn what_is_foreign_is_nothing() {
-    for source in ALL {
+    for source in ALL.iter().filter(|source| source.kind() != TAKES_ANYTHING) {
         let fixture = Fixture {
             source: *source,
             path: PathBuf::from("foreign.json"),
@@ -615,6 +621,9 @@ fn check(fixture: &Fixture, event: &Event) {
 }
 
 fn within_limits(name: &str, value: &Value) {
+    if name.starts_with(TAKES_ANYTHING) {
+        return;
+    }
     match value {
         Value::String(text) => assert!(
             text.chars().count() <= TEXT_CHARS_MAX,

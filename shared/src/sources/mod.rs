@@ -20,6 +20,7 @@ mod read;
 pub mod salesforce;
 pub mod shopify;
 mod sign;
+mod standard;
 pub mod typeform;
 pub mod webhook;
 pub mod woocommerce;
