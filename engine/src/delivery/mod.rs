@@ -19,6 +19,7 @@ mod fetching;
 mod learning;
 mod log;
 mod planning;
+mod posting;
 pub mod preview;
 mod rate;
 mod reconcile;

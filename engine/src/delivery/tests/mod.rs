@@ -3,6 +3,7 @@
 mod appointments;
 mod callbell;
 mod chat;
+mod custom;
 mod desk;
 mod elsewhere;
 mod interleavings;
