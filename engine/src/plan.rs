@@ -28,6 +28,7 @@ use crate::phone::{self, NoPhone, Phone};
 
 pub mod appointments;
 pub mod callbell;
+pub mod custom;
 pub mod opt_out;
 
 use appointments::Part;

@@ -221,13 +221,13 @@ fn folder() -> PathBuf {
 /// Whose proof is a secret that they show, in the address or a header: it says nothing of the body.
 const SHOW_A_SECRET: [&str; 4] = ["mailchimp", "salesforce", "pipedrive", "gmail"];
 
-/// Sources that are not ready.
-const STUBS: [&str; 1] = ["webhook"];
+/// Whose data is what somebody posted, as it was posted: any JSON is an event, and no text is cut.
+const TAKES_ANYTHING: &str = "webhook";
 
 /// Sources that sign a body. Google Calendar's pushes have none; see google_calendar.rs.
 fn signing() -> impl Iterator<Item = &'static &'static dyn Source> {
     ALL.iter()
-        .filter(|source| source.kind() != "google-calendar" && !STUBS.contains(&source.kind()))
+        .filter(|source| source.kind() != "google-calendar")
 }
 
 fn fixtures() -> Vec<Fixture> {
@@ -506,7 +506,7 @@ fn truncated_json_is_unreadable_and_quotes_nothing() {
 
 #[test]
 fn what_is_foreign_is_nothing() {
-    for source in ALL {
+    for source in ALL.iter().filter(|source| source.kind() != TAKES_ANYTHING) {
         let fixture = Fixture {
             source: *source,
             path: PathBuf::from("foreign.json"),
@@ -615,6 +615,9 @@ fn check(fixture: &Fixture, event: &Event) {
 }
 
 fn within_limits(name: &str, value: &Value) {
+    if name.starts_with(TAKES_ANYTHING) {
+        return;
+    }
     match value {
         Value::String(text) => assert!(
             text.chars().count() <= TEXT_CHARS_MAX,

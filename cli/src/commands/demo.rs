@@ -260,11 +260,7 @@ async fn perform(scene: &Scene) -> Result<Story, CliError> {
         .automations
         .map(|automations| automations.defaults.timezone.zone);
     let mut story = Story {
-        title: format!(
-            "{} under {}",
-            scene.events.display(),
-            automations.display()
-        ),
+        title: format!("{} under {}", scene.events.display(), automations.display()),
         shown: Vec::new(),
         jobs: BTreeMap::new(),
         sentences: BTreeMap::new(),

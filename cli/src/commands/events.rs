@@ -63,9 +63,12 @@ pub async fn run(args: &EventsArgs) -> Outcome {
     Ok(0)
 }
 
-/// Whether no automation can name it, so that nobody asks why none matched.
+/// Whether no automation can name it, so that nobody asks why none matched. A post that became no event is
+/// asked about all the same.
 fn is_internal(event: &EventRow) -> bool {
-    event.name.is_some_and(Name::is_internal)
+    event
+        .name
+        .is_some_and(|name| name.is_internal() && name != Name::CustomPosted)
 }
 
 /// Whether some automation made jobs of it.

@@ -43,7 +43,19 @@ pub(super) fn fetched(row: &EventRow, planned: &Planned, now: Timestamp) {
     );
 }
 
-/// One event that asking found.
+/// What a system of the user's own posted was read.
+pub(super) fn read(row: &EventRow, planned: &Planned, now: Timestamp) {
+    let problem = planned.lines.iter().find(|line| !line.matched);
+    tracing::info!(
+        outcome = "read",
+        event.key = row.key,
+        source.name = row.source,
+        event.age_ms = millis(now, row.received_at),
+        reason = problem.map(|line| line.why.as_str())
+    );
+}
+
+/// One event that asking, or reading a post, found.
 pub(super) fn found(row: &EventRow, event: &Event, is_new: bool) {
     tracing::info!(
         outcome = if is_new { "found" } else { "found again" },

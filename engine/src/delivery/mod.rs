@@ -20,6 +20,7 @@ mod learning;
 mod log;
 mod mailbox;
 mod planning;
+mod posting;
 pub mod preview;
 mod rate;
 mod reconcile;

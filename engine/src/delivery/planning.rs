@@ -65,6 +65,9 @@ impl Worker {
         if event.event.name == Name::SourceChanged {
             return Box::pin(self.fetch(&row, &event, &configured, run)).await;
         }
+        if event.event.name == Name::CustomPosted {
+            return Box::pin(self.read_post(&row, &event, &configured, run)).await;
+        }
         let known = Known::new(event, &configured.automations);
         let learned = Box::pin(self.learn(&row, &known, &configured, run)).await?;
         let entity = self

@@ -3,7 +3,8 @@
 
 use serde_json::json;
 
-use super::{Source, callbell, gmail};
+use super::{Source, callbell, gmail, webhook};
+use crate::connections::{Auth, Connection, Connections, Encoding, Hash, HmacOf};
 use crate::keys::{PublicKeys, RsaKey};
 use crate::secrets::{Secret, Secrets};
 
@@ -35,6 +36,9 @@ const MODULUS: &str = "\
     tH6Of6Uhe-CGHCgxiWkDG-bdBkoPdle83MWelHpoxYTDlviIXpyKIDpuAK3ZEtMQw2qqtHcGtnqiLON-Zg8M6oKyjO58jekC9ZWK\
     86QIGxdAiH8yodK7l2LZiqsvh-JxNAUBGtGKF138u2ysaO8bQd_us6EXw4VKU0DL7YwFgc_Xp19gFRszFGpd_vvG-8vH8R6BQDEl\
     3-asM3EFm_MaQG1625gZyCEWglM4WhUzuqoo364mQw";
+
+/// Systems of the user's own that sample events come from.
+const OWN: [&str; 2] = ["erp", "nuvemshop"];
 
 /// The demo secret that a connection signs with: `demo-shopify-secret`.
 pub fn secret(connection: &str) -> Secret {
@@ -84,5 +88,31 @@ pub fn secrets() -> Secrets {
         }
         secrets.insert(source.kind(), secret(source.kind()));
     }
+    for name in OWN {
+        secrets.insert(name, secret(name));
+    }
     secrets
+}
+
+/// The `[source.x]` tables that sample events of systems of the user's own go by: `examples/erp.toml` has the
+/// same.
+pub fn connections() -> Connections {
+    let connection = |name: &str| {
+        let auth = match name {
+            "nuvemshop" => Auth::Hmac(HmacOf {
+                header: "x-linkedstore-hmac-sha256".to_owned(),
+                hash: Hash::Sha256,
+                encoding: Encoding::Hex,
+                prefix: String::new(),
+            }),
+            _ => Auth::Bearer,
+        };
+        let connection = Connection {
+            kind: webhook::KIND.to_owned(),
+            auth: Some(auth),
+            ..Connection::plain(name)
+        };
+        (name.to_owned(), connection)
+    };
+    Connections(OWN.into_iter().map(connection).collect())
 }

@@ -3,6 +3,7 @@
 mod appointments;
 mod callbell;
 mod chat;
+mod custom;
 mod deals;
 mod desk;
 mod elsewhere;
