@@ -6,6 +6,7 @@ mod chat;
 mod desk;
 mod elsewhere;
 mod interleavings;
+mod leads;
 mod systems;
 mod year;
 
