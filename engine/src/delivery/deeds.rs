@@ -196,7 +196,7 @@ impl Worker {
             Leased::Leased { id } => id,
             Leased::Busy => return Ok(None),
         };
-        let noted = self.note_write(known, record, id.as_deref()).await?;
+        let noted = self.note_write(job, known, record, id.as_deref()).await?;
         let done = match self.desk(job, errand) {
             Some(desk) => {
                 let wanted = record.wanted(id.as_deref());
@@ -218,13 +218,14 @@ impl Worker {
     /// Notes that we are about to write to a person's record: what its system tells of that is no news.
     async fn note_write(
         &self,
+        job: &JobRow,
         known: &Known,
         record: &Record,
         id: Option<&str>,
     ) -> Result<OwnWrite, StoreError> {
         let persons = persons_of(known, record);
         let now = self.store.clock().now();
-        let write = OwnWrite::begun(now, known.event.event.depth, &persons);
+        let write = OwnWrite::begun(now, job.depth, &persons);
         let to = wrote_to(&persons, id);
         let (system, digests) = (record.crm.as_str(), known.digests());
         self.store.note_write(system, &to, &write, &digests).await?;
