@@ -29,6 +29,7 @@ use crate::phone::{self, NoPhone, Phone};
 pub mod appointments;
 pub mod callbell;
 pub mod custom;
+pub mod leads;
 pub mod opt_out;
 
 use appointments::Part;
@@ -59,7 +60,7 @@ pub struct Known {
     pub event: Event,
     /// The customer's number, or why there is none.
     pub phone: Result<Phone, NoPhone>,
-    /// What its contact is against what we had last seen.
+    /// What its contact, or its lead, is against what we had last seen.
     pub shown: Option<Shown>,
     /// The person opted out by it, or in again.
     pub opted: Option<Said>,

@@ -76,6 +76,7 @@ impl Worker {
         let known = self
             .told(known.event, learned, entity.as_ref(), &configured)
             .await?;
+        let known = self.without_echo(known).await?;
         if known.is_early {
             let soon = self.store.clock().now() + DEFER_EARLY;
             self.store
@@ -202,6 +203,9 @@ async fn told(
     if callbell::is_of_callbell(&event) || event.subject.kind == SubjectKind::Job {
         return Box::pin(learning::completed(store, event, shown, automations)).await;
     }
+    if event.event.name == Name::LeadUpdated {
+        return learning::told_lead(store, event, shown, automations).await;
+    }
     let newest = match (&event.body, entity.and_then(|entity| entity.event.as_ref())) {
         (Body::AppointmentChange { .. }, Some(newest)) => store.event(newest).await?,
         _ => None,
@@ -226,7 +230,7 @@ pub async fn recall(
         _ => store.entity(&key).await?,
     };
     let shown = match event.event.name {
-        Name::ContactUpdated => store
+        Name::ContactUpdated | Name::LeadUpdated => store
             .event(&event.event.id)
             .await?
             .and_then(|row| row.contact),

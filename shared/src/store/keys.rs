@@ -60,6 +60,16 @@ pub(super) fn contact(uuid: &str) -> String {
     format!("map#callbell/contact/{uuid}")
 }
 
+/// What we last saw of a person in another system, by the entity's key.
+pub(super) fn lead(entity: &str) -> String {
+    format!("map#lead/{entity}")
+}
+
+/// What we wrote in another system lately. `by`: `record` or `person`.
+pub(super) fn wrote(system: &str, by: &str, id: &str) -> String {
+    format!("map#wrote/{system}/{by}/{id}")
+}
+
 /// The talk with a person in Callbell.
 pub(super) fn conversation(contact: &str) -> String {
     format!("{CONVERSATION}{contact}")

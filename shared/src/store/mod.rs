@@ -18,6 +18,7 @@ mod event;
 mod hold;
 mod job;
 mod keys;
+mod lead;
 mod list;
 mod mailbox;
 mod map;
@@ -31,6 +32,7 @@ mod rows;
 mod sweep;
 mod table;
 mod talk;
+mod wrote;
 
 use std::fmt;
 
@@ -52,6 +54,7 @@ pub use job::{
     Changed, Claim, ClaimRequest, Delivery, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob,
     News, Owner, Settle, Status, is_reply,
 };
+pub use lead::{LeadSeen, PHONE};
 pub use list::{EventFilter, JobFilter, Page};
 pub use mailbox::{MailboxRow, NewMailbox};
 pub use map::{Leased, RecordKey};
@@ -63,6 +66,7 @@ pub use rate::{RATE_LEASE_MAX, RateLease};
 pub use sweep::{RowKey, SHARDS, Waiting};
 pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_CHAT, LANE_SEND, TTL};
 pub use talk::{Answered, HEARD_MAX, Heard, Talk, TurnTaken};
+pub use wrote::{OwnWrite, WROTE_KEEP_MS, WroteTo};
 
 /// The table. Cheap to clone; clones share one HTTP client.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ mod deals;
 mod desk;
 mod elsewhere;
 mod interleavings;
+mod leads;
 mod systems;
 mod year;
 
