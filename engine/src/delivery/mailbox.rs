@@ -253,8 +253,8 @@ impl Worker {
         names: &mut Option<BTreeMap<String, String>>,
     ) -> Result<Vec<Event>, Failed> {
         let apis = sync.question.fetching.apis();
-        let messages: Vec<Option<Value>> = stream::iter(ids)
-            .map(|id| google::message(apis, sync.token, id))
+        let messages: Vec<Option<Value>> = stream::iter(ids.to_vec())
+            .map(|id| async move { google::message(apis, sync.token, &id).await })
             .buffered(MAILS_AT_ONCE)
             .try_collect()
             .await?;
