@@ -18,6 +18,7 @@ mod room;
 pub mod salesforce;
 pub mod shopify;
 pub mod slack;
+pub mod typeform;
 pub mod woocommerce;
 pub mod zendesk;
 
@@ -146,6 +147,8 @@ pub struct Connectable {
     pub cal_com: Arc<cal_com::CalCom>,
     /// Google Calendar.
     pub google_calendar: Arc<google_calendar::GoogleCalendar>,
+    /// Typeform.
+    pub typeform: Arc<typeform::Typeform>,
 }
 
 impl Connectable {
@@ -156,6 +159,7 @@ impl Connectable {
             self.calendly.clone(),
             self.cal_com.clone(),
             self.google_calendar.clone(),
+            self.typeform.clone(),
             self.woocommerce.clone(),
         ]
     }
