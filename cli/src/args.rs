@@ -377,6 +377,9 @@ pub struct ConnectArgs {
     /// The calendar's ID, of google-calendar: often an e-mail address
     #[arg(long, value_name = "ID")]
     pub calendar: Option<String>,
+    /// The form, of typeform, where the account has several: its id or its address
+    #[arg(long, value_name = "FORM")]
+    pub form: Option<String>,
     /// Longest wait for a first event, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub wait: u64,

@@ -225,6 +225,7 @@ impl Work<'_> {
             shop: self.args.shop.clone(),
             url: self.args.url.clone(),
             calendar,
+            form: self.args.form.clone(),
         })
     }
 

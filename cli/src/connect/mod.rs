@@ -266,6 +266,8 @@ pub struct Options {
     pub url: Option<String>,
     /// `--calendar`, or the one that the connection has.
     pub calendar: Option<String>,
+    /// `--form`.
+    pub form: Option<String>,
 }
 
 /// Where a provider is asked, and for which connection.

@@ -75,6 +75,16 @@ pub fn plan(hooks: &[Hook], wish: &Wish<'_>) -> Plan {
         }
     }
     for hook in ours {
+        if is_beside(&plan, hook, wish) {
+            let faults = faults(hook, wish.topics, wish);
+            if faults.is_empty() {
+                plan.keep.push(hook.clone());
+            } else {
+                let topics = wish.topics.to_vec();
+                plan.replace.push((hook.clone(), topics, faults.join(", ")));
+            }
+            continue;
+        }
         let known = hook
             .topics
             .iter()
@@ -83,6 +93,14 @@ pub fn plan(hooks: &[Hook], wish: &Wish<'_>) -> Plan {
         plan.surplus.push((hook.clone(), why));
     }
     plan
+}
+
+/// Where nobody chose a scope, a webhook of another scope than those that stay is no double: another form of one
+/// account.
+fn is_beside(plan: &Plan, hook: &Hook, wish: &Wish<'_>) -> bool {
+    let replaced = plan.replace.iter().map(|(hook, ..)| hook);
+    let mut staying = plan.keep.iter().chain(replaced);
+    wish.scope.is_none() && hook.scope.is_some() && staying.all(|one| one.scope != hook.scope)
 }
 
 fn has(hook: &Hook, topic: Option<&str>) -> bool {
@@ -240,6 +258,24 @@ mod tests {
         for (one_each, renew, hooks, wanted) in cases {
             let found = plan(&hooks, &wish(one_each, renew));
             assert_eq!(told(&found), wanted);
+        }
+        // Two forms of one account, one of them twice.
+        let of = |id: &str, form: &str| Hook {
+            scope: Some(form.to_owned()),
+            ..hook(id, URL, &["a", "b"])
+        };
+        let forms = [of("7", "x"), of("8", "y"), of("9", "y")];
+        for (renew, wanted) in [
+            (
+                false,
+                "keep 78; replace ; surplus 9 (a double); elsewhere ; register ",
+            ),
+            (
+                true,
+                "keep ; replace 7 to ab (signed with another secret) 8 to ab (signed with another secret); surplus 9 (a double); elsewhere ; register ",
+            ),
+        ] {
+            assert_eq!(told(&plan(&forms, &wish(false, renew))), wanted);
         }
         let scoped = Wish {
             scope: Some("organization"),

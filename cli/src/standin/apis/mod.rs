@@ -19,6 +19,7 @@ mod room;
 pub mod salesforce;
 pub mod shopify;
 pub mod slack;
+pub mod typeform;
 pub mod woocommerce;
 pub mod zendesk;
 
@@ -149,6 +150,8 @@ pub struct Connectable {
     pub gmail: Arc<gmail::Gmail>,
     /// Google Calendar.
     pub google_calendar: Arc<google_calendar::GoogleCalendar>,
+    /// Typeform.
+    pub typeform: Arc<typeform::Typeform>,
 }
 
 impl Connectable {
@@ -161,6 +164,7 @@ impl Connectable {
             // Google's keys are at a host that the calendar is at.
             self.gmail.clone(),
             self.google_calendar.clone(),
+            self.typeform.clone(),
             self.woocommerce.clone(),
         ]
     }
