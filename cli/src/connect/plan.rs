@@ -15,6 +15,8 @@ pub struct Wish<'a> {
     pub one_each: bool,
     /// The scope to have, where there are scopes.
     pub scope: Option<&'a str>,
+    /// Webhooks of different scopes are no doubles.
+    pub apart: bool,
     /// Nobody here knows what the webhooks that are there are signed with, or they shall be signed with
     /// something else.
     pub renew: bool,
@@ -75,6 +77,12 @@ pub fn plan(hooks: &[Hook], wish: &Wish<'_>) -> Plan {
         }
     }
     for hook in ours {
+        let replaced = plan.replace.iter().map(|(hook, _, _)| hook);
+        let mut others = plan.keep.iter().chain(replaced);
+        if wish.apart && !others.any(|other| other.scope == hook.scope) {
+            plan.keep.push(hook.clone());
+            continue;
+        }
         let known = hook
             .topics
             .iter()
@@ -150,6 +158,7 @@ mod tests {
             topics: &["a", "b"],
             one_each,
             scope: None,
+            apart: false,
             renew,
         }
     }
@@ -247,5 +256,19 @@ mod tests {
         };
         let found = plan(&[good], &scoped);
         assert!(told(&found).contains("(scope none)"), "{}", told(&found));
+        // Two audiences, one of them twice.
+        let of = |id: &str, scope: &str| Hook {
+            scope: Some(scope.to_owned()),
+            ..hook(id, URL, &["a", "b"])
+        };
+        let apart = Wish {
+            apart: true,
+            ..wish(false, false)
+        };
+        let found = plan(&[of("1", "x"), of("2", "y"), of("3", "x")], &apart);
+        assert_eq!(
+            told(&found),
+            "keep 12; replace ; surplus 3 (a double); elsewhere ; register "
+        );
     }
 }

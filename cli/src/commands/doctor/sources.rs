@@ -280,6 +280,7 @@ impl Seen<'_> {
             one_each: provider.one_each(),
             // In whichever scope it was connected.
             scope: own.as_deref(),
+            apart: provider.is_apart(),
             renew: false,
         };
         let plan = plan::plan(hooks, &wish);
