@@ -365,7 +365,8 @@ pub struct ConnectArgs {
     /// A new webhook secret; the old one is accepted as well until it is taken out of secrets.toml
     #[arg(long)]
     pub rotate: bool,
-    /// Whose events, of calendly: organization (everybody's, the default) or user (your own)
+    /// Whose events: of calendly organization (everybody's, the default) or user (your own), of mailchimp an
+    /// audience's ID
     #[arg(long)]
     pub scope: Option<String>,
     /// The shop, of shopify: minha-loja.myshopify.com
