@@ -30,6 +30,7 @@ pub mod appointments;
 pub mod callbell;
 pub mod leads;
 pub mod opt_out;
+pub mod privacy;
 
 use appointments::Part;
 use opt_out::Said;
