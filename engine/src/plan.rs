@@ -31,6 +31,7 @@ pub mod callbell;
 pub mod custom;
 pub mod leads;
 pub mod opt_out;
+pub mod privacy;
 
 use appointments::Part;
 use opt_out::Said;

@@ -76,7 +76,8 @@ pub fn matched(event: &EventRow) -> bool {
     event.lines.iter().any(|line| line.matched)
 }
 
-fn as_json(event: &EventRow) -> Value {
+/// An event as scripts read it.
+pub fn as_json(event: &EventRow) -> Value {
     json!({
         "id": event.key, "name": event.name.map(|name| name.as_str()), "source": event.source,
         "received_at": event.received_at, "status": event.status.as_str(), "reason": event.problem,

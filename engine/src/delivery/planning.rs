@@ -148,6 +148,9 @@ impl Worker {
                     let erased = self.store.erase_step(&id, &erasure).await?;
                     if erased.done {
                         log::erased(row, erased.rows);
+                        if let Some(event) = &row.event {
+                            self.store.forget_customer(&row.key, event).await?;
+                        }
                         break;
                     }
                     if self.is_over(run) {
