@@ -116,6 +116,11 @@ impl<'a> Account<'a> {
     }
 }
 
+/// Whether a secret has one of the forms that Pipedrive's have.
+pub fn is_credential(secret: &Secret) -> bool {
+    credentials(secret).is_some()
+}
+
 fn credentials(secret: &Secret) -> Option<Credentials> {
     let key = |host: String, token: Secret| {
         let proof = Proof::Header("x-api-token", token);

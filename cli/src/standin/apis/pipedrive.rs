@@ -1,9 +1,16 @@
-//! Pipedrive's API v2 as far as persons go. <https://developers.pipedrive.com/docs/api/v1/Persons>
+//! Pipedrive's API as far as persons go, what a deal has numbers of, and webhooks.
+//! <https://developers.pipedrive.com/docs/api/v1/Persons>, <https://developers.pipedrive.com/docs/api/v1/Webhooks>
+//!
+//! A token with `member` in it is of a user who is no admin.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
+use shared::secrets::Secret;
 
+use super::deliver::{self, Webhook};
 use super::room::{self, Held, Room, text};
 use super::{Api, Reply, Request};
 
@@ -23,9 +30,35 @@ const OWN: [&str; 8] = [
     "custom_fields",
 ];
 
+/// The people of the samples in `events/leads`: id, name, phone and e-mail address. They are read by their
+/// ids alone.
+const SAMPLES: [(u64, &str, &str, &str); 4] = [
+    (
+        7001,
+        "Beatriz Nogueira",
+        "+55 11 98002-0001",
+        "beatriz@example.com",
+    ),
+    (7002, "Caio Teles", "(11) 98002-0002", "caio@example.com"),
+    (7003, "Denise Faria", "11 98002-0003", "denise@example.com"),
+    (
+        7004,
+        "Elias Rangel",
+        "+55 11 98002-0004",
+        "elias@example.com",
+    ),
+];
+/// The stages of the one pipeline, from 1.
+const STAGES: [&str; 4] = ["Contato", "Proposta", "Negociação", "Contrato"];
+/// Most webhooks of a user.
+const HOOKS_MAX: usize = 40;
+
 /// The stand-in.
 #[derive(Debug, Default)]
-pub struct Pipedrive(Room);
+pub struct Pipedrive {
+    room: Room,
+    hooks: Mutex<Vec<Value>>,
+}
 
 impl Api for Pipedrive {
     fn name(&self) -> &'static str {
@@ -50,11 +83,11 @@ impl Api for Pipedrive {
     }
 
     fn records(&self) -> Option<Vec<Value>> {
-        Some(self.0.records())
+        Some(self.room.records())
     }
 
     fn answer(&self, request: &Request, now: Timestamp) -> Reply {
-        let mut held = self.0.held();
+        let mut held = self.room.held();
         if request.host == TOKEN_HOST {
             return match held.grant(request, TOKEN_SECONDS, now) {
                 Some(token) => {
@@ -70,13 +103,26 @@ impl Api for Pipedrive {
         if !held.is_good(token.unwrap_or_default(), now) {
             return refused(401, "unauthorized access");
         }
-        match (&request.method, request.parts().as_slice()) {
+        let parts = request.parts();
+        let v1 = parts.strip_prefix(&["api"]).unwrap_or(&parts);
+        if let ["v1", rest @ ..] = v1 {
+            let is_admin = !token.unwrap_or_default().contains("member");
+            return self.answer_v1(request, rest, is_admin, now);
+        }
+        match (&request.method, parts.as_slice()) {
             (&Method::GET, ["api", "v2", "persons", "search"]) => held.persons(request, now),
             (&Method::POST, ["api", "v2", "persons"]) => held.make_person(&request.body, now),
             (&Method::GET, ["api", "v2", "persons", id]) => match held.person(id) {
                 Some(person) => found(person),
-                None => refused(404, "Person not found"),
+                None => match sample(id) {
+                    Some(person) => found(&person),
+                    None => refused(404, "Person not found"),
+                },
             },
+            (&Method::GET, ["api", "v2", "stages", id]) => stage(id),
+            (&Method::GET, ["api", "v2", "pipelines", "1"]) => {
+                found(&json!({ "id": 1, "name": "Vendas", "is_deleted": false }))
+            }
             (&Method::PATCH, ["api", "v2", "persons", id]) => {
                 if let Some(refused) = problem(&request.body) {
                     return refused;
@@ -91,6 +137,128 @@ impl Api for Pipedrive {
             _ => refused(404, "Unknown method"),
         }
     }
+}
+
+impl Pipedrive {
+    fn hooks(&self) -> MutexGuard<'_, Vec<Value>> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer_v1(&self, request: &Request, path: &[&str], is_admin: bool, now: Timestamp) -> Reply {
+        match (&request.method, path) {
+            (&Method::GET, ["users", "me"]) => found(&user(1, is_admin)),
+            (&Method::GET, ["users", id]) => match id.parse() {
+                Ok(id) => found(&user(id, true)),
+                Err(_) => refused(404, "User not found"),
+            },
+            (&Method::GET, ["webhooks"]) => found(&Value::from(self.hooks().clone())),
+            (&Method::POST, ["webhooks"]) => self.register(&request.body, now),
+            (&Method::DELETE, ["webhooks", id]) => {
+                let mut hooks = self.hooks();
+                let before = hooks.len();
+                hooks.retain(|hook| !room::has_id(hook, id));
+                match hooks.len() < before {
+                    true => Reply::new(200, json!({ "status": "ok", "success": true })),
+                    false => refused(404, "Webhook not found"),
+                }
+            }
+            _ => refused(404, "Unknown method"),
+        }
+    }
+
+    /// Makes a webhook. Its password is shown to whoever may list it, as Pipedrive does.
+    fn register(&self, body: &Value, now: Timestamp) -> Reply {
+        let mut hooks = self.hooks();
+        let known = |name: &str, values: &[&str]| values.contains(&text(body, name));
+        if !deliver::takes(text(body, "subscription_url")) {
+            return refused(400, "subscription_url is not valid");
+        }
+        if !known("event_action", &["create", "change", "delete", "*"])
+            || !known("event_object", &["person", "deal", "organization", "*"])
+            || !known("version", &["", "1.0", "2.0"])
+        {
+            return refused(400, "event_action, event_object or version is not valid");
+        }
+        if text(body, "name").is_empty() {
+            return refused(400, "name is required");
+        }
+        if hooks.len() >= HOOKS_MAX {
+            return refused(403, "too many webhooks");
+        }
+        let last = hooks.last().and_then(|hook| hook.get("id")?.as_u64());
+        let id = last.unwrap_or(900) + 1;
+        let mut hook = json!({
+            "id": id, "company_id": 1, "owner_id": 1, "user_id": 1, "is_active": 1, "type": "general",
+            "add_time": now, "remove_time": null, "remove_reason": null, "admin_id": 1,
+            "last_delivery_time": null, "last_http_status": null, "version": "2.0",
+        });
+        room::put(&mut hook, body.as_object().cloned().unwrap_or_default());
+        hooks.push(hook.clone());
+        if known("event_action", &["create"]) && known("event_object", &["person"]) {
+            let (user, password) = (
+                text(body, "http_auth_user"),
+                text(body, "http_auth_password"),
+            );
+            let first = Webhook {
+                kind: "pipedrive",
+                url: text(body, "subscription_url").to_owned(),
+                secret: Secret::new(format!("{user}:{password}")),
+                headers: Vec::new(),
+                body: added(id, now),
+            };
+            first.post(now);
+        }
+        Reply::new(
+            201,
+            json!({ "status": "ok", "success": true, "data": hook }),
+        )
+    }
+}
+
+/// Somebody adds a person.
+fn added(hook: u64, now: Timestamp) -> Value {
+    let mut person = sample("7001").unwrap_or_default();
+    let times = json!({ "add_time": now, "update_time": now });
+    room::put(&mut person, times.as_object().cloned().unwrap_or_default());
+    json!({
+        "meta": { "action": "create", "entity": "person", "entity_id": "7001", "company_id": "1",
+            "id": format!("00000000-0000-4000-8000-{hook:012}"), "correlation_id": "c", "user_id": "1",
+            "webhook_id": hook.to_string(), "webhook_owner_id": "1", "is_bulk_edit": false,
+            "timestamp": now, "type": "general", "version": "2.0", "change_source": "app", "attempt": 1,
+            "host": "minha-empresa.pipedrive.com", "permitted_user_ids": ["1"] },
+        "data": person, "previous": null,
+    })
+}
+
+/// A person of the samples.
+fn sample(id: &str) -> Option<Value> {
+    let id = id.parse().ok();
+    let (id, name, phone, email) = SAMPLES.iter().find(|(known, ..)| Some(*known) == id)?;
+    let (first, last) = name.split_once(' ')?;
+    Some(json!({
+        "id": id, "name": name, "first_name": first, "last_name": last, "owner_id": 1, "org_id": null,
+        "phones": [{ "value": phone, "primary": true, "label": "mobile" }],
+        "emails": [{ "value": email, "primary": true, "label": "work" }], "custom_fields": {},
+        "label_ids": [], "is_deleted": false, "visible_to": 3, "add_time": "2026-03-16T13:00:00Z",
+        "update_time": "2026-03-16T13:00:00Z",
+    }))
+}
+
+fn stage(id: &str) -> Reply {
+    let index = id.parse::<usize>().ok().and_then(|id| id.checked_sub(1));
+    match index.and_then(|index| STAGES.get(index)) {
+        Some(name) => {
+            found(&json!({ "id": id.parse::<u64>().ok(), "name": name, "pipeline_id": 1 }))
+        }
+        None => refused(404, "Stage not found"),
+    }
+}
+
+fn user(id: u64, is_admin: bool) -> Value {
+    json!({
+        "id": id, "name": "Ana Lima", "email": "ana@example.com", "active_flag": true,
+        "is_admin": u8::from(is_admin), "company_id": 1, "company_domain": "minha-empresa",
+    })
 }
 
 impl Held {
