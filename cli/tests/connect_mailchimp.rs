@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
@@ -118,8 +117,8 @@ impl World {
     async fn sent(&self, method: &str) -> Vec<Value> {
         let all = Http::of(&self.dev).list("/_dev/requests").await;
         let is = |request: &&Value| {
-            let url = request["url"].as_str().unwrap_or_default();
-            request["method"] == method && url.contains("api.mailchimp.com")
+            let to = request["to"].as_str().unwrap_or_default();
+            request["method"] == method && to == "us6.api.mailchimp.com"
         };
         let bodies = all.iter().filter(is).map(|request| request["body"].clone());
         bodies.collect()
@@ -220,8 +219,6 @@ async fn what_is_missing_is_added_and_a_new_key_goes_into_the_address() {
     assert_eq!(world.listed().await.len(), 1);
 
     // A signing secret that was added is no key of the address.
-    let ran = world.callbell(&["secrets", "list", "--json"], "").await;
-    assert_ne!(ran.code, 101);
     let text = std::fs::read_to_string(folder.join("secrets.toml")).unwrap();
     let signed = text.replace(
         &format!("\"{}\"", after[0]),

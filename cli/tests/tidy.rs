@@ -61,6 +61,7 @@ fn documents() -> Vec<String> {
         "ARCHITECTURE.md",
         "events/orders/README.md",
         "events/appointments/README.md",
+        "events/leads/README.md",
         "events/callbell/README.md",
     ];
     found.extend(others.map(str::to_owned));

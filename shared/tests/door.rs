@@ -15,7 +15,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::connections::{Connection, Connections};
-use shared::door::Door;
+use shared::door::{Door, EVENTS_MAX};
 use shared::event::Event;
 use shared::raw::{BODY_BYTES_MAX, Verified};
 use shared::secrets::{Secret, Secrets, SecretsProvider};
@@ -629,7 +629,7 @@ impl Source for Strict {
             .read(verified, connection, now)?
         {
             Reading::Events(events) => {
-                let many = if events.len() > 1 { 101 } else { 1 };
+                let many = if events.len() > 1 { EVENTS_MAX + 1 } else { 1 };
                 let event = |index: usize| -> Event {
                     let mut event = events[0].clone();
                     event.event.id = format!("strict/{index}");
@@ -669,7 +669,7 @@ async fn a_source_may_ask_for_400_and_answer_head() {
     assert_eq!(
         answer(&door, signed("order-presentment-edited")).await.0,
         400,
-        "101 events"
+        "more events than a body may make"
     );
     assert_eq!(
         store.event("strict/0").await.unwrap(),
