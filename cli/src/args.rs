@@ -54,6 +54,10 @@ pub enum Command {
     Events(EventsArgs),
     /// Do again what failed, was skipped or came too early for an automation
     Replay(ReplayArgs),
+    /// A line an event and a job, as they come
+    Tail(TailArgs),
+    /// Erase everything of one person
+    Forget(ForgetArgs),
     /// Stop everything from going out, at once
     Pause(Target),
     /// Let it go out again
@@ -365,7 +369,8 @@ pub struct ConnectArgs {
     /// A new webhook secret; the old one is accepted as well until it is taken out of secrets.toml
     #[arg(long)]
     pub rotate: bool,
-    /// Whose events, of calendly: organization (everybody's, the default) or user (your own)
+    /// Whose events: of calendly organization (everybody's, the default) or user (your own), of mailchimp an
+    /// audience's ID
     #[arg(long)]
     pub scope: Option<String>,
     /// The shop, of shopify: minha-loja.myshopify.com
@@ -494,6 +499,58 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub yes: bool,
     /// As JSON; then nothing is done without --yes
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `callbell tail`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each look reads the whole table. On AWS that costs, so after each look it waits a second for \
+                  every 500 rows of the table: an hour costs cents with a small table and some ten cents with a \
+                  large one. Ctrl-C ends it."
+)]
+pub struct TailArgs {
+    /// Of this connection
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Of this automation
+    #[arg(long, value_name = "NAME")]
+    pub automation: Option<String>,
+    /// Begin with what came within this time: 10m, 2h
+    #[arg(long, value_parser = span::parse)]
+    pub since: Option<SignedDuration>,
+    /// Shortest time between two looks
+    #[arg(long, value_name = "TIME", value_parser = span::parse, default_value = "5s")]
+    pub every: SignedDuration,
+    /// As JSON, one value a line
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `callbell forget`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Rows are found by the number and the address. Where one person has several, or where some \
+                  events know the address alone, name both: callbell forget +5511987654321 --email maria@example.com"
+)]
+pub struct ForgetArgs {
+    /// The person's number: +5511987654321
+    #[arg(value_name = "PHONE")]
+    pub phone: Option<String>,
+    /// The person's e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// As JSON
     #[arg(long)]
     pub json: bool,
     /// Which installation

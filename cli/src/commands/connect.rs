@@ -255,7 +255,7 @@ impl Work<'_> {
         let started = self.on.now();
         let mut done = Done::default();
         if keys.keep(Table::Webhooks, self.name, &values).await? {
-            let print = values.first().map(Secret::fingerprint);
+            let print = self.args.kind.given(&values).map(Secret::fingerprint);
             self.say(format!(
                 "secret (fingerprint {}) kept in {}",
                 print.clone().unwrap_or_default(),
@@ -263,7 +263,8 @@ impl Work<'_> {
             ));
             done.secret = print;
         }
-        let secret = values.first().cloned().unwrap_or_else(|| Secret::new(""));
+        let given = self.args.kind.given(&values).cloned();
+        let secret = given.unwrap_or_else(|| Secret::new(""));
         self.carry_out(provider, &plan, &secret, &mut done).await?;
         self.elsewhere(provider, &plan, &mut done).await?;
         self.report(provider, &plan, done, started).await
@@ -311,7 +312,7 @@ impl Work<'_> {
             }
             SecretOf::Known(_) => return Ok((values, false)),
         }
-        let renew = values.is_empty() || self.args.rotate;
+        let renew = self.args.kind.given(&values).is_none() || self.args.rotate;
         if renew {
             values.insert(0, keys::make()?);
         }

@@ -35,7 +35,7 @@ pub fn run(args: &SignArgs) -> Outcome {
         .and_then(|event| envelope::read(&event).ok());
     let connection = connection(args, older.as_ref())?;
     let source = source(args, &connection)?;
-    let secret = secret(args.secrets.as_deref(), &connection)?;
+    let secret = secret(args.secrets.as_deref(), source, &connection)?;
     let now = Clock::system().now();
     let at = match (&args.at, args.now, &older) {
         (Some(at), _, _) => *at,
@@ -210,7 +210,7 @@ fn source(args: &SignArgs, connection: &str) -> Result<&'static dyn Source, CliE
     })
 }
 
-fn secret(file: Option<&Path>, connection: &str) -> Result<Secret, CliError> {
+fn secret(file: Option<&Path>, source: &dyn Source, connection: &str) -> Result<Secret, CliError> {
     let Some(file) = file else {
         return Ok(demo::secret(connection));
     };
@@ -220,7 +220,7 @@ fn secret(file: Option<&Path>, connection: &str) -> Result<Secret, CliError> {
     let signing = values.iter().find(|value| callbell::signs(value));
     signing
         .filter(|_| connection == callbell::KIND)
-        .or_else(|| values.first())
+        .or_else(|| values.iter().find(|value| source.is_key(value)))
         .cloned()
         .ok_or_else(|| {
             CliError::new(format!(

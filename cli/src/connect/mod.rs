@@ -205,6 +205,14 @@ impl Kind {
         self.source().map_or("", |source| source.function())
     }
 
+    /// Which of the values that the door accepts the system is given: some say something else, as whose
+    /// webhooks have to be.
+    pub fn given(self, values: &[Secret]) -> Option<&Secret> {
+        let source = self.source();
+        let is_given = |value: &&Secret| source.is_none_or(|source| source.is_key(value));
+        values.iter().find(is_given)
+    }
+
     /// The address to register: with the secret in it, where nothing else proves a webhook.
     pub fn address(self, url: &str, secret: &Secret) -> String {
         let query = self.source().map(|source| sources::query(source, secret));

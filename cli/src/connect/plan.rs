@@ -283,5 +283,18 @@ mod tests {
         };
         let found = plan(&[good], &scoped);
         assert!(told(&found).contains("(scope none)"), "{}", told(&found));
+        // Two audiences, one of them twice.
+        let of = |id: &str, scope: &str| Hook {
+            scope: Some(scope.to_owned()),
+            ..hook(id, URL, &["a", "b"])
+        };
+        let apart = Wish {
+            ..wish(false, false)
+        };
+        let found = plan(&[of("1", "x"), of("2", "y"), of("3", "x")], &apart);
+        assert_eq!(
+            told(&found),
+            "keep 12; replace ; surplus 3 (a double); elsewhere ; register "
+        );
     }
 }

@@ -88,9 +88,15 @@ impl Files {
         }
     }
 
-    /// [`Files::demo`], and a demo value for every other API secret that the automations name.
+    /// [`Files::demo`], and a demo value for every other secret that the automations name: of their connections
+    /// and of what they call.
     pub fn demo_for(automations: &Automations) -> Files {
         let mut files = Files::demo();
+        for name in automations.sources.keys() {
+            if files.webhooks.get(name).is_empty() {
+                files.webhooks.insert(name, demo::secret(name));
+            }
+        }
         for one in api_secrets(automations) {
             if files.apis.get(&one.name).is_empty() {
                 let value = files.demo_value(&one);

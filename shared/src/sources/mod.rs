@@ -80,6 +80,11 @@ pub trait Source: Sync {
     /// `meta.` for `meta._billing_cellphone`.
     fn phone_prefixes(&self) -> &'static [&'static str];
 
+    /// How its webhooks prove themselves, in the words of README's table.
+    fn proven_by(&self) -> &'static str {
+        ""
+    }
+
     /// Answers what is no event and carries no signature: pings, validations by GET or HEAD. Asked
     /// before secrets and configuration are needed. `None`: go on.
     fn handshake(&self, raw: &Raw) -> Option<Answer>;
@@ -119,6 +124,12 @@ pub trait Source: Sync {
     /// signs nothing and sends no header of ours. Such an address is a secret itself.
     fn is_keyed(&self) -> bool {
         false
+    }
+
+    /// Whether a value of its secret is what an address ends in. Values of a source that [`Source::is_keyed`]
+    /// may say something else besides: what its bodies are signed with, whose they have to be.
+    fn is_key(&self, _secret: &Secret) -> bool {
+        true
     }
 
     /// Whether it proves itself by somebody else's public keys, which the door then has to know.
@@ -265,6 +276,15 @@ pub enum Refusal {
         /// How many were tried.
         secrets: usize,
     },
+    /// It comes from an account that is not among those that may send.
+    #[error("comes from none of {accounts} account(s)")]
+    Account {
+        /// How many may.
+        accounts: usize,
+    },
+    /// Signed with a key that nobody told us of.
+    #[error("signed with an unknown key")]
+    UnknownKey,
     /// The signature is too old or from the future.
     #[error("{seconds} s stale")]
     Stale {
@@ -286,6 +306,7 @@ impl Refusal {
                 | Refusal::Path { .. }
                 | Refusal::NoSignature(_)
                 | Refusal::NoKey
+                | Refusal::Account { .. }
         )
     }
 }
@@ -321,7 +342,9 @@ pub fn behind_secret(function: &str) -> Option<&'static dyn Source> {
 /// The query of the address that a source's webhooks go to: its secret, where it proves itself so.
 pub fn query(source: &dyn Source, secret: &Secret) -> String {
     if source.is_keyed() {
-        format!("{KEY}={}", secret.expose())
+        form_urlencoded::Serializer::new(String::new())
+            .append_pair(KEY, secret.expose())
+            .finish()
     } else {
         String::new()
     }
@@ -370,6 +393,11 @@ pub fn read_file(
         problem: refusal.to_string(),
     };
     let proofs = Proofs::of(connection, std::slice::from_ref(&secret));
-    let verified = source.verify(&raw, &proofs, now).map_err(refused)?;
+    let verified = if source.wants_keys() {
+        // Nobody but its owner can sign for such a source.
+        raw.accept()
+    } else {
+        source.verify(&raw, &proofs, now).map_err(refused)?
+    };
     source.read(&verified, connection, now)
 }

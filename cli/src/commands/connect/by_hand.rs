@@ -26,7 +26,8 @@ impl Work<'_> {
         self.say(format!("{} → {}", self.name, self.url));
         self.tell_needs(&topics);
         let values = self.own_secret(keys).await?;
-        let secret = values.first().cloned().unwrap_or_else(|| Secret::new(""));
+        let secret = kind.given(&values).cloned();
+        let secret = secret.unwrap_or_else(|| Secret::new(""));
         let made = keys.keep(Table::Webhooks, self.name, &values).await?;
         if made {
             self.say(format!(
@@ -73,7 +74,7 @@ impl Work<'_> {
                 values.push(value);
             }
         }
-        if !values.is_empty() && !self.args.rotate {
+        if self.args.kind.given(&values).is_some() && !self.args.rotate {
             return Ok(values);
         }
         let new = match self.args.kind.secret_by_hand() {
