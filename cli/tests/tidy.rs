@@ -63,6 +63,7 @@ fn documents() -> Vec<String> {
         "events/appointments/README.md",
         "events/leads/README.md",
         "events/callbell/README.md",
+        "events/forms/README.md",
     ];
     found.extend(others.map(str::to_owned));
     found
