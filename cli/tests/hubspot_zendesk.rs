@@ -38,7 +38,7 @@ uuid = "35f6f8ccb5504278a2ea099f3a4e0730"
 
 [message.welcome]
 template.pt-BR = "d980fb66fd5043d3ace1aa06ba044342"
-values = ["{{ customer.first_name }}", "{{ lead.owner.name | default: '-' }}", "{{ lead.id }}", "-"]
+values = ["{{ customer.first_name | default('-') }}", "{{ lead.owner.name | default('-') }}", "{{ lead.id }}", "-"]
 
 [automation.welcome]
 on      = ["lead.created", "lead.updated"]

@@ -252,6 +252,10 @@ impl Known {
                 "https://a1.execute-api.sa-east-1.amazonaws.com/appointments/{source}",
             ),
             member(
+                "LeadsUrl",
+                "https://a1.execute-api.sa-east-1.amazonaws.com/leads/{source}",
+            ),
+            member(
                 "CallbellUrl",
                 "https://a1.execute-api.sa-east-1.amazonaws.com/callbell/{secret}",
             ),
