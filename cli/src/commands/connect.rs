@@ -239,7 +239,7 @@ impl Work<'_> {
         let topics = needs::wanted(self.args.kind, &self.needs);
         self.say(format!("{} → {}", self.name, self.url));
         self.tell_needs(&topics);
-        let (values, renew) = self.secret(provider, keys).await?;
+        let (mut values, renew) = self.secret(provider, hooks, keys).await?;
         let wish = Wish {
             url: &self.url,
             topics: &topics,
@@ -254,20 +254,77 @@ impl Work<'_> {
         }
         let started = self.on.now();
         let mut done = Done::default();
-        if keys.keep(Table::Webhooks, self.name, &values).await? {
-            let print = self.args.kind.given(&values).map(Secret::fingerprint);
-            self.say(format!(
-                "secret (fingerprint {}) kept in {}",
-                print.clone().unwrap_or_default(),
-                self.kept_in(keys, Table::Webhooks)
-            ));
-            done.secret = print;
-        }
+        self.keep(keys, &values, &mut done).await?;
         let given = self.args.kind.given(&values).cloned();
         let secret = given.unwrap_or_else(|| Secret::new(""));
         self.carry_out(provider, &plan, &secret, &mut done).await?;
+        if matches!(provider.secret(), SecretOf::Made) && !plan.is_done() {
+            self.start(provider, keys, &mut values, &mut done).await?;
+        }
         self.elsewhere(provider, &plan, &mut done).await?;
         self.report(provider, &plan, done, started).await
+    }
+
+    /// Keeps the values that the door is to accept; says so where that is new.
+    async fn keep(
+        &self,
+        keys: &mut Keys<'_>,
+        values: &[Secret],
+        done: &mut Done,
+    ) -> Result<(), CliError> {
+        // A provider that makes secrets has made none yet.
+        if values.is_empty() || !keys.keep(Table::Webhooks, self.name, values).await? {
+            return Ok(());
+        }
+        let print = self.args.kind.given(values).map(Secret::fingerprint);
+        self.say(format!(
+            "secret (fingerprint {}) kept in {}",
+            print.clone().unwrap_or_default(),
+            self.kept_in(keys, Table::Webhooks)
+        ));
+        done.secret = print;
+        Ok(())
+    }
+
+    /// Keeps what the provider made for webhooks that wait for it, and only then has them post.
+    async fn start(
+        &self,
+        provider: &dyn Provider,
+        keys: &mut Keys<'_>,
+        values: &mut Vec<Secret>,
+        done: &mut Done,
+    ) -> Result<(), CliError> {
+        let told = |failure: Failure| failure.told(self.name);
+        let hooks = provider.hooks().await.map_err(told)?;
+        self.made(provider, &hooks, values).await?;
+        self.keep(keys, values, done).await?;
+        for hook in self.ours(&hooks).filter(|hook| hook.off.is_some()) {
+            provider.start(&hook.id).await.map_err(told)?;
+        }
+        Ok(())
+    }
+
+    /// Puts what our webhooks are signed with in front, where the provider makes that.
+    async fn made(
+        &self,
+        provider: &dyn Provider,
+        hooks: &[Hook],
+        values: &mut Vec<Secret>,
+    ) -> Result<(), CliError> {
+        for hook in self.ours(hooks) {
+            let made = provider.made(&hook.id).await;
+            if let Some(made) = made.map_err(|failure| failure.told(self.name))? {
+                values.retain(|value| *value != made);
+                values.insert(0, made);
+            }
+        }
+        Ok(())
+    }
+
+    /// The webhooks that come to our door.
+    fn ours<'h>(&'h self, hooks: &'h [Hook]) -> impl Iterator<Item = &'h Hook> {
+        let ours = |hook: &&Hook| plan::is_same(&hook.url, &self.url);
+        hooks.iter().filter(ours)
     }
 
     /// Which topics are needed, and by what.
@@ -289,6 +346,7 @@ impl Work<'_> {
     async fn secret(
         &self,
         provider: &dyn Provider,
+        hooks: &[Hook],
         keys: &Keys<'_>,
     ) -> Result<(Vec<Secret>, bool), CliError> {
         let mut values = keys.get(Table::Webhooks, self.name);
@@ -311,6 +369,10 @@ impl Work<'_> {
                 );
             }
             SecretOf::Known(_) => return Ok((values, false)),
+            SecretOf::Made => {
+                self.made(provider, hooks, &mut values).await?;
+                return Ok((values, false));
+            }
         }
         let renew = self.args.kind.given(&values).is_none() || self.args.rotate;
         if renew {

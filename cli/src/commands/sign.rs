@@ -99,7 +99,7 @@ pub fn moved(body: &[u8], by: SignedDuration) -> Vec<u8> {
 fn move_times(value: &mut Value, by: SignedDuration) {
     match value {
         Value::String(text) => {
-            if let Some(moved) = moved_time(text, by) {
+            if let Some(moved) = moved_time(text, by).or_else(|| moved_digits(text, by)) {
                 *text = moved;
             }
         }
@@ -133,6 +133,14 @@ fn moved_number(number: Option<i64>, by: SignedDuration) -> Option<i64> {
         .into_iter()
         .find(|unit| years.contains(&number.div_euclid(*unit)))
         .and_then(|unit| number.checked_add(by.as_secs().checked_mul(unit)?))
+}
+
+/// A text of milliseconds, as HubSpot's workflows write dates. No phone number has so many digits and
+/// begins like that.
+fn moved_digits(text: &str, by: SignedDuration) -> Option<String> {
+    let is_number = text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| is_number);
+    moved_number(number, by).map(|moved| moved.to_string())
 }
 
 /// What is no JSON: a form, whose values may be times, or XML, which has them between its marks.
@@ -349,11 +357,12 @@ mod tests {
     #[test]
     fn times_move_in_the_form_that_they_have() {
         let body = br#"{"id":820982911946154508,"a":"2026-03-10T10:02:31-03:00","b":["2026-03-10T13:02:31Z"],
-            "c":"2026-03-10T13:02:31","d":"Travessa 2026","e":"2026-03-10"}"#;
+            "c":"2026-03-10T13:02:31","d":"Travessa 2026","e":"2026-03-10","f":"1773147751000","g":"5511980010103"}"#;
         let moved = moved(body, SignedDuration::from_hours(24));
         let expected = serde_json::json!({
             "id": 820_982_911_946_154_508_u64, "a": "2026-03-11T10:02:31-03:00", "b": ["2026-03-11T13:02:31Z"],
-            "c": "2026-03-11T13:02:31", "d": "Travessa 2026", "e": "2026-03-10",
+            "c": "2026-03-11T13:02:31", "d": "Travessa 2026", "e": "2026-03-10", "f": "1773234151000",
+            "g": "5511980010103",
         });
         assert_eq!(serde_json::from_slice::<Value>(&moved).unwrap(), expected);
     }

@@ -298,6 +298,9 @@ pub enum SecretOf {
     Theirs(Secret),
     /// The provider, and a person has to look it up; which, and where.
     Known(&'static str),
+    /// The provider, for each webhook another once it is there: [`Provider::made`] shows it. Until it is kept
+    /// the webhook waits.
+    Made,
 }
 
 /// An answer that is on its way.
@@ -335,6 +338,16 @@ pub trait Provider: Send + Sync {
     /// What webhooks are signed with.
     fn secret(&self) -> SecretOf {
         SecretOf::Ours
+    }
+
+    /// What this webhook is signed with, where the provider makes a secret for each.
+    fn made<'a>(&'a self, _id: &'a str) -> Answering<'a, Option<Secret>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Has a webhook post that was registered to wait until its secret is kept.
+    fn start<'a>(&'a self, _id: &'a str) -> Answering<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     /// What there is to know of the account besides.

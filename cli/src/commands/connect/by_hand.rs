@@ -78,7 +78,7 @@ impl Work<'_> {
             return Ok(values);
         }
         let new = match self.args.kind.secret_by_hand() {
-            SecretOf::Ours => keys::make()?,
+            SecretOf::Ours | SecretOf::Made => keys::make()?,
             SecretOf::Theirs(own) => own,
             SecretOf::Known(question) if ask::is_terminal() => Secret::new(secrets::ask(question)?),
             SecretOf::Known(question) => {

@@ -1,6 +1,12 @@
 //! HubSpot's API as far as contacts go. <https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide>
 //!
-//! A property with `unknown` in its name is none.
+//! A property with `unknown` in its name is none. A token with `no-owners` in it may not read owners, and one
+//! with `portal-` is of the account whose number follows.
+//!
+//! The contacts that the samples of `events/leads` name can be read by id, and are in no search.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use engine::phone;
 use http::Method;
@@ -27,9 +33,152 @@ const DEFAULT_PROPERTIES: [&str; 6] = [
     "lastname",
 ];
 
+/// The account.
+const PORTAL: u64 = 62_515;
+/// Contacts of one question.
+const BATCH_MAX: usize = 100;
+/// Who takes care of the samples' contacts.
+const OWNER: &str = "9586504";
+/// So long after a sample's contact was first read it has the phone that comes later.
+const LATER: SignedDuration = SignedDuration::from_secs(60);
+
+/// A contact that a sample names.
+struct Sample {
+    id: &'static str,
+    properties: &'static [(&'static str, &'static str)],
+    /// What it has only some time after it was first read.
+    later: &'static [(&'static str, &'static str)],
+}
+
+const SAMPLES: &[Sample] = &[
+    Sample {
+        id: "61500000101",
+        properties: &[
+            ("firstname", "Bruna"),
+            ("lastname", "Teixeira"),
+            ("email", "bruna.teixeira@example.com"),
+            ("phone", "(11) 98001-0101"),
+            ("country", "Brazil"),
+            ("city", "São Paulo"),
+            ("company", "Padaria Sol"),
+            ("lifecyclestage", "lead"),
+            ("hubspot_owner_id", OWNER),
+            ("hs_language", "pt-br"),
+        ],
+        later: &[],
+    },
+    Sample {
+        id: "61500000102",
+        properties: &[
+            ("firstname", "Caio"),
+            ("lastname", "Nogueira"),
+            ("email", "caio.nogueira@example.com"),
+            ("country", "Brazil"),
+            ("lifecyclestage", "subscriber"),
+            ("hs_language", "pt-br"),
+        ],
+        later: &[("mobilephone", "+55 11 98001-0102")],
+    },
+    Sample {
+        id: "61500000103",
+        properties: &[
+            ("firstname", "Dalva"),
+            ("lastname", "Prado"),
+            ("hs_whatsapp_phone_number", "+5511980010103"),
+            ("lifecyclestage", "lead"),
+        ],
+        later: &[],
+    },
+];
+
 /// The stand-in.
 #[derive(Debug, Default)]
-pub struct HubSpot(Room);
+pub struct HubSpot {
+    room: Room,
+    /// When each sample's contact was first read.
+    read: Mutex<BTreeMap<&'static str, Timestamp>>,
+}
+
+impl HubSpot {
+    /// A sample's contact.
+    fn sample(&self, id: &str, now: Timestamp) -> Option<Value> {
+        let sample = SAMPLES.iter().find(|sample| sample.id == id)?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *read.entry(sample.id).or_insert(now);
+        let later = now.duration_since(first) >= LATER;
+        let later = sample.later.iter().filter(|_| later);
+        let mut properties: Map<String, Value> = sample
+            .properties
+            .iter()
+            .chain(later)
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        let made = "2026-03-16T12:00:00Z";
+        properties.insert("hs_object_id".to_owned(), json!(id));
+        properties.insert("createdate".to_owned(), json!(made));
+        properties.insert("lastmodifieddate".to_owned(), json!(now));
+        Some(json!({
+            "id": id, "properties": properties, "createdAt": made, "updatedAt": now, "archived": false,
+        }))
+    }
+
+    /// Those of the contacts that are there; the others are errors.
+    fn batch(&self, held: &mut Held, request: &Request, now: Timestamp) -> Reply {
+        let inputs = list(&request.body, "inputs");
+        let names: Vec<&str> = list(&request.body, "properties")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        if inputs.len() > BATCH_MAX || names.iter().any(|name| name.contains("unknown")) {
+            let why = "There was a problem with the request.";
+            return Reply::new(400, error(why, "VALIDATION_ERROR"));
+        }
+        let names = names.join(",");
+        let (mut results, mut missing) = (Vec::new(), Vec::new());
+        for id in inputs.iter().map(|input| text(input, "id")) {
+            let own = held.contact(id, request).cloned();
+            match own.or_else(|| self.sample(id, now)) {
+                Some(contact) => results.push(shown(&contact, Some(&names))),
+                None => missing.push(id),
+            }
+        }
+        let mut body = json!({ "status": "COMPLETE", "results": results });
+        if missing.is_empty() {
+            return Reply::new(200, body);
+        }
+        let mut gone = error("Could not get some CONTACT objects", "OBJECT_NOT_FOUND");
+        room::set(&mut gone, "context", json!({ "ids": missing }));
+        room::set(&mut body, "numErrors", json!(1));
+        room::set(&mut body, "errors", json!([gone]));
+        Reply::new(207, body)
+    }
+}
+
+/// The account of a token.
+fn account(token: &str) -> Reply {
+    let named = token.split_once("portal-").map(|(_, rest)| rest);
+    let digits: Option<String> =
+        named.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect());
+    let portal = digits.and_then(|digits| digits.parse().ok());
+    let portal: u64 = portal.unwrap_or(PORTAL);
+    Reply::new(
+        200,
+        json!({ "portalId": portal, "timeZone": "America/Sao_Paulo" }),
+    )
+}
+
+fn owner(id: &str) -> Reply {
+    if id != OWNER {
+        return missing();
+    }
+    Reply::new(
+        200,
+        json!({
+            "id": OWNER, "email": "rui@example.com", "firstName": "Rui", "lastName": "Sá",
+            "userId": 9_586_504, "archived": false,
+        }),
+    )
+}
 
 impl Api for HubSpot {
     fn name(&self) -> &'static str {
@@ -44,7 +193,7 @@ impl Api for HubSpot {
         request.method != Method::GET
             && !matches!(
                 request.path.last().map(String::as_str),
-                Some("search" | "token")
+                Some("search" | "token" | "read")
             )
     }
 
@@ -77,11 +226,11 @@ impl Api for HubSpot {
     }
 
     fn records(&self) -> Option<Vec<Value>> {
-        Some(self.0.records())
+        Some(self.room.records())
     }
 
     fn answer(&self, request: &Request, now: Timestamp) -> Reply {
-        let mut held = self.0.held();
+        let mut held = self.room.held();
         let parts = request.parts();
         if let (&Method::POST, ["oauth", "v1", "token"]) = (&request.method, parts.as_slice()) {
             return match held.grant(request, TOKEN_SECONDS, now) {
@@ -94,7 +243,8 @@ impl Api for HubSpot {
                 ),
             };
         }
-        if !held.is_good(room::bearer(request).unwrap_or_default(), now) {
+        let token = room::bearer(request).unwrap_or_default();
+        if !held.is_good(token, now) {
             return self.failure(401);
         }
         match (&request.method, parts.as_slice()) {
@@ -104,9 +254,18 @@ impl Api for HubSpot {
             (&Method::POST, ["crm", "v3", "objects", "contacts", "search"]) => {
                 held.search(&request.body, now)
             }
+            (&Method::POST, ["crm", "v3", "objects", "contacts", "batch", "read"]) => {
+                self.batch(&mut held, request, now)
+            }
+            (&Method::GET, ["account-info", "v3", "details"]) => account(token),
+            (&Method::GET, ["crm", "v3", "owners", _]) if token.contains("no-owners") => {
+                self.failure(403)
+            }
+            (&Method::GET, ["crm", "v3", "owners", id]) => owner(id),
             (&Method::GET, ["crm", "v3", "objects", "contacts", id]) => {
-                match held.contact(id, request) {
-                    Some(contact) => Reply::new(200, shown(contact, request.query("properties"))),
+                let own = held.contact(id, request).cloned();
+                match own.or_else(|| self.sample(id, now)) {
+                    Some(contact) => Reply::new(200, shown(&contact, request.query("properties"))),
                     None => missing(),
                 }
             }

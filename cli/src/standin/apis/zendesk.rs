@@ -1,7 +1,16 @@
-//! Zendesk Support's API as far as end users go.
-//! <https://developer.zendesk.com/api-reference/ticketing/users/users/>
+//! Zendesk Support's API as far as end users and webhooks go.
+//! <https://developer.zendesk.com/api-reference/ticketing/users/users/>,
+//! <https://developer.zendesk.com/api-reference/webhooks/webhooks-api/webhooks/>
 //!
-//! A user field with `unknown` in its name is refused. The user `ana@example.com` is an agent.
+//! A user field with `unknown` in its name is refused. The user `ana@example.com` is an agent. A token with
+//! `agent` in it is of somebody who is no admin, and registers no webhooks.
+//!
+//! The users whom the samples of `events/leads` name can be read by id, and are in no search.
+
+mod webhooks;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -25,9 +34,77 @@ const READ_ONLY: [&str; 7] = [
     "email",
 ];
 
+/// So long after a sample's user was first read it has the phone that comes later.
+const LATER: SignedDuration = SignedDuration::from_secs(60);
+
+/// A user whom a sample names.
+struct Sample {
+    id: u64,
+    name: &'static str,
+    email: &'static str,
+    phone: Option<&'static str>,
+    /// The phone that is added some time after the user was first read.
+    later: Option<&'static str>,
+}
+
+const SAMPLES: &[Sample] = &[
+    Sample {
+        id: 61_500_000_401,
+        name: "Felipe Moura",
+        email: "felipe.moura@example.com",
+        phone: Some("+55 11 98005-0401"),
+        later: None,
+    },
+    Sample {
+        id: 61_500_000_402,
+        name: "Gabriela Rocha",
+        email: "gabriela.rocha@example.com",
+        phone: None,
+        later: Some("+5511980050402"),
+    },
+];
+
 /// The stand-in.
 #[derive(Debug, Default)]
-pub struct Zendesk(Room);
+pub struct Zendesk {
+    room: Room,
+    webhooks: webhooks::Webhooks,
+    /// When each sample's user was first read.
+    read: Mutex<BTreeMap<u64, Timestamp>>,
+}
+
+impl Zendesk {
+    /// A user by id: one that was written, else a sample's.
+    fn user(&self, held: &mut Held, id: &str, host: &str, now: Timestamp) -> Option<Value> {
+        if let Some(user) = held.user(id) {
+            return Some(user.clone());
+        }
+        let sample = SAMPLES.iter().find(|one| id.parse() == Ok(one.id))?;
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *read.entry(sample.id).or_insert(now);
+        let is_later = now.duration_since(first) >= LATER;
+        let made = "2026-03-16T16:00:00Z";
+        let email = json!({
+            "id": sample.id + 1, "type": "email", "value": sample.email, "primary": true,
+            "verified": false, "created_at": made,
+        });
+        let phone = sample.later.filter(|_| is_later).map(|phone| {
+            json!({
+                "id": sample.id + 2, "type": "phone_number", "value": phone, "primary": false,
+                "verified": false, "created_at": now,
+            })
+        });
+        let identities: Vec<Value> = std::iter::once(email).chain(phone).collect();
+        Some(json!({
+            "id": sample.id, "url": format!("https://{host}/api/v2/users/{id}.json"), "name": sample.name,
+            "email": sample.email, "phone": sample.phone, "shared_phone_number": null, "external_id": null,
+            "locale": "pt-BR", "time_zone": "Brasilia", "iana_time_zone": "America/Sao_Paulo",
+            "role": "end-user", "active": true, "suspended": false, "verified": false,
+            "organization_id": null, "user_fields": { "plano": "Anual" }, "tags": ["site"],
+            "identities": identities, "created_at": made, "updated_at": now,
+        }))
+    }
+}
 
 impl Api for Zendesk {
     fn name(&self) -> &'static str {
@@ -48,16 +125,20 @@ impl Api for Zendesk {
     }
 
     fn records(&self) -> Option<Vec<Value>> {
-        Some(self.0.records())
+        Some(self.room.records())
     }
 
     fn answer(&self, request: &Request, now: Timestamp) -> Reply {
-        let mut held = self.0.held();
+        let mut held = self.room.held();
         let token = room::basic(request).filter(|(user, _)| user.ends_with("/token"));
         let token = token.map(|(_, token)| token);
         let token = token.as_deref().or(room::bearer(request));
         if !held.is_good(token.unwrap_or_default(), now) {
             return self.failure(401);
+        }
+        if request.parts().starts_with(&["api", "v2", "webhooks"]) {
+            let is_admin = !token.unwrap_or_default().contains("agent");
+            return self.webhooks.answer(request, is_admin, now);
         }
         match (&request.method, request.parts().as_slice()) {
             (&Method::GET, ["api", "v2", "search.json"]) => held.users(request, now),
@@ -68,14 +149,18 @@ impl Api for Zendesk {
                 Some(user) => add_tags(user, &request.body),
                 None => missing(),
             },
-            (&Method::GET, ["api", "v2", "users", id, "identities.json"]) => match held.user(id) {
-                Some(user) => Reply::new(200, json!({ "identities": user.get("identities") })),
-                None => missing(),
-            },
-            (&Method::GET, ["api", "v2", "users", file]) => match held.user(id_of(file)) {
-                Some(user) => Reply::new(200, json!({ "user": user })),
-                None => missing(),
-            },
+            (&Method::GET, ["api", "v2", "users", id, "identities.json"]) => {
+                match self.user(&mut held, id, &request.host, now) {
+                    Some(user) => Reply::new(200, json!({ "identities": user.get("identities") })),
+                    None => missing(),
+                }
+            }
+            (&Method::GET, ["api", "v2", "users", file]) => {
+                match self.user(&mut held, id_of(file), &request.host, now) {
+                    Some(user) => Reply::new(200, json!({ "user": user })),
+                    None => missing(),
+                }
+            }
             (&Method::PUT, ["api", "v2", "users", file]) => {
                 let id = id_of(file).to_owned();
                 held.change_user(&id, &request.body, 200)

@@ -165,7 +165,9 @@ pub fn events(
     };
     let mut events = Vec::new();
     if told.made {
-        let at = person.made_at.or(told.made_at).or(told.updated_at);
+        // The webhook's date is signed. One that took the contact in was there before.
+        let signed = told.made_at.filter(|_| told.id == person.id);
+        let at = signed.or(person.made_at).or(told.made_at);
         let at = read::required(at, "createdAt", "a date")?;
         events.push(person.event(At::Made(at), told, connection));
     }
@@ -447,7 +449,7 @@ mod tests {
             json!({
                 "event": {
                     "name": "lead.created", "source": "hubspot", "kind": "hubspot", "account": "62515",
-                    "id": "hubspot/lead/101/created", "at": "2026-03-16T12:00:00.25Z",
+                    "id": "hubspot/lead/101/created", "at": "2026-03-16T12:00:00Z",
                 },
                 "customer": {
                     "name": "Ana Prado", "first_name": "Ana", "last_name": "Prado", "country": "BR",
@@ -538,7 +540,9 @@ mod tests {
             id: "99".to_owned(),
             ..made()
         };
-        assert_eq!(read(&told, &merged)[0].event.id, "hubspot/lead/101/created");
+        let event = read(&told, &merged).remove(0);
+        assert_eq!(event.event.id, "hubspot/lead/101/created");
+        assert_eq!(event.event.at, at("2026-03-16T12:00:00.250Z"));
     }
 
     #[test]

@@ -74,8 +74,7 @@ pub fn events(
         identities,
     };
     if told.made {
-        let at = person.made_at.unwrap_or(told.at);
-        return Ok(vec![person.event(Name::LeadCreated, at, connection)]);
+        return Ok(vec![person.event(Name::LeadCreated, told.at, connection)]);
     }
     let is_later = person
         .made_at
