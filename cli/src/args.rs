@@ -377,6 +377,9 @@ pub struct ConnectArgs {
     /// The calendar's ID, of google-calendar: often an e-mail address
     #[arg(long, value_name = "ID")]
     pub calendar: Option<String>,
+    /// The topic of Cloud Pub/Sub, of gmail: projects/minha-loja/topics/gmail
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
     /// Longest wait for a first event, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub wait: u64,

@@ -209,7 +209,7 @@ impl Work<'_> {
         Ok((provider, hooks))
     }
 
-    /// What the flags say; a calendar is known from the first time on.
+    /// What the flags say; a calendar and a topic are known from the first time on.
     async fn options(&self) -> Result<Options, CliError> {
         let calendar = match &self.args.calendar {
             Some(calendar) => Some(calendar.clone()),
@@ -220,11 +220,16 @@ impl Work<'_> {
                 .await?
                 .map(|row| row.calendar),
         };
+        let topic = match &self.args.topic {
+            Some(topic) => Some(topic.clone()),
+            None => self.on.store.mailbox(self.name).await?.map(|row| row.topic),
+        };
         Ok(Options {
             scope: self.args.scope.clone(),
             shop: self.args.shop.clone(),
             url: self.args.url.clone(),
             calendar,
+            topic,
         })
     }
 
@@ -263,6 +268,10 @@ impl Work<'_> {
             done.secret = print;
         }
         let secret = values.first().cloned().unwrap_or_else(|| Secret::new(""));
+        if !self.steps_are_done(provider, &plan, &secret)? {
+            self.say("nothing was registered; this command again goes on from here");
+            return Ok(1);
+        }
         self.carry_out(provider, &plan, &secret, &mut done).await?;
         self.elsewhere(provider, &plan, &mut done).await?;
         self.report(provider, &plan, done, started).await
@@ -312,7 +321,9 @@ impl Work<'_> {
         }
         let renew = values.is_empty() || self.args.rotate;
         if renew {
-            values.insert(0, keys::make()?);
+            let options = self.options().await?;
+            let made = self.args.kind.webhook_secret(keys::make()?, &options)?;
+            values.insert(0, made);
         }
         Ok((values, renew))
     }
@@ -329,6 +340,28 @@ impl Work<'_> {
             return Ok(true);
         }
         Ok(self.args.yes || ask::confirm("go on?")?)
+    }
+
+    /// Says what a person has to do before anything can be registered, and waits for their word.
+    fn steps_are_done(
+        &self,
+        provider: &dyn Provider,
+        plan: &Plan,
+        secret: &Secret,
+    ) -> Result<bool, CliError> {
+        if plan.register.is_empty() && plan.replace.is_empty() {
+            return Ok(true);
+        }
+        let steps = provider.steps(&New {
+            url: &self.url,
+            topics: &[],
+            secret,
+        });
+        for (number, step) in steps.iter().enumerate() {
+            self.say(format!("{}. {step}", number.saturating_add(1)));
+        }
+        let asked = !steps.is_empty() && !self.args.yes && !self.args.json && ask::is_terminal();
+        Ok(!asked || ask::confirm("is that done?")?)
     }
 
     async fn carry_out(

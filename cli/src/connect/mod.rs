@@ -101,6 +101,14 @@ pub trait System: Sync {
         Ok(credential.clone())
     }
 
+    /// The webhook secret that is made of a random value of ours, where it says more than that.
+    ///
+    /// # Errors
+    /// Something is missing.
+    fn webhook_secret(&self, random: Secret, _options: &Options) -> Result<Secret, CliError> {
+        Ok(random)
+    }
+
     /// Its API.
     ///
     /// # Errors
@@ -266,6 +274,8 @@ pub struct Options {
     pub url: Option<String>,
     /// `--calendar`, or the one that the connection has.
     pub calendar: Option<String>,
+    /// `--topic`, or the one that the connection has.
+    pub topic: Option<String>,
 }
 
 /// Where a provider is asked, and for which connection.
@@ -325,6 +335,11 @@ pub trait Provider: Send + Sync {
     /// What webhooks are signed with.
     fn secret(&self) -> SecretOf {
         SecretOf::Ours
+    }
+
+    /// What a person has to do besides, before a webhook is registered, a step each.
+    fn steps(&self, _new: &New<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     /// What there is to know of the account besides.

@@ -12,7 +12,7 @@ use shared::sources::demo;
 /// The token of the stand-in Callbell where no secrets file is given.
 pub const DEMO_TOKEN: &str = "demo-callbell-token";
 /// Credentials of the stand-ins of other systems, by connection.
-const DEMO_APIS: [(&str, &str); 11] = [
+const DEMO_APIS: [(&str, &str); 12] = [
     (
         "shopify",
         r#"{"client_id":"demo","client_secret":"demo-shopify-secret","shop":"demo-shop.myshopify.com"}"#,
@@ -24,6 +24,7 @@ const DEMO_APIS: [(&str, &str); 11] = [
     ("calendly", "demo-calendly-token"),
     ("cal-com", "cal_demo-cal-com-key"),
     ("google-calendar", DEMO_GOOGLE),
+    ("gmail", DEMO_GOOGLE),
     ("hubspot", "pat-eu1-demo"),
     (
         "pipedrive",

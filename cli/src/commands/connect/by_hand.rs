@@ -77,7 +77,10 @@ impl Work<'_> {
             return Ok(values);
         }
         let new = match self.args.kind.secret_by_hand() {
-            SecretOf::Ours => keys::make()?,
+            SecretOf::Ours => {
+                let options = self.options().await?;
+                self.args.kind.webhook_secret(keys::make()?, &options)?
+            }
             SecretOf::Theirs(own) => own,
             SecretOf::Known(question) if ask::is_terminal() => Secret::new(secrets::ask(question)?),
             SecretOf::Known(question) => {
