@@ -29,7 +29,7 @@ use support::Http;
 
 const CONNECTION: &str = "gmail";
 /// Longest wait for something to happen.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(20);
 const CREDENTIAL: &str = r#"{"client_id": "c", "client_secret": "s", "refresh_token": "r"}"#;
 const AUTOMATIONS: &str = r#"
 [defaults]
@@ -42,7 +42,7 @@ uuid = "35f6f8ccb5504278a2ea099f3a4e0730"
 
 [message.thanks]
 template.pt-BR = "d980fb66fd5043d3ace1aa06ba044342"
-values = ["{{ email.subject }}", "{{ email.from.name }}", "{{ email.labels | join(',') }}", "-"]
+values = ["{{ email.subject }}", "{{ email.from.name | default('-') }}", "{{ email.labels | join(',') | default('-') }}", "-"]
 
 [automation.thanks]
 on      = "email.received"
@@ -90,7 +90,7 @@ impl World {
             secrets: Some(folder.path().join("secrets.toml")),
             ..Settings::default()
         };
-        let dev = Dev::start(&settings, Arc::new(|_: &str| ())).await.unwrap();
+        let dev = Dev::start(&settings, Arc::new(|line: &str| println!("{line}"))).await.unwrap();
         let apis = Apis::new(Some(&format!("{}/_apis", dev.url()))).unwrap();
         World {
             http: Http::of(&dev),
@@ -143,9 +143,10 @@ impl World {
         while !is().await {
             assert!(
                 started.elapsed() < WAIT,
-                "not in time: {what}: {:?} {:?}",
+                "not in time: {what}: {:?} {:?} {:?}",
                 self.texts().await,
-                self.lines().await
+                self.lines().await,
+                self.http.list("/_dev/events?all=1").await
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
