@@ -90,7 +90,9 @@ impl World {
             secrets: Some(folder.path().join("secrets.toml")),
             ..Settings::default()
         };
-        let dev = Dev::start(&settings, Arc::new(|line: &str| println!("{line}"))).await.unwrap();
+        let dev = Dev::start(&settings, Arc::new(|line: &str| println!("{line}")))
+            .await
+            .unwrap();
         let apis = Apis::new(Some(&format!("{}/_apis", dev.url()))).unwrap();
         World {
             http: Http::of(&dev),
