@@ -385,6 +385,9 @@ pub struct ConnectArgs {
     /// The form, of typeform, where the account has several: its id or its address
     #[arg(long, value_name = "FORM")]
     pub form: Option<String>,
+    /// The topic of Cloud Pub/Sub, of gmail: projects/minha-loja/topics/gmail
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
     /// Longest wait for a first event, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub wait: u64,

@@ -64,6 +64,7 @@ fn documents() -> Vec<String> {
         "events/leads/README.md",
         "events/callbell/README.md",
         "events/forms/README.md",
+        "events/emails/README.md",
     ];
     found.extend(others.map(str::to_owned));
     found

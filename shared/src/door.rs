@@ -399,9 +399,7 @@ impl Door {
         if !source.wants_keys() {
             return Ok(Arc::default());
         }
-        let none = self.copies().keys.is_none();
-        let age_s = if none { UNKNOWN_COPY_AGE_S } else { COPY_AGE_S };
-        self.refresh_keys(age_s).await;
+        self.refresh_keys(COPY_AGE_S).await;
         let keys = self.copies().keys.clone();
         keys.ok_or_else(|| Outcome::Unavailable("there are no public keys yet".to_owned()))
     }
@@ -447,8 +445,7 @@ impl Door {
         let read = self.store.public_keys().await;
         let now = self.store.clock().now();
         let mut copies = self.copies();
-        copies.keys_at = Some(now);
-        match read {
+        let is_read = match read {
             Ok(row) => {
                 copies.keys = row.map(|row| Arc::new(row.keys));
                 true
@@ -457,7 +454,10 @@ impl Door {
                 tracing::error!(outcome = "public keys not read", reason = %error);
                 false
             }
-        }
+        };
+        // Without any copy the next request tries at once: whoever connects the mailbox keeps them now.
+        copies.keys_at = copies.keys.as_ref().map(|_| now);
+        is_read
     }
 
     async fn read_secrets(&self) -> bool {

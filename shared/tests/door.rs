@@ -17,10 +17,11 @@ use shared::clock::Clock;
 use shared::connections::{Connection, Connections};
 use shared::door::{Door, EVENTS_MAX};
 use shared::event::Event;
+use shared::keys::PublicKeys;
 use shared::raw::{BODY_BYTES_MAX, Verified};
 use shared::secrets::{Secret, Secrets, SecretsProvider};
 use shared::sources::{
-    self, Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned,
+    self, Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned, demo,
 };
 use shared::store::client::{AwsCredentials, ClientSettings, dynamodb, http_client};
 use shared::store::{EventStatus, Store};
@@ -82,6 +83,48 @@ fn shopify(name: &str) -> Request {
 
 fn body(response: &Response<Body>) -> Value {
     serde_json::from_slice(response.body()).unwrap_or(Value::Null)
+}
+
+/// A push of Gmail's, signed by the demo in Google's place, under a key of this name.
+fn pushed(id: &str, kid: &str, now: Timestamp) -> Request {
+    let data = "eyJlbWFpbEFkZHJlc3MiOiJhQGV4YW1wbGUuY29tIiwiaGlzdG9yeUlkIjoiMSJ9";
+    let body = json!({"message": {"messageId": id, "data": data}}).to_string();
+    let mut secret: Value = serde_json::from_str(demo::secret("gmail").expose()).unwrap();
+    secret["kid"] = json!(kid);
+    let headers = sign("gmail", &secret.to_string(), body.as_bytes(), now);
+    request("POST", "/emails/gmail", &headers, body.into_bytes())
+}
+
+/// Google's keys, under this name.
+fn public_keys(kid: &str) -> PublicKeys {
+    let key = demo::public_keys().0.into_values().next().unwrap();
+    PublicKeys([(kid.to_owned(), key)].into())
+}
+
+#[tokio::test]
+async fn a_push_waits_for_keys_and_new_ones_are_read_within_seconds() {
+    let (store, clock) = testkit::store().await;
+    let mut secrets = Secrets::default();
+    secrets.insert("gmail", demo::secret("gmail"));
+    let door = Door::new(sources::ALL, store.clone(), SecretsProvider::Fixed(secrets));
+    door.warm().await;
+    let push = async |id: &str, kid: &str| answer(&door, pushed(id, kid, clock.now())).await.0;
+    assert_eq!(push("1", "a").await, 503);
+    store.keep_public_keys(&public_keys("a")).await.unwrap();
+    assert_eq!(push("1", "a").await, 200);
+    assert!(store.event("gmail/source/1").await.unwrap().is_some());
+    // Who signs with a key that nobody knows makes the door read at most every few seconds.
+    store.keep_public_keys(&public_keys("b")).await.unwrap();
+    assert_eq!(push("2", "b").await, 401);
+    clock.advance(SignedDuration::from_secs(5));
+    assert_eq!(push("2", "b").await, 200);
+    assert_eq!(push("3", "a").await, 200);
+    assert_eq!(push("4", "c").await, 401);
+    // Google's keys a day later, with no token of today's.
+    clock.advance(SignedDuration::from_hours(25));
+    store.keep_public_keys(&public_keys("c")).await.unwrap();
+    assert_eq!(push("4", "c").await, 200);
+    assert_eq!(push("5", "a").await, 401);
 }
 
 async fn answer(door: &Door, request: Request) -> (u16, Value) {

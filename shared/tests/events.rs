@@ -85,7 +85,11 @@ fn source(sample: &Sample) -> &'static dyn Source {
 fn events(sample: &Sample) -> Result<Vec<Event>, &'static str> {
     let (source, connection) = (source(sample), connection(sample));
     let secrets = demo::secrets().get(&connection.name).to_vec();
-    let proofs = Proofs::of(&connection, &secrets);
+    let keys = demo::public_keys();
+    let proofs = Proofs {
+        keys: &keys,
+        ..Proofs::of(&connection, &secrets)
+    };
     let verified = source.verify(&sample.raw, &proofs, sample.at).unwrap();
     match source.read(&verified, &connection, sample.at).unwrap() {
         Reading::Events(events) => Ok(events),
@@ -205,6 +209,7 @@ fn every_event_that_a_source_makes_has_a_sample() {
                     Name::OrderDelivered,
                     Name::SourceChanged,
                     Name::CustomReceived,
+                    Name::EmailReceived,
                 ]
                 .contains(name);
                 let found = asks && [Name::LeadCreated, Name::LeadUpdated].contains(name);

@@ -209,7 +209,7 @@ impl Work<'_> {
         Ok((provider, hooks))
     }
 
-    /// What the flags say; a calendar is known from the first time on.
+    /// What the flags say; a calendar and a topic are known from the first time on.
     async fn options(&self) -> Result<Options, CliError> {
         let calendar = match &self.args.calendar {
             Some(calendar) => Some(calendar.clone()),
@@ -220,12 +220,17 @@ impl Work<'_> {
                 .await?
                 .map(|row| row.calendar),
         };
+        let topic = match &self.args.topic {
+            Some(topic) => Some(topic.clone()),
+            None => self.on.store.mailbox(self.name).await?.map(|row| row.topic),
+        };
         Ok(Options {
             scope: self.args.scope.clone(),
             shop: self.args.shop.clone(),
             url: self.args.url.clone(),
             calendar,
             form: self.args.form.clone(),
+            topic,
         })
     }
 
@@ -257,6 +262,10 @@ impl Work<'_> {
         self.keep(keys, &values, &mut done).await?;
         let given = self.args.kind.given(&values).cloned();
         let secret = given.unwrap_or_else(|| Secret::new(""));
+        if !self.steps_are_done(provider, &plan, &secret)? {
+            self.say("nothing was registered; this command again goes on from here");
+            return Ok(1);
+        }
         self.carry_out(provider, &plan, &secret, &mut done).await?;
         if matches!(provider.secret(), SecretOf::Made) && !plan.is_done() {
             self.start(provider, keys, &mut values, &mut done).await?;
@@ -376,7 +385,9 @@ impl Work<'_> {
         }
         let renew = self.args.kind.given(&values).is_none() || self.args.rotate;
         if renew {
-            values.insert(0, keys::make()?);
+            let options = self.options().await?;
+            let made = self.args.kind.webhook_secret(keys::make()?, &options)?;
+            values.insert(0, made);
         }
         Ok((values, renew))
     }
@@ -393,6 +404,28 @@ impl Work<'_> {
             return Ok(true);
         }
         Ok(self.args.yes || ask::confirm("go on?")?)
+    }
+
+    /// Says what a person has to do before anything can be registered, and waits for their word.
+    fn steps_are_done(
+        &self,
+        provider: &dyn Provider,
+        plan: &Plan,
+        secret: &Secret,
+    ) -> Result<bool, CliError> {
+        if plan.register.is_empty() && plan.replace.is_empty() {
+            return Ok(true);
+        }
+        let steps = provider.steps(&New {
+            url: &self.url,
+            topics: &[],
+            secret,
+        });
+        for (number, step) in steps.iter().enumerate() {
+            self.say(format!("{}. {step}", number.saturating_add(1)));
+        }
+        let asked = !steps.is_empty() && !self.args.yes && !self.args.json && ask::is_terminal();
+        Ok(!asked || ask::confirm("is that done?")?)
     }
 
     async fn carry_out(

@@ -282,6 +282,9 @@ fn whereabouts(kind: &str) -> &'static str {
         "google-calendar" => {
             "Google Calendar: a token of our own that Google sends back: callbell connect google-calendar makes it."
         }
+        "gmail" => {
+            "Gmail: who pushes and what Google signs it for, which Google Cloud is told as well: callbell connect gmail makes it."
+        }
         "callbell" => {
             "Callbell's own webhook: a secret for its path that callbell connect callbell makes, and beside it the signing\n\
              # secret (whsec_…) of the dashboard: Settings, API, Webhooks, Generate secret. callbell = [\"path\", \"whsec_…\"]"

@@ -101,6 +101,14 @@ pub trait System: Sync {
         Ok(credential.clone())
     }
 
+    /// The webhook secret that is made of a random value of ours, where it says more than that.
+    ///
+    /// # Errors
+    /// Something is missing.
+    fn webhook_secret(&self, random: Secret, _options: &Options) -> Result<Secret, CliError> {
+        Ok(random)
+    }
+
     /// Its API.
     ///
     /// # Errors
@@ -276,6 +284,8 @@ pub struct Options {
     pub calendar: Option<String>,
     /// `--form`.
     pub form: Option<String>,
+    /// `--topic`, or the one that the connection has.
+    pub topic: Option<String>,
 }
 
 /// Where a provider is asked, and for which connection.
@@ -348,6 +358,11 @@ pub trait Provider: Send + Sync {
     /// Has a webhook post that was registered to wait until its secret is kept.
     fn start<'a>(&'a self, _id: &'a str) -> Answering<'a, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// What a person has to do besides, before a webhook is registered, a step each.
+    fn steps(&self, _new: &New<'_>) -> Vec<String> {
+        Vec::new()
     }
 
     /// What there is to know of the account besides.

@@ -49,6 +49,7 @@ pub(super) fn router(world: &Arc<World>) -> Router {
         .route("/_dev/events", get(events))
         .route("/_dev/window", post(window))
         .route("/_dev/receive", post(receive))
+        .route("/_dev/mail", post(mail))
         .route("/_dev/idle", get(idle))
         .route("/_dev/info", get(info))
         .route("/_dev/reload", post(reload))
@@ -258,6 +259,29 @@ async fn receive(State(world): Shared, body: Bytes) -> Response {
             Err(error) => problem(500, &error.to_string()),
         },
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mail {
+    from: String,
+    #[serde(default)]
+    subject: String,
+    #[serde(default)]
+    text: String,
+}
+
+/// A mail arrives in the stand-in for Gmail, which pushes it.
+async fn mail(State(world): Shared, body: Bytes) -> Response {
+    let Ok(mail) = serde_json::from_slice::<Mail>(&body) else {
+        let usage = "write {\"from\": \"Ana <ana@example.com>\", \"text\": \"Oi\"}; also subject";
+        return problem(400, usage);
+    };
+    let now = world.clock.now();
+    let id = format!("mail-{}", now.as_millisecond());
+    let gmail = &world.connectable.gmail;
+    gmail.write(&id, &mail.from, &mail.subject, &mail.text, now);
+    axum::Json(json!({ "id": id })).into_response()
 }
 
 /// Answers when no job is due; 503 where that takes longer than `?timeout=60` seconds.

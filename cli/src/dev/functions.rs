@@ -195,7 +195,7 @@ impl Functions {
     }
 
     /// Whether `renew` has anything to do.
-    pub(super) async fn has_calendars(&self) -> bool {
+    pub(super) async fn has_watches(&self) -> bool {
         self.renew.is_needed().await.unwrap_or_default()
     }
 

@@ -145,7 +145,7 @@ impl World {
 
     /// When a moved clock stops for `renew`, where that has anything to do.
     async fn next_renewal(&self, after: Timestamp) -> Option<Timestamp> {
-        if !self.functions().has_calendars().await {
+        if !self.functions().has_watches().await {
             return None;
         }
         after.saturating_add(RENEW_EVERY).ok()

@@ -6,6 +6,7 @@ mod endpoints;
 pub mod envelope;
 mod functions;
 pub mod life;
+mod mailbox;
 mod push;
 pub mod routes;
 pub mod secrets;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
-use shared::sources::callbell;
+use shared::sources::{by_kind, callbell, demo};
 use shared::store::client::{self, ClientSettings};
 use shared::store::{Store, StoreError};
 use tokio::sync::{oneshot, watch};
@@ -202,7 +203,9 @@ impl Dev {
                 .map(|value| (name.to_owned(), value.expose().to_owned()))
                 .collect()
         };
-        let webhooks = files.webhooks.names();
+        // A private key is nothing to show.
+        let is_short = |name: &&str| by_kind(name).is_none_or(|source| !source.wants_keys());
+        let webhooks = files.webhooks.names().filter(is_short);
         webhooks
             .flat_map(|name| one(&files.webhooks, name))
             .chain(one(&files.apis, secrets::CALLBELL))
@@ -306,6 +309,10 @@ impl World {
         let store = store(engine.endpoint(), clock.clone())?;
         let base = format!("http://127.0.0.1:{port}{CALLBELL_PATH}");
         store.create_table().await?;
+        if settings.secrets.is_none() {
+            // Before the doors start, which read them: the samples are signed with the demo's key.
+            store.keep_public_keys(&demo::public_keys()).await?;
+        }
         let providers = format!("http://127.0.0.1:{port}{APIS_PATH}");
         let functions = Functions::start(&store, &secrets, &base, &providers).await?;
         let routes = routes::read(routes::TEMPLATE)?;

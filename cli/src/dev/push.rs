@@ -87,6 +87,7 @@ impl World {
             }
             Err(error) => Err(error),
         };
+        self.connect_mailbox(automations).await;
         // Said when it is in use, not before.
         self.reload().await;
         match pushed {

@@ -12,7 +12,7 @@ use shared::sources::demo;
 /// The token of the stand-in Callbell where no secrets file is given.
 pub const DEMO_TOKEN: &str = "demo-callbell-token";
 /// Credentials of the stand-ins of other systems, by connection.
-const DEMO_APIS: [(&str, &str); 12] = [
+const DEMO_APIS: [(&str, &str); 13] = [
     (
         "shopify",
         r#"{"client_id":"demo","client_secret":"demo-shopify-secret","shop":"demo-shop.myshopify.com"}"#,
@@ -25,6 +25,7 @@ const DEMO_APIS: [(&str, &str); 12] = [
     ("cal-com", "cal_demo-cal-com-key"),
     ("google-calendar", DEMO_GOOGLE),
     ("typeform", "demo-typeform-token"),
+    ("gmail", DEMO_GOOGLE),
     ("hubspot", "pat-eu1-demo"),
     (
         "pipedrive",

@@ -195,6 +195,19 @@ async fn read(store: &Store, pk: &str) -> Result<Value, StoreError> {
         "connections" => json!(store.connections().await?.unwrap()),
         "map" => map(store, rest).await?,
         "conversation" => conversation(&store.conversation(rest).await?.unwrap()),
+        "cursor" if rest.starts_with("mailbox/") => {
+            let row = store.mailbox(rest.strip_prefix("mailbox/").unwrap());
+            let row = row.await?.unwrap();
+            json!({
+                "connection": row.connection, "address": row.address, "topic": row.topic, "door": row.door,
+                "history": row.history, "connected_at": row.connected_at, "synced_from": row.synced_from,
+                "watched_until": row.watched_until, "failing": row.failing,
+            })
+        }
+        "keys" => {
+            let row = store.public_keys().await?.unwrap();
+            json!({ "keys": row.keys, "read_at": row.read_at })
+        }
         "cursor" => {
             let erased = store
                 .erase_step(rest.strip_prefix("erase/").unwrap(), &Erasure::default())
@@ -242,6 +255,7 @@ async fn every_row_that_was_ever_written_can_be_read() {
         "event",
         "hold",
         "job",
+        "keys",
         "map",
         "once",
         "paused",

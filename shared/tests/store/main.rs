@@ -19,6 +19,7 @@ mod limits;
 mod lists;
 mod lost_answers;
 mod machine;
+mod mailboxes;
 mod map;
 mod persons;
 mod settings;

@@ -78,7 +78,10 @@ impl Work<'_> {
             return Ok(values);
         }
         let new = match self.args.kind.secret_by_hand() {
-            SecretOf::Ours | SecretOf::Made => keys::make()?,
+            SecretOf::Ours | SecretOf::Made => {
+                let options = self.options().await?;
+                self.args.kind.webhook_secret(keys::make()?, &options)?
+            }
             SecretOf::Theirs(own) => own,
             SecretOf::Known(question) if ask::is_terminal() => Secret::new(secrets::ask(question)?),
             SecretOf::Known(question) => {

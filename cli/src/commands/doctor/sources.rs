@@ -223,8 +223,10 @@ async fn webhooks(
         connection: name,
     };
     let url = patient.on.door(kind.function(), name)?;
+    let mailbox = patient.on.store.mailbox(name).await?;
     let mut options = Options {
         calendar: row.map(|row| row.calendar),
+        topic: mailbox.map(|row| row.topic),
         ..Options::default()
     };
     let told = |failure: connect::Failure| failure.told(name);

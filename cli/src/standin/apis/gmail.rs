@@ -155,6 +155,14 @@ impl Gmail {
         });
     }
 
+    /// Its changes are published, as by a watch.
+    pub fn watch(&self, topic: &str, until: Timestamp) {
+        self.held().watch = Some(Watch {
+            topic: topic.to_owned(),
+            until,
+        });
+    }
+
     /// A mail arrives, and is pushed. The fields are those of a message, of which `id` is needed alone.
     pub fn arrives(&self, message: &Value, now: Timestamp) {
         let mut held = self.held();
