@@ -54,6 +54,10 @@ pub enum Command {
     Events(EventsArgs),
     /// Do again what failed, was skipped or came too early for an automation
     Replay(ReplayArgs),
+    /// A line an event and a job, as they come
+    Tail(TailArgs),
+    /// Erase everything of one person
+    Forget(ForgetArgs),
     /// Stop everything from going out, at once
     Pause(Target),
     /// Let it go out again
@@ -378,6 +382,9 @@ pub struct ConnectArgs {
     /// The calendar's ID, of google-calendar: often an e-mail address
     #[arg(long, value_name = "ID")]
     pub calendar: Option<String>,
+    /// The form, of typeform, where the account has several: its id or its address
+    #[arg(long, value_name = "FORM")]
+    pub form: Option<String>,
     /// Longest wait for a first event, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub wait: u64,
@@ -492,6 +499,58 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub yes: bool,
     /// As JSON; then nothing is done without --yes
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `callbell tail`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each look reads the whole table. On AWS that costs, so after each look it waits a second for \
+                  every 500 rows of the table: an hour costs cents with a small table and some ten cents with a \
+                  large one. Ctrl-C ends it."
+)]
+pub struct TailArgs {
+    /// Of this connection
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Of this automation
+    #[arg(long, value_name = "NAME")]
+    pub automation: Option<String>,
+    /// Begin with what came within this time: 10m, 2h
+    #[arg(long, value_parser = span::parse)]
+    pub since: Option<SignedDuration>,
+    /// Shortest time between two looks
+    #[arg(long, value_name = "TIME", value_parser = span::parse, default_value = "5s")]
+    pub every: SignedDuration,
+    /// As JSON, one value a line
+    #[arg(long)]
+    pub json: bool,
+    /// Which installation
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `callbell forget`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Rows are found by the number and the address. Where one person has several, or where some \
+                  events know the address alone, name both: callbell forget +5511987654321 --email maria@example.com"
+)]
+pub struct ForgetArgs {
+    /// The person's number: +5511987654321
+    #[arg(value_name = "PHONE")]
+    pub phone: Option<String>,
+    /// The person's e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// As JSON
     #[arg(long)]
     pub json: bool,
     /// Which installation

@@ -92,7 +92,7 @@ pub fn connections(automations: &Automations) -> Connections {
             country: table.place.country.clone(),
             phone_from: table.phone_from.clone(),
             phone_question: table.phone_question.clone(),
-            auth: None,
+            auth: table.auth.clone(),
         };
         (name.clone(), connection)
     };

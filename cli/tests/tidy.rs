@@ -433,6 +433,111 @@ fn documents_name_files_that_exist() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// One row of README's table of systems: its cells.
+struct SystemRow {
+    name: String,
+    starts: String,
+    can: String,
+    proof: String,
+    connect: String,
+}
+
+fn systems() -> Vec<SystemRow> {
+    let readme = read("README.md");
+    let section = readme.split("\n## Systems\n").nth(1).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let cells = |line: &str| -> Vec<String> {
+        let inner = line.trim_start_matches("| ").trim_end_matches(" |");
+        inner
+            .split(" | ")
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    // Two lines of head.
+    rows.map(|line| cells(&line.replace("| | ", "|  | ").replace("| | ", "|  | ")))
+        .skip(2)
+        .map(|cells| {
+            let [name, starts, can, proof, connect] = <[String; 5]>::try_from(cells).unwrap();
+            SystemRow {
+                name,
+                starts,
+                can,
+                proof,
+                connect,
+            }
+        })
+        .collect()
+}
+
+/// The words in backticks.
+fn quoted(cell: &str) -> Vec<String> {
+    let pieces = cell.split('`').skip(1).step_by(2);
+    pieces.map(str::to_owned).collect()
+}
+
+/// `order.created`, `.paid`: what begins with a point goes on with the family before it.
+fn event_names(cell: &str) -> BTreeSet<String> {
+    let mut family = String::new();
+    let mut names = BTreeSet::new();
+    for word in quoted(cell) {
+        match word.strip_prefix('.') {
+            Some(rest) => names.insert(format!("{family}.{rest}")),
+            None => {
+                word.split('.').next().unwrap().clone_into(&mut family);
+                names.insert(word)
+            }
+        };
+    }
+    names
+}
+
+#[test]
+fn the_readme_s_table_of_systems_is_what_the_code_does() {
+    use engine::automations::model::ActionKind;
+    use shared::sources::ALL;
+    let rows = systems();
+    for source in ALL {
+        let command = format!("callbell connect {}", source.kind());
+        let is_its = |row: &&SystemRow| quoted(&row.connect).contains(&command);
+        let found: Vec<&SystemRow> = rows.iter().filter(is_its).collect();
+        let [row] = found.as_slice() else {
+            panic!("{} rows say `{command}`", found.len());
+        };
+        let events = source.events().iter().filter(|name| !name.is_internal());
+        let events: BTreeSet<String> = events.map(ToString::to_string).collect();
+        assert_eq!(event_names(&row.starts), events, "{}", row.name);
+        assert!(!source.proven_by().is_empty(), "{}", source.kind());
+        assert_eq!(row.proof, source.proven_by(), "{}", row.name);
+        assert!(cli::connect::Kind::parse(source.kind()).is_some());
+    }
+    for kind in ActionKind::ALL {
+        let table = format!("[{}.x]", kind.as_str());
+        let able = rows.iter().filter(|row| quoted(&row.can).contains(&table));
+        assert_eq!(able.count(), 1, "{table}");
+    }
+    // Callbell's own guide names these.
+    let guide = [
+        "Shopify",
+        "Calendly",
+        "Gmail",
+        "HubSpot",
+        "Mailchimp",
+        "Salesforce",
+        "Zendesk",
+        "Intercom",
+        "Pipedrive",
+        "Typeform",
+        "Google Forms",
+        "Slack",
+        "Google Sheets",
+        "Zapier",
+    ];
+    for system in guide {
+        assert!(rows.iter().any(|row| row.name.contains(system)), "{system}");
+    }
+}
+
 #[test]
 fn the_cost_is_what_the_script_prints() {
     let output = Command::new("python3")

@@ -28,7 +28,10 @@ use crate::phone::{self, NoPhone, Phone};
 
 pub mod appointments;
 pub mod callbell;
+pub mod custom;
+pub mod leads;
 pub mod opt_out;
+pub mod privacy;
 
 use appointments::Part;
 use opt_out::Said;
@@ -58,7 +61,7 @@ pub struct Known {
     pub event: Event,
     /// The customer's number, or why there is none.
     pub phone: Result<Phone, NoPhone>,
-    /// What its contact is against what we had last seen.
+    /// What its contact, or its lead, is against what we had last seen.
     pub shown: Option<Shown>,
     /// The person opted out by it, or in again.
     pub opted: Option<Said>,

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::connections::{Connection, Connections};
 use crate::event::{Event, Name};
+use crate::keys::PublicKeys;
 use crate::raw::{BODY_BYTES_MAX, Raw, RawError, Verified};
 use crate::secrets::{Secret, Secrets, SecretsProvider};
 use crate::sources::{
@@ -29,12 +30,17 @@ pub const EVENTS_MAX: usize = 200;
 /// How old a copy of connections or secrets may be before it is read again, in seconds. Secrets are read
 /// again only where a signature fails.
 pub const COPY_AGE_S: i64 = 60;
-/// The same for connections where a name is unknown, in seconds: it may have been pushed just now.
+/// The same for connections where a name is unknown, and for public keys where one is, in seconds: it may have
+/// been pushed or kept just now.
 pub const UNKNOWN_COPY_AGE_S: i64 = 5;
 /// Most writes of one request at a time. Each would like a connection of its own, and one is open after the
 /// start: the others take whichever is ready first, a new one or that one. So a start that opens one is
 /// enough: no write waits longer than if they went one after the other.
 const WRITES_AT_ONCE: usize = 4;
+/// When to come back after a 503, in seconds. Zendesk repeats a webhook only where the answer says so, and only
+/// below a minute; it harms nobody else.
+/// <https://developer.zendesk.com/api-reference/webhooks/introduction/>
+const RETRY_AFTER_S: u64 = 30;
 /// Hex digits of the digest that names a body that could not be read.
 const DIGEST_DIGITS: usize = 32;
 
@@ -55,6 +61,9 @@ struct Copies {
     /// `None`: never read.
     secrets: Option<Arc<Secrets>>,
     secrets_at: Option<Timestamp>,
+    /// `None`: never read, or nobody kept any yet.
+    keys: Option<Arc<PublicKeys>>,
+    keys_at: Option<Timestamp>,
 }
 
 /// What became of a request. Each has one status, one body and one log line (accepted events: one each).
@@ -112,10 +121,15 @@ impl Door {
         }
     }
 
-    /// Reads connections and secrets, in parallel, which also opens the connections to AWS. What fails is
-    /// tried again when it is needed.
+    /// Reads connections, secrets and the public keys that a source wants, in parallel, which also opens the
+    /// connections to AWS. What fails is tried again when it is needed.
     pub async fn warm(&self) {
-        tokio::join!(self.read_connections(), self.read_secrets());
+        let keys = async {
+            if self.sources.iter().any(|source| source.wants_keys()) {
+                self.read_keys().await;
+            }
+        };
+        tokio::join!(self.read_connections(), self.read_secrets(), keys);
     }
 
     /// What there is now, for the line at the start.
@@ -240,12 +254,27 @@ impl Door {
         if secrets.is_empty() {
             return Err(Outcome::NoSecret);
         }
-        let mut verified = source.verify(raw, &Proofs::of(connection, &secrets), now);
+        let mut keys = self.keys(source).await?;
+        let verify = |secrets: &[Secret], keys: &PublicKeys| {
+            let proofs = Proofs {
+                connection,
+                secrets,
+                keys,
+            };
+            source.verify(raw, &proofs, now)
+        };
+        let mut verified = verify(&secrets, &keys);
+        if matches!(verified, Err(Refusal::UnknownKey))
+            && self.refresh_keys(UNKNOWN_COPY_AGE_S).await
+        {
+            keys = self.keys(source).await?;
+            verified = verify(&secrets, &keys);
+        }
         let doubtful = matches!(&verified, Err(refusal) if refusal.depends_on_secrets());
         if doubtful && self.refresh_secrets().await {
             let newer = self.secrets(&connection.name).unwrap_or_default();
             if newer != secrets {
-                verified = source.verify(raw, &Proofs::of(connection, &newer), now);
+                verified = verify(&newer, &keys);
                 secrets = newer;
             }
         }
@@ -364,10 +393,23 @@ impl Door {
             .map(|secrets| secrets.get(name).to_vec())
     }
 
+    /// The public keys that a source wants. Without any nobody can be believed, and whoever pushes shall try
+    /// again: `renew` keeps them, once an hour.
+    async fn keys(&self, source: &dyn Source) -> Result<Arc<PublicKeys>, Outcome> {
+        if !source.wants_keys() {
+            return Ok(Arc::default());
+        }
+        let none = self.copies().keys.is_none();
+        let age_s = if none { UNKNOWN_COPY_AGE_S } else { COPY_AGE_S };
+        self.refresh_keys(age_s).await;
+        let keys = self.copies().keys.clone();
+        keys.ok_or_else(|| Outcome::Unavailable("there are no public keys yet".to_owned()))
+    }
+
     /// Whether a copy that was last tried at `at` may be read again.
     fn is_old(&self, at: Option<Timestamp>, age_s: i64) -> bool {
         let now = self.store.clock().now();
-        at.is_none_or(|at| now.duration_since(at) >= SignedDuration::from_secs(age_s))
+        at.is_none_or(|at| now.duration_since(at).abs() >= SignedDuration::from_secs(age_s))
     }
 
     async fn refresh_connections(&self, age_s: i64) {
@@ -393,6 +435,29 @@ impl Door {
     async fn refresh_secrets(&self) -> bool {
         let at = self.copies().secrets_at;
         self.is_old(at, COPY_AGE_S) && self.read_secrets().await
+    }
+
+    /// Reads the public keys again where the copy is old enough. `true`: they were read.
+    async fn refresh_keys(&self, age_s: i64) -> bool {
+        let at = self.copies().keys_at;
+        self.is_old(at, age_s) && self.read_keys().await
+    }
+
+    async fn read_keys(&self) -> bool {
+        let read = self.store.public_keys().await;
+        let now = self.store.clock().now();
+        let mut copies = self.copies();
+        copies.keys_at = Some(now);
+        match read {
+            Ok(row) => {
+                copies.keys = row.map(|row| Arc::new(row.keys));
+                true
+            }
+            Err(error) => {
+                tracing::error!(outcome = "public keys not read", reason = %error);
+                false
+            }
+        }
     }
 
     async fn read_secrets(&self) -> bool {
@@ -445,6 +510,9 @@ fn answer(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if status == 405 {
         headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    if status == 503 {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
     }
     response
 }

@@ -12,6 +12,7 @@ pub mod keys;
 pub mod payload;
 pub mod raw;
 pub mod secrets;
+pub mod slug;
 pub mod sources;
 pub mod store;
 pub mod telemetry;

@@ -467,6 +467,28 @@ async fn without_dynamodb_it_is_503_and_quickly() {
     );
 }
 
+/// Zendesk loses a webhook whose 503 does not say when to come back.
+#[tokio::test]
+async fn a_503_says_when_to_come_back_and_nothing_else_does() {
+    let door = Door::new(
+        sources::ALL,
+        unreachable(),
+        SecretsProvider::Fixed(secrets()),
+    );
+    let retry_after = async |request: Request| {
+        let response = door.handle(request).await;
+        let header = response.headers().get(http::header::RETRY_AFTER).cloned();
+        (response.status().as_u16(), header)
+    };
+    let (status, header) = retry_after(shopify("order-pix-pending")).await;
+    assert_eq!(status, 503);
+    let seconds: u64 = header.unwrap().to_str().unwrap().parse().unwrap();
+    assert!((1..60).contains(&seconds), "{seconds}");
+    assert_eq!(retry_after(shopify("product")).await, (200, None));
+    let unsigned = request("POST", "/orders/shopify", &[], b"{}".to_vec());
+    assert_eq!(retry_after(unsigned).await, (401, None));
+}
+
 /// Secrets Manager as a provider that answers what it is told, over HTTP.
 struct Manager {
     provider: SecretsProvider,

@@ -225,6 +225,7 @@ impl Work<'_> {
             shop: self.args.shop.clone(),
             url: self.args.url.clone(),
             calendar,
+            form: self.args.form.clone(),
         })
     }
 
@@ -244,7 +245,6 @@ impl Work<'_> {
             topics: &topics,
             one_each: provider.one_each(),
             scope: provider.scope(),
-            apart: provider.is_apart(),
             renew,
         };
         let plan = plan::plan(hooks, &wish);

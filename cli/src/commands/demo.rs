@@ -25,9 +25,13 @@ use crate::project::Files;
 /// comes due.
 const BEYOND: SignedDuration = SignedDuration::from_hours(8 * 24);
 /// The repository's samples and the automations that they are shown with.
-const SCENES: [(&str, &str); 3] = [
+const SCENES: [(&str, &str); 7] = [
     ("events/orders", "examples/shop.toml"),
     ("events/appointments", "examples/clinic.toml"),
+    ("events/forms", "examples/leads.toml"),
+    ("events/leads", "examples/leads.toml"),
+    ("events/emails", "examples/leads.toml"),
+    ("events/custom", "examples/erp.toml"),
     ("events/callbell", "examples/crm.toml"),
 ];
 /// How long the demonstration waits for one event's jobs, in seconds.
@@ -256,7 +260,7 @@ async fn perform(scene: &Scene) -> Result<Story, CliError> {
         .automations
         .map(|automations| automations.defaults.timezone.zone);
     let mut story = Story {
-        title: automations.display().to_string(),
+        title: format!("{} under {}", scene.events.display(), automations.display()),
         shown: Vec::new(),
         jobs: BTreeMap::new(),
         sentences: BTreeMap::new(),

@@ -63,9 +63,12 @@ pub async fn run(args: &EventsArgs) -> Outcome {
     Ok(0)
 }
 
-/// Whether no automation can name it, so that nobody asks why none matched.
+/// Whether no automation can name it, so that nobody asks why none matched. A post that became no event is
+/// asked about all the same.
 fn is_internal(event: &EventRow) -> bool {
-    event.name.is_some_and(Name::is_internal)
+    event
+        .name
+        .is_some_and(|name| name.is_internal() && name != Name::CustomPosted)
 }
 
 /// Whether some automation made jobs of it.
@@ -73,7 +76,8 @@ pub fn matched(event: &EventRow) -> bool {
     event.lines.iter().any(|line| line.matched)
 }
 
-fn as_json(event: &EventRow) -> Value {
+/// An event as scripts read it.
+pub fn as_json(event: &EventRow) -> Value {
     json!({
         "id": event.key, "name": event.name.map(|name| name.as_str()), "source": event.source,
         "received_at": event.received_at, "status": event.status.as_str(), "reason": event.problem,

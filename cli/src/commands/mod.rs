@@ -8,6 +8,7 @@ pub mod deploy;
 pub mod dev;
 pub mod doctor;
 pub mod events;
+pub mod forget;
 pub mod init;
 pub mod jobs;
 pub mod pause;
@@ -17,6 +18,7 @@ pub mod schema;
 pub mod secrets;
 pub mod send;
 pub mod sign;
+pub mod tail;
 pub mod templates;
 pub mod try_event;
 
@@ -46,6 +48,8 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Jobs(args) => jobs::run(&args).await,
         Command::Events(args) => events::run(&args).await,
+        Command::Tail(args) => tail::run(&args).await,
+        Command::Forget(args) => forget::run(&args).await,
         Command::Pause(target) => pause::pause(&target).await,
         Command::Resume(target) => pause::resume(&target).await,
         Command::Sign(args) => sign::run(&args),

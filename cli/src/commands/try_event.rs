@@ -6,6 +6,7 @@ use engine::automations::render::Form;
 use engine::automations::samples;
 use engine::delivery::preview::{Explained, Explanation, Verdict, WrittenElsewhere, explain};
 use engine::phone;
+use engine::plan::custom;
 use http::Method;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -145,7 +146,30 @@ fn read(args: &TryArgs, automations: &Automations, now: Timestamp) -> Result<Vec
         Some(sample) => (sample.body, sample.headers, sample.at),
         None => (bytes, Vec::new(), now),
     };
-    decode(source, &connection, body, &headers, now)
+    let events = decode(source, &connection, body, &headers, now)?;
+    meant(events, automations)
+}
+
+/// A post is what its `[source.x]` says that it is, as the worker reads it.
+fn meant(events: Vec<Event>, automations: &Automations) -> Result<Vec<Event>, CliError> {
+    let mut meant = Vec::new();
+    for event in events {
+        if event.event.name != Name::CustomPosted {
+            meant.push(event);
+            continue;
+        }
+        let custom::Read { events, problems } = custom::read(&event, automations);
+        if events.is_empty() {
+            let why = problems.join("; ");
+            return Err(CliError::new(format!("it makes no event: {why}")));
+        }
+        let notes = events.iter().flat_map(|event| &event.event.notes);
+        for problem in problems.iter().chain(notes) {
+            output::warn(problem, None);
+        }
+        meant.extend(events);
+    }
+    Ok(meant)
 }
 
 /// Reads a body through the source's own code. Its signature is made here: what is tried is what the

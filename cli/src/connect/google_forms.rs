@@ -1,8 +1,18 @@
-//! Google Forms.
+//! Google Forms. Google has no webhooks of forms: a script of ours posts what is answered, and a person puts it
+//! where the form is. See `docs/google-forms/README.md`.
+
+use shared::event::Name;
 
 use super::{ByHand, Topic};
 
-const TOPICS: &[Topic] = &[];
+/// Where the script is, in this repository.
+const SCRIPT: &str = "docs/google-forms/callbell.gs";
+
+const TOPICS: &[Topic] = &[Topic {
+    name: "form.submitted",
+    events: &[Name::FormSubmitted],
+    always: true,
+}];
 
 /// The system.
 pub(super) struct System;
@@ -29,6 +39,18 @@ impl super::System for System {
     }
 
     fn steps(&self, by_hand: &ByHand<'_>) -> Vec<String> {
-        vec![format!("have it post to {}", by_hand.url)]
+        vec![
+            "open the form as its editor: the three dots at the top right, Apps Script".to_owned(),
+            format!(
+                "put the whole of {SCRIPT} in place of what is there; beside it, README.md says more"
+            ),
+            format!(
+                "fill in its first two lines and save:\n     var CALLBELL_URL = '{}';\n     var CALLBELL_SECRET = '{}';\n   whoever may edit the form can read them; Project Settings, Script Properties has room for the same two names",
+                by_hand.url,
+                by_hand.secret.expose()
+            ),
+            "choose install above the script, Run, and allow what Google asks: this form, outside requests, triggers".to_owned(),
+            "its log has to say: callbell: installed".to_owned(),
+        ]
     }
 }

@@ -306,10 +306,6 @@ fn parts(id: &str) -> Result<(&str, &str), Failure> {
 
 impl Provider for Mailchimp {
     /// A member of two audiences is told twice.
-    fn is_apart(&self) -> bool {
-        true
-    }
-
     fn scope(&self) -> Option<&str> {
         self.audience.as_deref()
     }

@@ -274,6 +274,8 @@ pub struct Options {
     pub url: Option<String>,
     /// `--calendar`, or the one that the connection has.
     pub calendar: Option<String>,
+    /// `--form`.
+    pub form: Option<String>,
 }
 
 /// Where a provider is asked, and for which connection.
@@ -322,11 +324,6 @@ pub trait Provider: Send + Sync {
 
     /// Whether a webhook has one topic alone.
     fn one_each(&self) -> bool {
-        false
-    }
-
-    /// Whether webhooks of different scopes have nothing in common: each is of use beside the others.
-    fn is_apart(&self) -> bool {
         false
     }
 

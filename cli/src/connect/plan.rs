@@ -15,8 +15,6 @@ pub struct Wish<'a> {
     pub one_each: bool,
     /// The scope to have, where there are scopes.
     pub scope: Option<&'a str>,
-    /// Webhooks of different scopes are no doubles.
-    pub apart: bool,
     /// Nobody here knows what the webhooks that are there are signed with, or they shall be signed with
     /// something else.
     pub renew: bool,
@@ -77,10 +75,14 @@ pub fn plan(hooks: &[Hook], wish: &Wish<'_>) -> Plan {
         }
     }
     for hook in ours {
-        let replaced = plan.replace.iter().map(|(hook, _, _)| hook);
-        let mut others = plan.keep.iter().chain(replaced);
-        if wish.apart && !others.any(|other| other.scope == hook.scope) {
-            plan.keep.push(hook.clone());
+        if is_beside(&plan, hook, wish) {
+            let faults = faults(hook, wish.topics, wish);
+            if faults.is_empty() {
+                plan.keep.push(hook.clone());
+            } else {
+                let topics = wish.topics.to_vec();
+                plan.replace.push((hook.clone(), topics, faults.join(", ")));
+            }
             continue;
         }
         let known = hook
@@ -91,6 +93,14 @@ pub fn plan(hooks: &[Hook], wish: &Wish<'_>) -> Plan {
         plan.surplus.push((hook.clone(), why));
     }
     plan
+}
+
+/// Where nobody chose a scope, a webhook of another scope than those that stay is no double: another form of one
+/// account.
+fn is_beside(plan: &Plan, hook: &Hook, wish: &Wish<'_>) -> bool {
+    let replaced = plan.replace.iter().map(|(hook, ..)| hook);
+    let mut staying = plan.keep.iter().chain(replaced);
+    wish.scope.is_none() && hook.scope.is_some() && staying.all(|one| one.scope != hook.scope)
 }
 
 fn has(hook: &Hook, topic: Option<&str>) -> bool {
@@ -158,7 +168,6 @@ mod tests {
             topics: &["a", "b"],
             one_each,
             scope: None,
-            apart: false,
             renew,
         }
     }
@@ -250,25 +259,29 @@ mod tests {
             let found = plan(&hooks, &wish(one_each, renew));
             assert_eq!(told(&found), wanted);
         }
+        // Two forms of one account, one of them twice.
+        let of = |id: &str, form: &str| Hook {
+            scope: Some(form.to_owned()),
+            ..hook(id, URL, &["a", "b"])
+        };
+        let forms = [of("7", "x"), of("8", "y"), of("9", "y")];
+        for (renew, wanted) in [
+            (
+                false,
+                "keep 78; replace ; surplus 9 (a double); elsewhere ; register ",
+            ),
+            (
+                true,
+                "keep ; replace 7 to ab (signed with another secret) 8 to ab (signed with another secret); surplus 9 (a double); elsewhere ; register ",
+            ),
+        ] {
+            assert_eq!(told(&plan(&forms, &wish(false, renew))), wanted);
+        }
         let scoped = Wish {
             scope: Some("organization"),
             ..wish(false, false)
         };
         let found = plan(&[good], &scoped);
         assert!(told(&found).contains("(scope none)"), "{}", told(&found));
-        // Two audiences, one of them twice.
-        let of = |id: &str, scope: &str| Hook {
-            scope: Some(scope.to_owned()),
-            ..hook(id, URL, &["a", "b"])
-        };
-        let apart = Wish {
-            apart: true,
-            ..wish(false, false)
-        };
-        let found = plan(&[of("1", "x"), of("2", "y"), of("3", "x")], &apart);
-        assert_eq!(
-            told(&found),
-            "keep 12; replace ; surplus 3 (a double); elsewhere ; register "
-        );
     }
 }

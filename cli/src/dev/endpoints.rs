@@ -188,8 +188,10 @@ async fn events(State(world): Shared, uri: Uri) -> Response {
         Ok(events) => events,
         Err(error) => return problem(503, &error.to_string()),
     };
-    // What no automation can name has no answer to the question why nothing happened.
-    let internal = |event: &EventRow| event.name.is_some_and(Name::is_internal);
+    // What no automation can name has no answer to the question why nothing happened, but for a post that
+    // became no event.
+    let unnamed = |name: Name| name.is_internal() && name != Name::CustomPosted;
+    let internal = |event: &EventRow| event.name.is_some_and(unnamed);
     let nothing = |event: &&EventRow| {
         all || !(internal(event) || event.lines.iter().any(|line| line.matched))
     };

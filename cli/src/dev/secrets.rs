@@ -12,7 +12,7 @@ use shared::sources::demo;
 /// The token of the stand-in Callbell where no secrets file is given.
 pub const DEMO_TOKEN: &str = "demo-callbell-token";
 /// Credentials of the stand-ins of other systems, by connection.
-const DEMO_APIS: [(&str, &str); 11] = [
+const DEMO_APIS: [(&str, &str); 12] = [
     (
         "shopify",
         r#"{"client_id":"demo","client_secret":"demo-shopify-secret","shop":"demo-shop.myshopify.com"}"#,
@@ -24,6 +24,7 @@ const DEMO_APIS: [(&str, &str); 11] = [
     ("calendly", "demo-calendly-token"),
     ("cal-com", "cal_demo-cal-com-key"),
     ("google-calendar", DEMO_GOOGLE),
+    ("typeform", "demo-typeform-token"),
     ("hubspot", "pat-eu1-demo"),
     (
         "pipedrive",
@@ -87,9 +88,15 @@ impl Files {
         }
     }
 
-    /// [`Files::demo`], and a demo value for every other API secret that the automations name.
+    /// [`Files::demo`], and a demo value for every other secret that the automations name: of their connections
+    /// and of what they call.
     pub fn demo_for(automations: &Automations) -> Files {
         let mut files = Files::demo();
+        for name in automations.sources.keys() {
+            if files.webhooks.get(name).is_empty() {
+                files.webhooks.insert(name, demo::secret(name));
+            }
+        }
         for one in api_secrets(automations) {
             if files.apis.get(&one.name).is_empty() {
                 let value = files.demo_value(&one);

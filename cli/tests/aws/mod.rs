@@ -255,6 +255,10 @@ impl Known {
                 "CallbellUrl",
                 "https://a1.execute-api.sa-east-1.amazonaws.com/callbell/{secret}",
             ),
+            member(
+                "FormsUrl",
+                "https://a1.execute-api.sa-east-1.amazonaws.com/forms/{source}",
+            ),
         ];
         let status = self.status.lock().unwrap().clone();
         format!(

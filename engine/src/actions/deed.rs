@@ -15,6 +15,11 @@ use crate::apis::{Apis, Reply, Unanswered};
 use crate::automations::model::MatchBy;
 use crate::callbell::CallError;
 
+/// What was done: the record was made.
+pub const CREATED: &str = "created";
+/// What was done: nothing, the record was as it shall be.
+pub const UNCHANGED: &str = "unchanged";
+
 /// What one attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {

@@ -50,6 +50,9 @@ const PHONES: [&str; 5] = [
 /// What stands in front of the contact's id in the text of a 409.
 const EXISTING: &str = "Existing ID: ";
 
+/// What an error says of a contact that is not there.
+const GONE: &str = "OBJECT_NOT_FOUND";
+
 static API: Api = Api {
     name: NAME,
     secret: "a token, or JSON of client_id, client_secret and refresh_token",
@@ -287,6 +290,55 @@ fn record(contact: &Value) -> Option<Record> {
         id,
         is: Value::Null,
     })
+}
+
+/// Contacts that a webhook named, to be read with the secrets of a desk.
+pub(crate) struct Reader<'a>(Line<'a>);
+
+/// What a question for several contacts came to.
+pub(crate) struct Batch {
+    /// Those that are there, in any order. A merged one answers as the one that took it in.
+    pub(crate) contacts: Vec<Value>,
+    /// Some are kept back for another reason than that they are gone.
+    pub(crate) held_back: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn of(desk: Desk<'a>) -> Reader<'a> {
+        Reader(Line::new(&API, desk))
+    }
+
+    /// The account that the secret is of.
+    pub(crate) async fn portal(&mut self) -> Result<Option<String>, ActError> {
+        let path = ["account-info", "v3", "details"];
+        let answer = self.0.json(&Ask::get(&path, &[])).await?;
+        Ok(crm::id_at(&answer, "/portalId"))
+    }
+
+    /// At most a hundred contacts, with these properties.
+    pub(crate) async fn contacts(
+        &mut self,
+        ids: &[&str],
+        properties: &[String],
+    ) -> Result<Batch, ActError> {
+        let inputs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+        let asked = json!({ "properties": properties, "inputs": inputs });
+        let path = [&CONTACTS[..], &["batch", "read"]].concat();
+        let ask = Ask::json(Method::POST, &path, &asked);
+        // 207 is a success in parts: those that are not there are among its errors.
+        let answer = self.0.find(&ask).await?.unwrap_or_default();
+        let is_gone = |error: &Value| crm::text_at(error, "/category") == Some(GONE);
+        Ok(Batch {
+            contacts: crm::list_at(&answer, "/results").to_vec(),
+            held_back: !crm::list_at(&answer, "/errors").iter().all(is_gone),
+        })
+    }
+
+    /// Who takes care of contacts.
+    pub(crate) async fn owner(&mut self, id: &str) -> Result<Option<Value>, ActError> {
+        let path = ["crm", "v3", "owners", id];
+        self.0.find(&Ask::get(&path, &[])).await
+    }
 }
 
 #[cfg(test)]

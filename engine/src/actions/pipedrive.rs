@@ -77,6 +77,45 @@ impl System for Pipedrive {
     }
 }
 
+/// Pipedrive's API for whoever writes no person: the same secrets, the same limits.
+pub struct Account<'a>(Line<'a>);
+
+impl<'a> Account<'a> {
+    /// The account of the first secret that is not refused.
+    pub fn new(desk: Desk<'a>) -> Account<'a> {
+        Account(Line::new(&API, desk))
+    }
+
+    /// Carries out one request; every status but 401 is an answer.
+    ///
+    /// # Errors
+    /// No secret is good, or nobody answers.
+    pub async fn send(
+        &mut self,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> Result<Reply, ActError> {
+        let ask = match body {
+            Some(body) => Ask::json(method, path, body),
+            None => Ask {
+                method,
+                ..Ask::get(path, &[])
+            },
+        };
+        self.0.send(&ask).await
+    }
+
+    /// What is there under a path; `None`: nothing.
+    ///
+    /// # Errors
+    /// [`ActError`].
+    pub async fn data(&mut self, path: &[&str]) -> Result<Option<Value>, ActError> {
+        let answer = self.0.find(&Ask::get(path, &[])).await?;
+        Ok(answer.and_then(|mut answer| answer.get_mut("data").map(Value::take)))
+    }
+}
+
 fn credentials(secret: &Secret) -> Option<Credentials> {
     let key = |host: String, token: Secret| {
         let proof = Proof::Header("x-api-token", token);

@@ -366,6 +366,30 @@ fn record(user: &Value) -> Result<Record, ActError> {
     }
 }
 
+/// Users whom a webhook named, to be read with the secrets of a desk.
+pub(crate) struct Reader<'a>(Line<'a>);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn of(desk: Desk<'a>) -> Reader<'a> {
+        Reader(Line::new(&API, desk))
+    }
+
+    /// A user, where there is one.
+    pub(crate) async fn user(&mut self, id: &str) -> Result<Option<Value>, ActError> {
+        let file = format!("{id}.json");
+        let path = ["api", "v2", "users", &file];
+        let answer = self.0.find(&Ask::get(&path, &[])).await?;
+        Ok(answer.and_then(|answer| answer.get("user").cloned()))
+    }
+
+    /// The addresses and phones of a user, the first page of them.
+    pub(crate) async fn identities(&mut self, id: &str) -> Result<Vec<Value>, ActError> {
+        let path = ["api", "v2", "users", id, "identities.json"];
+        let answer = self.0.find(&Ask::get(&path, &[])).await?;
+        Ok(crm::list_at(&answer.unwrap_or_default(), "/identities").to_vec())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -189,6 +189,14 @@ impl Scope {
         self
     }
 
+    /// The posted body alone: what the expressions of a `[source.x]` see, before there is an event.
+    #[must_use]
+    pub fn over_data(mut self) -> Scope {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.roots.retain(|root, _| *root == "data");
+        self
+    }
+
     /// With money, dates and times written as `locale` (BCP 47) writes them.
     #[must_use]
     pub fn in_locale(mut self, locale: &str) -> Scope {

@@ -135,7 +135,12 @@ pub const FIELDS: &[Field] = &[
         "When it happened at the source.",
     ),
     f("customer", Group, "", "The one whom this event is about."),
-    opt("customer.name", Text, "Maria da Silva", "The whole name."),
+    opt(
+        "customer.name",
+        Text,
+        "Maria da Silva",
+        "The whole name. On `appointment.*` it needs no `default`: who takes bookings asks for it.",
+    ),
     opt("customer.first_name", Text, "Maria", "The given name."),
     opt("customer.last_name", Text, "da Silva", "The family name."),
     opt(
@@ -1243,10 +1248,15 @@ pub(crate) fn is_known_in(event: Name, root: &str, asked_once: bool) -> bool {
     has_root(event, root) || (!asked_once && ASKED_FOR.contains(&root))
 }
 
+/// Optional fields that events about such a subject have all the same: who takes bookings asks for a name.
+/// Where a calendar has none after all, the value is blank and the message skipped, as every blank value is.
+const ASKED_OF_ALL: [(&str, SubjectKind); 1] = [("customer.name", SubjectKind::Appointment)];
+
 /// Whether a field may be absent in one of these events: the person need not be in Callbell.
 pub(crate) fn is_optional_in(field: &Field, events: &[Name]) -> bool {
     let root = root(field.path);
-    field.optional
+    let is_there = |event: &Name| ASKED_OF_ALL.contains(&(field.path, event.subject()));
+    (field.optional && !events.iter().all(is_there))
         || (ASKED_FOR.contains(&root) && events.iter().any(|event| !has_root(*event, root)))
 }
 
@@ -1508,7 +1518,7 @@ mod tests {
             assert_eq!(catalogue, full, "{event}");
             let required: BTreeSet<String> = written(event, Kind::Required).into_keys().collect();
             let promised: BTreeSet<String> = of(event)
-                .filter(|field| !field.optional && field.path != "now")
+                .filter(|field| !is_optional_in(field, &[event]) && field.path != "now")
                 .map(|field| field.path.to_owned())
                 .collect();
             assert_eq!(promised, required, "{event}, required only");
@@ -1596,7 +1606,7 @@ mod tests {
                     let seen = !scope.field(field.path).is_undefined();
                     assert_eq!(
                         seen,
-                        kind == Kind::Full || !field.optional,
+                        kind == Kind::Full || !is_optional_in(field, &[event]),
                         "{event}, {kind:?}: {}",
                         field.path
                     );

@@ -459,7 +459,7 @@ pub(super) fn install(env: &mut Environment<'static>) {
         text(&value, "urlencode", urlencode)
     });
     env.add_filter("slug", |value: Value| {
-        text(&value, "slug", super::names::slug)
+        text(&value, "slug", shared::slug::slug)
     });
     env.add_function("is_open", is_open);
     env.add_function("next_open", next_open);

@@ -238,6 +238,8 @@ mod tests {
             place,
             phone_from: vec![],
             phone_question: None,
+            auth: None,
+            posts: None,
         };
         let mut event = order();
         event.customer.locale = Some("fr".into());

@@ -14,6 +14,7 @@ pub mod locale;
 pub mod model;
 pub(crate) mod names;
 mod parse;
+pub mod posts;
 mod reference;
 pub mod render;
 pub mod samples;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
+use shared::connections::Auth;
 use shared::event::Name;
 
 /// Most steps of one automation.
@@ -162,6 +163,47 @@ pub struct SourceTable {
     pub phone_from: Vec<String>,
     /// Which question asks for the phone: a regular expression.
     pub phone_question: Option<String>,
+    /// How its sender proves itself; `None`: by Standard Webhooks. Of the kind `webhook` alone.
+    pub auth: Option<Auth>,
+    /// How what it posts is read. Of the kind `webhook` alone.
+    pub posts: Option<Posts>,
+}
+
+/// How the posts of a `[source.x]` of the kind `webhook` are read: expressions over `data` alone.
+#[derive(Clone, Debug)]
+pub struct Posts {
+    /// What makes it the same event again.
+    pub key: Expr,
+    /// Becomes `customer.phone`.
+    pub phone: Option<Expr>,
+    /// Becomes `customer.name`.
+    pub name: Option<Expr>,
+    /// Becomes `customer.email`.
+    pub email: Option<Expr>,
+    /// Becomes `customer.locale`.
+    pub locale: Option<Expr>,
+    /// Becomes `event.at`.
+    pub at: Option<Expr>,
+    /// A list in the body: one event an element.
+    pub each: Option<Expr>,
+}
+
+impl Posts {
+    /// Each expression under its key, in the order of the reference.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &Expr)> {
+        let others = [
+            ("phone", &self.phone),
+            ("name", &self.name),
+            ("email", &self.email),
+            ("locale", &self.locale),
+            ("at", &self.at),
+            ("each", &self.each),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(key, expr)| Some((key, expr.as_ref()?)));
+        std::iter::once(("key", &self.key)).chain(others)
+    }
 }
 
 /// `[hours.x]`.

@@ -107,6 +107,7 @@ fn table(out: &mut String, table: &Table) {
     let header = match table.kind {
         "step" => "A step: `{ … }` in `steps`".to_owned(),
         "rule" => "A rule: `{ … }` in `rules`".to_owned(),
+        "hmac" => "`hmac` of a source: `{ … }`".to_owned(),
         _ => format!("`{}`", table.header()),
     };
     let _ = writeln!(

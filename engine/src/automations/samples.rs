@@ -671,7 +671,13 @@ pub(crate) fn person<'p>(
 /// without a line does not exist.
 fn strip(event: &mut Event) {
     event.event.account = None;
-    event.customer = Customer::default();
+    // Who takes bookings asks for a name.
+    let asked = event.subject.kind == SubjectKind::Appointment;
+    let name = event.customer.name.take().filter(|_| asked);
+    event.customer = Customer {
+        name,
+        ..Customer::default()
+    };
     match &mut event.body {
         Body::Order { order, shipment } => {
             strip_order(order);

@@ -170,6 +170,10 @@ fn value_schema(value: Type) -> Value {
         | Type::Zone
         | Type::Email => text,
         Type::Locale => pattern(LOCALE_PATTERN),
+        Type::LocaleOrExpr => {
+            json!({ "anyOf": [pattern(LOCALE_PATTERN), pattern("^[^{%]*data *[.\\[]")] })
+        }
+        Type::Hmac => table_schema(&spec::HMAC),
         Type::LocaleByCountry => json!({
             "type": "object",
             "patternProperties": { "^[A-Za-z]{2}$": pattern(LOCALE_PATTERN) },

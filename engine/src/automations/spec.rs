@@ -43,6 +43,10 @@ pub enum Type {
     Time,
     /// BCP 47.
     Locale,
+    /// BCP 47, or an expression that comes out as one.
+    LocaleOrExpr,
+    /// `{ header = "…" }`: see [`HMAC`].
+    Hmac,
     /// Country → locale.
     LocaleByCountry,
     /// ISO 3166 alpha-2.
@@ -125,6 +129,8 @@ impl Type {
             Type::Text => "a text in quotes".into(),
             Type::Time => "a time in quotes, like \"+1h\"".into(),
             Type::Locale => "a locale like \"pt-BR\"".into(),
+            Type::LocaleOrExpr => "a locale like \"pt-BR\", or an expression in quotes".into(),
+            Type::Hmac => "a table like { header = \"x-signature\" }".into(),
             Type::LocaleByCountry => "a table of country and locale".into(),
             Type::Country => "a country code like \"BR\"".into(),
             Type::Zone => "a time zone like \"America/Sao_Paulo\"".into(),
@@ -420,7 +426,13 @@ pub const SOURCE: Table = Table {
             "\"it\"",
         ),
         country(AFTER_SOURCE),
-        locale(AFTER_SOURCE),
+        optional(
+            "locale",
+            Type::LocaleOrExpr,
+            AFTER_SOURCE,
+            "Language of what is sent, where the event carries none. Of the kind `webhook` also an expression that names a field: it becomes `customer.locale`.",
+            "\"pt-BR\"",
+        ),
         timezone(AFTER_SOURCE),
         optional(
             "phone_from",
@@ -433,13 +445,104 @@ pub const SOURCE: Table = Table {
             "phone_question",
             Type::Regex,
             "the word for phone in seven languages",
-            "Calendly, Cal.com: which question holds the phone number. Case does not matter.",
+            "Calendly, Cal.com, Typeform, Google Forms: which question holds the phone number. Case does not matter.",
             "\"telefono|cellulare|whatsapp\"",
         ),
+        optional(
+            "auth",
+            Type::Words(&["standard-webhooks", "bearer", "basic", "hmac"]),
+            "\"standard-webhooks\"",
+            "`webhook` alone: how the sender proves itself, with the secret that is called as the source. `bearer`: `Authorization: Bearer SECRET`. `basic`: user and password, the secret being `user:password`, or the password alone of the user called as the source.",
+            "\"bearer\"",
+        ),
+        optional(
+            "hmac",
+            Type::Hmac,
+            "",
+            "`webhook` with `auth = \"hmac\"` alone: which header holds the HMAC of the body, and how it is written.",
+            "{ header = \"x-linkedstore-hmac-sha256\", hash = \"sha256\", encoding = \"hex\" }",
+        ),
+        optional(
+            "key",
+            Type::Expr,
+            "",
+            "`webhook` alone, and required there: what makes it the same event again. It goes into `event.id`, so it names no person. Where a field of it is absent nothing is done, and the post's record says so.",
+            "\"data.numero ~ '/' ~ data.tipo\"",
+        ),
+        optional(
+            "phone",
+            Type::Expr,
+            "",
+            "`webhook` alone: becomes `customer.phone`.",
+            "\"data.cliente.celular\"",
+        ),
+        optional(
+            "name",
+            Type::Expr,
+            "",
+            "`webhook` alone: becomes `customer.name`.",
+            "\"data.cliente.nome\"",
+        ),
+        optional(
+            "email",
+            Type::Expr,
+            "",
+            "`webhook` alone: becomes `customer.email`.",
+            "\"data.cliente.email\"",
+        ),
+        optional(
+            "at",
+            Type::Expr,
+            "when it was posted",
+            "`webhook` alone: becomes `event.at`. ISO 8601, read in the source's zone where it names none, or seconds or milliseconds since 1970.",
+            "\"data.emitida_em\"",
+        ),
+        optional(
+            "each",
+            Type::Expr,
+            "",
+            "`webhook` alone: a list in the body. Each of its elements is an event, and `data` in the other expressions and in automations is the element.",
+            "\"data.pedidos\"",
+        ),
     ],
-    later: &[
-        "auth", "hmac", "key", "phone", "name", "email", "at", "each",
+    later: &[],
+};
+
+/// `hmac` of a source.
+pub const HMAC: Table = Table {
+    kind: "hmac",
+    named: false,
+    meaning: "An HMAC of the whole body, as its bytes came.",
+    keys: &[
+        required(
+            "header",
+            Type::Plain,
+            "The header's name; case does not matter.",
+            "\"x-linkedstore-hmac-sha256\"",
+        ),
+        optional(
+            "hash",
+            Type::Words(&["sha1", "sha256", "sha512"]),
+            "\"sha256\"",
+            "The digest.",
+            "\"sha256\"",
+        ),
+        optional(
+            "encoding",
+            Type::Words(&["hex", "base64"]),
+            "\"hex\"",
+            "How its bytes are written.",
+            "\"base64\"",
+        ),
+        optional(
+            "prefix",
+            Type::Plain,
+            "\"\"",
+            "What stands before it.",
+            "\"sha256=\"",
+        ),
     ],
+    later: &[],
 };
 
 /// `[hours.NAME]`. Besides these keys, weekdays `mon` … `sun` or ranges of them, see [`WEEKDAYS`].
@@ -826,4 +929,4 @@ pub const TABLES: &[&Table] = &[
 ];
 
 /// Tables that stand in braces within another one: its kind, and the table.
-pub const INNER: &[(&str, &Table)] = &[("reply", &RULE), ("automation", &STEP)];
+pub const INNER: &[(&str, &Table)] = &[("source", &HMAC), ("reply", &RULE), ("automation", &STEP)];

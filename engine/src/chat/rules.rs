@@ -6,7 +6,7 @@ use super::Burst;
 use crate::automations::context::Scope;
 use crate::automations::expr::{self, Truth};
 use crate::automations::model::{Rule, RuleCondition, RuleDeed};
-use crate::automations::names::slug;
+use shared::slug::slug;
 
 /// The first rule from `from` on that matches, by its place in the list. `scope` is of the newest message's
 /// event, with `now`.

@@ -16,18 +16,18 @@ use shared::store::{CursorRow, EntityRow, Owner, Page, StoreError, Synced};
 use super::Worker;
 use super::fetching::{Failed, Fetched, Question, Tally};
 use crate::fetch::FetchError;
-use crate::fetch::google_auth::AccessToken;
+use crate::fetch::google_auth::{AccessToken, CALENDAR};
 use crate::fetch::google_calendar::{self as google, Listing};
 
 /// How long a question waits for its turn in this process. Each holds the place of a send: a Google that
 /// does not answer must not hold up messages.
-const TURN_WAIT: Duration = Duration::from_secs(3);
-/// How long a question waits whose calendar somebody else is reading.
-const BUSY: SignedDuration = SignedDuration::from_secs(5);
+pub(super) const TURN_WAIT: Duration = Duration::from_secs(3);
+/// How long a question waits whose calendar or mailbox somebody else is reading.
+pub(super) const BUSY: SignedDuration = SignedDuration::from_secs(5);
 /// By how much the clocks of a door and a worker may differ.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_millis(100);
+pub(super) const CLOCK_SKEW: SignedDuration = SignedDuration::from_millis(100);
 /// By how much Google's clock and ours may differ.
-const GOOGLE_SKEW: SignedDuration = SignedDuration::from_mins(1);
+pub(super) const GOOGLE_SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// Most pages of one list.
 const PAGES_MAX: usize = 200;
 /// Marks the beginning of the search for what vanished.
@@ -39,7 +39,7 @@ const SEARCH_BEGINS: &str = "begin";
 pub(super) struct Turns(Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Turns {
-    fn of(&self, connection: &str) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn of(&self, connection: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         turns.entry(connection.to_owned()).or_default().clone()
     }
@@ -117,7 +117,7 @@ impl Worker {
         let secrets = fetching.secrets(&cursor.connection).await?;
         let token = fetching
             .google()
-            .get(fetching.apis(), &secrets, now)
+            .get(fetching.apis(), &secrets, CALENDAR, now)
             .await?;
         let sync = Sync {
             question,

@@ -2,7 +2,7 @@
 //!
 //! All of it is idempotent, so an answer that was lost is no reason to ask anybody: the same is done again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use shared::secrets::Secret;
 use shared::store::{
-    Digests, End, JobRow, LEASE_MS, Leased, Owner, PersonId, RecordKey, Store, StoreError,
+    Digests, End, JobRow, LEASE_MS, Leased, OwnWrite, Owner, PersonId, RecordKey, Store,
+    StoreError, WroteTo,
 };
 
 use super::acting::waits_for_a_person;
@@ -21,11 +22,12 @@ use super::decide::{Decision, RECHECK, Wait};
 use super::route::{API, Sender};
 use super::{Run, Worker};
 use crate::actions::contact::{self, Expect, Office, Person, Written};
-use crate::actions::deed::{ActError, Desk, Done};
+use crate::actions::deed::{ActError, CREATED, Desk, Done, UNCHANGED};
 use crate::actions::record::{self, Record};
 use crate::actions::render::{Deed, Header};
 use crate::actions::{CALLBELL, sheet, slack, webhook};
 use crate::fetch::{FetchError, Fetching};
+use crate::phone;
 use crate::plan::Known;
 
 /// Longest that one deed may take, its questions included. With the finish behind it, it ends before its
@@ -194,6 +196,7 @@ impl Worker {
             Leased::Leased { id } => id,
             Leased::Busy => return Ok(None),
         };
+        let noted = self.note_write(job, known, record, id.as_deref()).await?;
         let done = match self.desk(job, errand) {
             Some(desk) => {
                 let wanted = record.wanted(id.as_deref());
@@ -205,9 +208,54 @@ impl Worker {
             Ok(Done::Done { id, .. }) => id.as_deref(),
             _ => None,
         };
+        let id = made.or(id.as_deref());
+        self.note_written(known, record, id, noted, &done).await?;
         // Before the job's own end: if the process stops here, the same is done again and finds the record.
         self.store.finish_record(&key, owner, made).await?;
         Ok(Some(done))
+    }
+
+    /// Notes that we are about to write to a person's record: what its system tells of that is no news.
+    async fn note_write(
+        &self,
+        job: &JobRow,
+        known: &Known,
+        record: &Record,
+        id: Option<&str>,
+    ) -> Result<OwnWrite, StoreError> {
+        let persons = persons_of(known, record);
+        let now = self.store.clock().now();
+        let write = OwnWrite::begun(now, job.depth, &persons);
+        let to = wrote_to(&persons, id);
+        let (system, digests) = (record.crm.as_str(), known.digests());
+        self.store.note_write(system, &to, &write, &digests).await?;
+        Ok(write)
+    }
+
+    /// Notes how that ended. Of a request that failed nobody knows whether it did anything, so its note stays
+    /// as it is.
+    async fn note_written(
+        &self,
+        known: &Known,
+        record: &Record,
+        id: Option<&str>,
+        mut write: OwnWrite,
+        done: &Result<Done, ActError>,
+    ) -> Result<(), StoreError> {
+        let persons = persons_of(known, record);
+        let to = wrote_to(&persons, id);
+        let (system, digests) = (record.crm.as_str(), known.digests());
+        match done {
+            Ok(Done::Skipped(_) | Done::Done { what: UNCHANGED, .. }) => {
+                self.store.forget_write(system, &to, &write, &digests).await
+            }
+            Ok(Done::Done { what, .. }) => {
+                write.to = Some(self.store.clock().now());
+                write.created = *what == CREATED;
+                self.store.note_write(system, &to, &write, &digests).await
+            }
+            Err(_) => Ok(()),
+        }
     }
 
     /// One person in Callbell, by one job at a time: tags are read, merged and written whole, and two jobs at
@@ -366,6 +414,21 @@ impl Worker {
             }
         })
     }
+}
+
+/// Whose record it is, by everything that the event and the record know of them.
+fn persons_of(known: &Known, record: &Record) -> Vec<PersonId> {
+    let phone = record.phone.iter();
+    let phone = phone.map(|number| PersonId::phone(&phone::identity(number)));
+    let email = record.email.iter().map(|address| PersonId::email(address));
+    let all: BTreeSet<PersonId> = known.persons().into_iter().chain(phone).chain(email).collect();
+    all.into_iter().collect()
+}
+
+/// What a write to a record is noted under.
+fn wrote_to<'a>(persons: &'a [PersonId], id: Option<&'a str>) -> Vec<WroteTo<'a>> {
+    let persons = persons.iter().map(WroteTo::Person);
+    persons.chain(id.map(WroteTo::Record)).collect()
 }
 
 fn nobody_asks() -> ActError {

@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use shared::connections::Connection;
 use shared::event::{Body, Changed, Event};
-use shared::sources::{calendly, google_calendar, hubspot, pipedrive, zendesk};
+use shared::sources::{calendly, gmail, google_calendar, hubspot, pipedrive, zendesk};
 use shared::store::{EventRow, JobId, Line, Planned, Put, StoreError};
 
 use super::config::Configured;
@@ -110,6 +110,7 @@ impl Worker {
         match question.connection.kind.as_str() {
             "calendly" => self.fetch_calendly(question).await,
             google_calendar::KIND => Box::pin(self.sync_calendar(question)).await,
+            gmail::KIND => Box::pin(self.sync_mailbox(question)).await,
             hubspot::KIND => {
                 let found = Box::pin(fetch::hubspot::events(self.asking(question)));
                 self.take_found(found.await?, question).await

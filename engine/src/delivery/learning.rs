@@ -1,13 +1,15 @@
 //! What Callbell's own events teach, written down before they are planned; what is told with an event; and
 //! the events that we make ourselves.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::try_join3;
 use serde_json::Value;
-use shared::event::{Body, Event, Name};
+use shared::event::{Body, Event, Name, SubjectKind};
 use shared::sources;
 use shared::store::{
-    Changed, ContactSeen, ConversationMark, EventRow, JobId, JobRow, LastSent, News, PersonMark,
-    Shown, Store, StoreError,
+    Changed, ContactDiff, ContactSeen, ConversationMark, EventRow, JobId, JobRow, LastSent, LeadSeen, News,
+    PersonMark, Shown, Store, StoreError, WroteTo,
 };
 
 use super::attempt::Place;
@@ -23,6 +25,7 @@ use crate::automations::step_names_contact;
 use crate::callbell::{CallError, Contact};
 use crate::phone;
 use crate::plan::callbell::{self, Lesson, Rows};
+use crate::plan::leads::{self, Echo};
 use crate::plan::{Beside, Known};
 
 impl Worker {
@@ -51,6 +54,9 @@ impl Worker {
             }
         }
         let event = &known.event;
+        if let Some(fields) = leads::fields(known) {
+            return self.learn_lead(known, &fields).await;
+        }
         let Some(contact) = event.contact().filter(|contact| !contact.id.is_empty()) else {
             return Ok(None);
         };
@@ -70,6 +76,46 @@ impl Worker {
         };
         let shown = self.store.record_contact(seen).await?;
         Ok((event.event.name == Name::ContactUpdated).then_some(shown))
+    }
+
+    /// Remembers a person in another system as an event shows them; what that changes.
+    async fn learn_lead(
+        &self,
+        known: &Known,
+        fields: &BTreeMap<String, Option<String>>,
+    ) -> Result<Option<Shown>, StoreError> {
+        let event = &known.event;
+        let seen = LeadSeen {
+            key: &event.entity_key(),
+            event: &event.event.id,
+            as_of: event.subject.as_of,
+            fields,
+            digests: &known.digests(),
+        };
+        let changed = self.store.record_lead(seen).await?;
+        Ok((event.event.name == Name::LeadUpdated).then(|| differs_in(changed)))
+    }
+
+    /// The event, with what follows from our having written to its person lately: it is our own, or still to be
+    /// told apart, or so many of our own actions led to it.
+    pub(super) async fn without_echo(&self, mut known: Known) -> Result<Known, StoreError> {
+        let event = &known.event;
+        if event.subject.kind != SubjectKind::Lead {
+            return Ok(known);
+        }
+        let persons = known.persons();
+        let mut to: Vec<WroteTo<'_>> = persons.iter().map(WroteTo::Person).collect();
+        to.push(WroteTo::Record(&event.subject.id));
+        let writes = self.store.own_writes(&event.event.kind, &to).await?;
+        match leads::echo(&known, &writes, self.store.clock().now()) {
+            Echo::Foreign => {}
+            Echo::Unknown => known.is_early = true,
+            Echo::Own => known.silent = Some("our own write".to_owned()),
+            Echo::Behind(depth) => {
+                known.event.event.depth = known.event.event.depth.max(depth);
+            }
+        }
+        Ok(known)
     }
 
     /// Who was assigned when a conversation was closed, from what we knew before, where the closing itself
@@ -286,6 +332,37 @@ fn wait(at: jiff::Timestamp, reason: String) -> Decision {
         at,
         due_at: None,
         reason,
+    })
+}
+
+/// A changed person of another system, with everything that changed against what we had last seen. `shown`: what
+/// that was when it was planned.
+pub(super) async fn told_lead(
+    store: &Store,
+    mut event: Event,
+    shown: Option<Shown>,
+    automations: &Automations,
+) -> Result<Known, StoreError> {
+    let shown = match shown {
+        None => {
+            let key = event.entity_key();
+            let told = store.lead_told(&key, &event.event.id).await?;
+            told.map(differs_in)
+        }
+        shown => shown,
+    };
+    if let Some(Shown::Changed(diff)) = &shown {
+        leads::told(&mut event, &diff.changed);
+    }
+    let mut known = Known::new(event, automations);
+    known.shown = shown;
+    Ok(known)
+}
+
+fn differs_in(changed: Vec<String>) -> Shown {
+    Shown::Changed(ContactDiff {
+        changed,
+        ..ContactDiff::default()
     })
 }
 

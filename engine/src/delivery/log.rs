@@ -43,7 +43,19 @@ pub(super) fn fetched(row: &EventRow, planned: &Planned, now: Timestamp) {
     );
 }
 
-/// One event that asking found.
+/// What a system of the user's own posted was read.
+pub(super) fn read(row: &EventRow, planned: &Planned, now: Timestamp) {
+    let problem = planned.lines.iter().find(|line| !line.matched);
+    tracing::info!(
+        outcome = "read",
+        event.key = row.key,
+        source.name = row.source,
+        event.age_ms = millis(now, row.received_at),
+        reason = problem.map(|line| line.why.as_str())
+    );
+}
+
+/// One event that asking, or reading a post, found.
 pub(super) fn found(row: &EventRow, event: &Event, is_new: bool) {
     tracing::info!(
         outcome = if is_new { "found" } else { "found again" },
@@ -124,4 +136,15 @@ pub(super) fn released(channel: &str) {
 
 fn millis(now: Timestamp, since: Timestamp) -> i64 {
     i64::try_from(now.duration_since(since).as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A mailbox's history was gone, and what arrived since was looked for.
+pub(super) fn history_gone(connection: &str, since: Timestamp, found: usize, left_out: bool) {
+    tracing::warn!(
+        outcome = "history gone",
+        source.name = connection,
+        mails.since = %since,
+        mails.found = u64::try_from(found).unwrap_or(u64::MAX),
+        mails.left_out = left_out
+    );
 }

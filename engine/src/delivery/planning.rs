@@ -65,6 +65,9 @@ impl Worker {
         if event.event.name == Name::SourceChanged {
             return Box::pin(self.fetch(&row, &event, &configured, run)).await;
         }
+        if event.event.name == Name::CustomPosted {
+            return Box::pin(self.read_post(&row, &event, &configured, run)).await;
+        }
         let known = Known::new(event, &configured.automations);
         let learned = Box::pin(self.learn(&row, &known, &configured, run)).await?;
         let entity = self
@@ -73,6 +76,7 @@ impl Worker {
         let known = self
             .told(known.event, learned, entity.as_ref(), &configured)
             .await?;
+        let known = self.without_echo(known).await?;
         if known.is_early {
             let soon = self.store.clock().now() + DEFER_EARLY;
             self.store
@@ -144,6 +148,9 @@ impl Worker {
                     let erased = self.store.erase_step(&id, &erasure).await?;
                     if erased.done {
                         log::erased(row, erased.rows);
+                        if let Some(event) = &row.event {
+                            self.store.forget_customer(&row.key, event).await?;
+                        }
                         break;
                     }
                     if self.is_over(run) {
@@ -199,6 +206,9 @@ async fn told(
     if callbell::is_of_callbell(&event) || event.subject.kind == SubjectKind::Job {
         return Box::pin(learning::completed(store, event, shown, automations)).await;
     }
+    if event.event.name == Name::LeadUpdated {
+        return learning::told_lead(store, event, shown, automations).await;
+    }
     let newest = match (&event.body, entity.and_then(|entity| entity.event.as_ref())) {
         (Body::AppointmentChange { .. }, Some(newest)) => store.event(newest).await?,
         _ => None,
@@ -223,7 +233,7 @@ pub async fn recall(
         _ => store.entity(&key).await?,
     };
     let shown = match event.event.name {
-        Name::ContactUpdated => store
+        Name::ContactUpdated | Name::LeadUpdated => store
             .event(&event.event.id)
             .await?
             .and_then(|row| row.contact),

@@ -27,6 +27,8 @@ const HOST: &str = "oauth2.googleapis.com";
 const AUDIENCE: &str = "https://oauth2.googleapis.com/token";
 /// Enough to list a calendar's events and to watch them.
 pub const CALENDAR: &str = "https://www.googleapis.com/auth/calendar.events.readonly";
+/// Enough to read a mailbox and to have its changes pushed.
+pub const MAILBOX: &str = "https://www.googleapis.com/auth/gmail.readonly";
 /// Enough to read and write sheets.
 pub const SHEETS: &str = "https://www.googleapis.com/auth/spreadsheets";
 /// How long a JWT is good, in seconds; Google takes at most an hour.
@@ -84,12 +86,12 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Access tokens of calendars that are still good, by the secret that they were made of.
+/// Access tokens that are still good, by what they permit and the secret that they were made of.
 #[derive(Default)]
-pub struct Tokens(Mutex<HashMap<String, (AccessToken, Timestamp)>>);
+pub struct Tokens(Mutex<HashMap<(&'static str, String), (AccessToken, Timestamp)>>);
 
 impl Tokens {
-    /// An access token for the first of these secrets that Google accepts.
+    /// An access token for what `scope` permits, for the first of these secrets that Google accepts.
     ///
     /// # Errors
     /// [`FetchError::Refused`] where it accepts none; what came of asking.
@@ -97,11 +99,12 @@ impl Tokens {
         &self,
         apis: &Apis,
         secrets: &[Secret],
+        scope: &'static str,
         now: Timestamp,
     ) -> Result<AccessToken, FetchError> {
         let mut refused = FetchError::Refused("there is no API secret".to_owned());
         for secret in secrets {
-            match self.of(apis, secret, now).await {
+            match self.of(apis, secret, scope, now).await {
                 Err(error @ FetchError::Refused(_)) => refused = error,
                 other => return other,
             }
@@ -112,33 +115,33 @@ impl Tokens {
     /// Forgets what was made of these secrets: Google refused it before its time.
     pub fn forget(&self, secrets: &[Secret]) {
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for secret in secrets {
-            tokens.remove(secret.expose());
-        }
+        tokens.retain(|(_, of), _| secrets.iter().all(|secret| secret.expose() != of));
     }
 
     async fn of(
         &self,
         apis: &Apis,
         secret: &Secret,
+        scope: &'static str,
         now: Timestamp,
     ) -> Result<AccessToken, FetchError> {
+        let key = (scope, secret.expose().to_owned());
         let held = {
             let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            tokens.get(secret.expose()).cloned()
+            tokens.get(&key).cloned()
         };
         if let Some((token, until)) = held
             && now < until
         {
             return Ok(token);
         }
-        let (token, seconds) = ask(apis, secret, CALENDAR, now).await?;
+        let (token, seconds) = ask(apis, secret, scope, now).await?;
         let life = SignedDuration::from_secs(seconds.clamp(0, TOKEN_SECONDS));
         let until = now
             .saturating_add(life.saturating_sub(TOKEN_MARGIN))
             .unwrap_or(now);
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.insert(secret.expose().to_owned(), (token.clone(), until));
+        tokens.insert(key, (token.clone(), until));
         Ok(token)
     }
 }

@@ -9,7 +9,7 @@ use shared::secrets::Secret;
 use shared::sources::google_calendar::Ask;
 use shared::store::{Channel, CursorRow, Store, StoreError};
 
-use super::google_auth::{AccessToken, Tokens, word};
+use super::google_auth::{AccessToken, CALENDAR, Tokens, word};
 use super::{FetchError, refusal};
 use crate::apis::{Apis, Body, Call, Reply};
 
@@ -418,5 +418,7 @@ async fn stop_all(apis: &Apis, token: &AccessToken, row: &CursorRow) {
 
 async fn access(apis: &Apis, secret: &Secret, now: Timestamp) -> Result<AccessToken, FetchError> {
     let tokens = Tokens::default();
-    tokens.get(apis, std::slice::from_ref(secret), now).await
+    tokens
+        .get(apis, std::slice::from_ref(secret), CALENDAR, now)
+        .await
 }

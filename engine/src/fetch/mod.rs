@@ -3,6 +3,7 @@
 
 pub mod calendly;
 pub mod callbell;
+pub mod gmail;
 pub mod google_auth;
 pub mod google_calendar;
 pub mod hubspot;
@@ -19,6 +20,7 @@ use shared::connections::Connection;
 use shared::event::{Changed, Event};
 use shared::secrets::{Secret, Secrets, SecretsProvider};
 
+use crate::actions::deed::{ActError, Desk};
 use crate::actions::tokens::Tokens;
 use crate::apis::{Apis, Reply, Unanswered};
 
@@ -38,6 +40,19 @@ pub struct Asking<'a> {
     pub changed: &'a Changed,
     /// Now.
     pub now: Timestamp,
+}
+
+impl<'a> Asking<'a> {
+    /// What a question is asked with, where a system is asked by the file that writes to it.
+    fn desk(&self, secrets: &'a [Secret]) -> Desk<'a> {
+        Desk {
+            apis: self.fetching.apis(),
+            secrets,
+            tokens: self.fetching.tokens(),
+            job: "",
+            now: self.now,
+        }
+    }
 }
 
 /// Why a system did not say what it was asked, by what to do next. Holds nothing of what was asked or
@@ -76,6 +91,21 @@ impl From<Unanswered> for FetchError {
                 why: error.to_string(),
                 retry_after: None,
             },
+        }
+    }
+}
+
+impl From<ActError> for FetchError {
+    /// Where a system is asked by the file that writes to it.
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Unavailable(why) => FetchError::Unavailable {
+                why,
+                retry_after: None,
+            },
+            ActError::Limited { why, retry_after } => FetchError::Unavailable { why, retry_after },
+            ActError::Refused(why) => FetchError::Refused(why),
+            ActError::Rejected(why) => FetchError::Unreadable(why),
         }
     }
 }

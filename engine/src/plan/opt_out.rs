@@ -12,7 +12,7 @@ use crate::automations::model::{
     Action, ActionKind, Automation, Automations, ByLocale, Consent, ContactTable, Once, OnceScope,
     OptOut, Purpose, SendHours, Step, Text,
 };
-use crate::automations::names::slug;
+use shared::slug::slug;
 
 /// The automation of those who opt out. No file can name one so.
 pub const OUT: &str = "(opt-out)";

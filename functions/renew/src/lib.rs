@@ -3,12 +3,15 @@
 //! the place of one that ends soon, because no channel is prolonged.
 //! <https://developers.google.com/workspace/calendar/api/guides/push#renewing-notification-channels>
 //!
-//! And for Callbell's own webhook: stores what was not delivered. See `missed.rs`.
+//! The same for mailboxes: see `mailboxes.rs`. And for Callbell's own webhook: stores what was not delivered.
+//! See `missed.rs`.
 
+mod mailboxes;
 mod missed;
 
 use engine::apis::{Apis, ApisError};
 use engine::callbell::BASE_URL;
+use engine::fetch::google_auth::CALENDAR;
 use engine::fetch::google_calendar::{WatchError, replace_channel, stop_old};
 use engine::fetch::{FetchError, Fetching};
 use jiff::{SignedDuration, Timestamp};
@@ -61,7 +64,11 @@ pub struct Report {
     pub calendars: u64,
     /// Channels that were replaced.
     pub renewed: u64,
-    /// Calendars that were not read or whose channel was not replaced for a day, and Callbell's webhook where
+    /// Connected mailboxes.
+    pub mailboxes: u64,
+    /// Watches of mailboxes that were prolonged.
+    pub prolonged: u64,
+    /// Calendars and mailboxes that were not read or not watched on for a day, and Callbell's webhook where
     /// it is no good.
     pub failing: u64,
     /// Events that Callbell could not deliver and that are stored now.
@@ -104,13 +111,17 @@ impl App {
     /// The table cannot be read: nothing was done.
     pub async fn run(&self, deadline: Timestamp) -> Result<Report, StoreError> {
         let calendars = self.calendars().await?;
+        let mailboxes = self.mailboxes().await?;
         let mut report = Report {
             calendars: u64::try_from(calendars.len()).unwrap_or(u64::MAX),
             ..Report::default()
         };
-        // The questions first: they are one write each, and of every calendar.
+        // The questions first: they are a write or two each, and of every calendar and mailbox.
         for cursor in &calendars {
             self.have_asked(cursor).await;
+        }
+        for row in &mailboxes {
+            self.have_mailbox_asked(row).await;
         }
         for cursor in &calendars {
             let now = self.store.clock().now();
@@ -126,36 +137,45 @@ impl App {
             report.failing = report.failing.saturating_add(u64::from(failing.is_some()));
             log(cursor, &channel, failing, now);
         }
+        let kept = self.keep_mailboxes(&mailboxes, deadline).await;
+        report.mailboxes = kept.mailboxes;
+        report.prolonged = kept.prolonged;
+        report.failing = report.failing.saturating_add(kept.failing);
         let recovered = self.recover(deadline).await;
         report.recovered = recovered.events;
         report.failing = report.failing.saturating_add(u64::from(recovered.failing));
         Ok(report)
     }
 
-    /// Whether any calendar is connected, for the development server.
+    /// Whether any calendar or mailbox is connected, for the development server.
     ///
     /// # Errors
     /// What the table reports.
     pub async fn is_needed(&self) -> Result<bool, StoreError> {
-        Ok(!self.calendars().await?.is_empty())
+        Ok(!self.calendars().await?.is_empty() || !self.mailboxes().await?.is_empty())
     }
 
     /// Every calendar that is connected: under a name of the file's, or its kind's.
     async fn calendars(&self) -> Result<Vec<CursorRow>, StoreError> {
-        let connections = self.store.connections().await?.unwrap_or_default();
-        let named = connections.0.values();
-        let mut names: Vec<&str> = named
-            .filter(|connection| connection.kind == KIND)
-            .map(|connection| connection.name.as_str())
-            .collect();
-        if !connections.0.contains_key(KIND) {
-            names.push(KIND);
-        }
         let mut calendars = Vec::new();
-        for name in names {
-            calendars.extend(self.store.cursor(name).await?);
+        for name in self.names_of(KIND).await? {
+            calendars.extend(self.store.cursor(&name).await?);
         }
         Ok(calendars)
+    }
+
+    /// The names that connections of a kind have.
+    async fn names_of(&self, kind: &str) -> Result<Vec<String>, StoreError> {
+        let connections = self.store.connections().await?.unwrap_or_default();
+        let named = connections.0.values();
+        let mut names: Vec<String> = named
+            .filter(|connection| connection.kind == kind)
+            .map(|connection| connection.name.clone())
+            .collect();
+        if !connections.0.contains_key(kind) {
+            names.push(kind.to_owned());
+        }
+        Ok(names)
     }
 
     /// One question an hour and one a day, whoever runs how often.
@@ -193,7 +213,11 @@ impl App {
     ) -> Result<bool, WatchError> {
         let (apis, name) = (self.fetching.apis(), &cursor.connection);
         let secrets = self.fetching.secrets(name).await?;
-        let token = self.fetching.google().get(apis, &secrets, now).await?;
+        let token = self
+            .fetching
+            .google()
+            .get(apis, &secrets, CALENDAR, now)
+            .await?;
         if let Some(old) = &cursor.old_channel {
             stop_old(apis, &token, &self.store, name, old).await?;
         }

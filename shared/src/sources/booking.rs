@@ -95,7 +95,7 @@ impl PhoneQuestions {
 }
 
 /// Lower case, without the accents of the languages above.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     let plain = |c: char| match c {
         'á' | 'à' | 'â' | 'ã' | 'ä' => 'a',
         'é' | 'è' | 'ê' | 'ë' => 'e',

@@ -18,6 +18,8 @@ use crate::event::{Body, Changed, Customer, Event, Head, Name, Subject, SubjectK
 use crate::raw::{Raw, Verified};
 use crate::secrets::Secret;
 
+pub(super) use phones::{has as has_word, numbers as numbers_in};
+
 pub use item::{Found, HORIZON, Look, Stored, arrange, is_over, item_id, read, vanished};
 
 /// The provider's name.

@@ -1,11 +1,30 @@
 //! HubSpot: contacts.
+//!
+//! A webhook of an app is a list of up to 100 items that name contacts and say nothing else of them. The door
+//! stores one `source.changed` a request ([`told`]), and the worker reads the contacts ([`events`]). What a
+//! workflow's action "Send a webhook" posts is one whole contact in an older shape, which needs no question.
+//! <https://developers.hubspot.com/docs/api-reference/webhooks-webhooks-v3/guide>,
+//! <https://developers.hubspot.com/docs/methods/workflows/webhook_information>
+//!
+//! **Keys.** HubSpot repeats a whole request where one attempt fails, counts attempts in it, and tells a fact
+//! twice to an app that subscribed to `contact.*` and to `object.*` both. So a request is known by what it says
+//! of which contacts, an update by its contact and its date, and a new contact by its id alone; never by
+//! `eventId`, which HubSpot does not promise to be unique.
+
+mod contact;
+mod notice;
+mod signature;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
-use super::{Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned};
+use super::{Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned, read};
 use crate::connections::Connection;
 use crate::event::Name;
 use crate::raw::{Raw, Verified};
+
+pub use contact::{CORE, answers_to, events, owner_id, properties};
+pub use notice::{Told, told};
 
 /// The provider's name.
 pub const KIND: &str = "hubspot";
@@ -23,15 +42,20 @@ impl Source for HubSpot {
     }
 
     fn events(&self) -> &'static [Name] {
-        &[Name::LeadCreated, Name::LeadUpdated, Name::SourceChanged]
+        &[
+            Name::LeadCreated,
+            Name::LeadUpdated,
+            Name::SourceChanged,
+            Name::PrivacyRedactCustomer,
+        ]
     }
 
     fn phone_paths(&self) -> &'static [&'static str] {
-        &[]
+        contact::PHONE_PATHS
     }
 
     fn phone_prefixes(&self) -> &'static [&'static str] {
-        &[]
+        &[contact::PROPERTIES]
     }
 
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
@@ -40,29 +64,39 @@ impl Source for HubSpot {
 
     fn verify<'a>(
         &self,
-        _raw: &'a Raw,
+        raw: &'a Raw,
         proofs: &Proofs<'_>,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> Result<Verified<'a>, Refusal> {
-        Err(Refusal::NoMatch {
-            secrets: proofs.secrets.len(),
-        })
+        signature::verify(raw, proofs.secrets, now)?;
+        Ok(raw.accept())
     }
 
     fn read(
         &self,
-        _verified: &Verified<'_>,
-        _connection: &Connection,
-        _now: Timestamp,
+        verified: &Verified<'_>,
+        connection: &Connection,
+        now: Timestamp,
     ) -> Result<Reading, Unreadable> {
-        Ok(Reading::Nothing("not read yet"))
+        let body = read::json(verified.body())?;
+        match &body {
+            Value::Array(items) => notice::read(items, connection, now),
+            Value::Object(one) if notice::is_item(&body) && !one.contains_key("vid") => {
+                notice::read(std::slice::from_ref(&body), connection, now)
+            }
+            Value::Object(one) if one.contains_key("vid") => {
+                contact::of_workflow(one, connection, now)
+            }
+            _ => Ok(Reading::Nothing("nothing of a contact")),
+        }
     }
 
     fn on_unreadable(&self) -> OnUnreadable {
         OnUnreadable::Record
     }
 
-    fn sign(&self, _unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
-        Vec::new()
+    /// In version 3, which apps have.
+    fn sign(&self, unsigned: &Unsigned<'_>) -> Vec<(String, String)> {
+        signature::of(unsigned)
     }
 }

@@ -8,6 +8,7 @@ pub mod calendly;
 pub mod callbell;
 pub mod demo;
 mod facts;
+mod form;
 pub mod gmail;
 pub mod google_calendar;
 pub mod google_forms;
@@ -20,6 +21,7 @@ mod read;
 pub mod salesforce;
 pub mod shopify;
 mod sign;
+mod standard;
 pub mod typeform;
 pub mod webhook;
 pub mod woocommerce;
@@ -77,6 +79,11 @@ pub trait Source: Sync {
     /// Prefixes of paths whose last part is the shop's own word and that `phone_from` may name as well:
     /// `meta.` for `meta._billing_cellphone`.
     fn phone_prefixes(&self) -> &'static [&'static str];
+
+    /// How its webhooks prove themselves, in the words of README's table.
+    fn proven_by(&self) -> &'static str {
+        ""
+    }
 
     /// Answers what is no event and carries no signature: pings, validations by GET or HEAD. Asked
     /// before secrets and configuration are needed. `None`: go on.
@@ -275,6 +282,9 @@ pub enum Refusal {
         /// How many may.
         accounts: usize,
     },
+    /// Signed with a key that nobody told us of.
+    #[error("signed with an unknown key")]
+    UnknownKey,
     /// The signature is too old or from the future.
     #[error("{seconds} s stale")]
     Stale {
@@ -383,6 +393,11 @@ pub fn read_file(
         problem: refusal.to_string(),
     };
     let proofs = Proofs::of(connection, std::slice::from_ref(&secret));
-    let verified = source.verify(&raw, &proofs, now).map_err(refused)?;
+    let verified = if source.wants_keys() {
+        // Nobody but its owner can sign for such a source.
+        raw.accept()
+    } else {
+        source.verify(&raw, &proofs, now).map_err(refused)?
+    };
     source.read(&verified, connection, now)
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -19,6 +21,8 @@ use crate::event::{FreeMap, Money, TEXT_CHARS_MAX};
 const URL_CHARS_MAX: usize = 2_000;
 /// Longest key of a free map, in characters.
 const KEY_CHARS_MAX: usize = 100;
+/// From here on a number of a time counts milliseconds: as seconds it would be the year 5138.
+const MILLIS_MIN: i64 = 100_000_000_000;
 
 /// The signed bytes as JSON.
 pub(super) fn json(body: &[u8]) -> Result<Value, Unreadable> {
@@ -92,6 +96,28 @@ pub(super) fn time<'de, D: Deserializer<'de>>(
     Ok(Value::deserialize(deserializer)?
         .as_str()
         .and_then(|text| text.parse().ok()))
+}
+
+/// A time as RFC 3339 with an offset, as `2026-03-16 13:00:00` in UTC, or as seconds or milliseconds since
+/// 1970, also where a text holds them.
+pub(super) fn moment(value: &Value) -> Option<Timestamp> {
+    let unix = |number: i64| match number.abs() < MILLIS_MIN {
+        true => Timestamp::from_second(number).ok(),
+        false => Timestamp::from_millisecond(number).ok(),
+    };
+    match value {
+        Value::String(text) => {
+            let text = text.trim();
+            let offset = text.parse().ok();
+            let civil = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+            let number = || text.parse().ok().and_then(unix);
+            offset
+                .or_else(|| civil().map(|civil| civil.timestamp()))
+                .or_else(number)
+        }
+        Value::Number(number) => number.as_i64().and_then(unix),
+        _ => None,
+    }
 }
 
 /// Plain text, see [`plain`]; blank is absent.
@@ -316,10 +342,15 @@ fn free_map(map: FreeMap) -> FreeMap {
     clean
 }
 
+/// A key of a free map as it is kept; a blank one is none.
+pub(super) fn key(text: &str) -> Option<String> {
+    let key: String = text.trim().chars().take(KEY_CHARS_MAX).collect();
+    (!key.is_empty()).then_some(key)
+}
+
 /// Puts a value under a key of the sender's choice, where both are of use.
-pub(super) fn put(map: &mut FreeMap, key: &str, value: Value) {
-    let key: String = key.trim().chars().take(KEY_CHARS_MAX).collect();
-    if let (false, Some(value)) = (key.is_empty(), free(value)) {
+pub(super) fn put(map: &mut FreeMap, name: &str, value: Value) {
+    if let (Some(key), Some(value)) = (key(name), free(value)) {
         map.insert(key, value);
     }
 }
@@ -466,6 +497,30 @@ mod tests {
             json!([1]),
         ] {
             assert_eq!(as_id(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn moments_are_dates_or_numbers() {
+        let at = "2026-03-16T13:00:00Z".parse().ok();
+        for value in [
+            json!("2026-03-16T13:00:00Z"),
+            json!("2026-03-16T10:00:00.000-03:00"),
+            json!("2026-03-16 13:00:00"),
+            json!(1_773_666_000),
+            json!("1773666000"),
+            json!(1_773_666_000_000_i64),
+        ] {
+            assert_eq!(moment(&value), at, "{value}");
+        }
+        for value in [
+            json!(null),
+            json!("soon"),
+            json!(1.5),
+            json!([1]),
+            json!(""),
+        ] {
+            assert_eq!(moment(&value), None, "{value}");
         }
     }
 

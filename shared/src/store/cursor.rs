@@ -118,6 +118,16 @@ impl Store {
         connection: &str,
         owner: &Owner,
     ) -> Result<Option<CursorRow>, StoreError> {
+        let item = self.take_lease(&keys::cursor(connection), owner).await?;
+        item.as_ref().map(decode).transpose()
+    }
+
+    /// Takes the lease of a row that is there. `None`: somebody else has it, or there is no such row.
+    pub(super) async fn take_lease(
+        &self,
+        pk: &str,
+        owner: &Owner,
+    ) -> Result<Option<Item>, StoreError> {
         let now = self.clock.now();
         let update = Update::new()
             .set("owner", text(owner.as_str()))
@@ -126,10 +136,10 @@ impl Store {
             // My own retry finds its first attempt.
             .when("attribute_not_exists(#lease_until) OR #lease_until <= :now OR #owner = :owner")
             .value("now", time(now));
-        match self.update(&keys::cursor(connection), update).await? {
-            Written::Done(item) => decode(&item).map(Some),
-            Written::Refused(_) => Ok(None),
-        }
+        Ok(match self.update(pk, update).await? {
+            Written::Done(item) => Some(item),
+            Written::Refused(_) => None,
+        })
     }
 
     /// Saves what a sync came to and gives its lease back. `false`: the lease was somebody else's by then,
@@ -151,7 +161,8 @@ impl Store {
             .set("synced_from", time(synced.from))
             .remove("failing_since")
             .remove("failing");
-        self.give_back(connection, owner, update).await
+        self.give_back(&keys::cursor(connection), owner, update)
+            .await
     }
 
     /// Forgets the sync token, which the provider does no longer know, and keeps the lease.
@@ -172,13 +183,15 @@ impl Store {
     /// # Errors
     /// What DynamoDB reports.
     pub async fn release_sync(&self, connection: &str, owner: &Owner) -> Result<(), StoreError> {
-        self.give_back(connection, owner, Update::new()).await?;
+        let pk = keys::cursor(connection);
+        self.give_back(&pk, owner, Update::new()).await?;
         Ok(())
     }
 
-    async fn give_back(
+    /// Changes a row whose lease the owner has, and gives the lease back. `false`: somebody else has it.
+    pub(super) async fn give_back(
         &self,
-        connection: &str,
+        pk: &str,
         owner: &Owner,
         update: Update,
     ) -> Result<bool, StoreError> {
@@ -187,7 +200,7 @@ impl Store {
             .remove("owner")
             .when("#owner = :owner")
             .value("owner", text(owner.as_str()));
-        let written = self.update(&keys::cursor(connection), update).await?;
+        let written = self.update(pk, update).await?;
         Ok(matches!(written, Written::Done(_)))
     }
 
@@ -246,14 +259,23 @@ impl Store {
         connection: &str,
         why: Option<&str>,
     ) -> Result<Option<Timestamp>, StoreError> {
+        self.note_failing_row(&keys::cursor(connection), why).await
+    }
+
+    /// [`Store::note_failing`] of a row.
+    pub(super) async fn note_failing_row(
+        &self,
+        pk: &str,
+        why: Option<&str>,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let update = match why {
             Some(why) => Update::new()
                 .set("failing", text(why))
                 .set_once("failing_since", time(self.clock.now())),
             None => Update::new().remove("failing").remove("failing_since"),
         };
-        let update = update.when("attribute_exists(#calendar)");
-        match self.update(&keys::cursor(connection), update).await? {
+        let update = update.when("attribute_exists(#pk)");
+        match self.update(pk, update).await? {
             Written::Done(item) => Reader::new(&item, "cursor")?.time_opt("failing_since"),
             Written::Refused(_) => Ok(None),
         }

@@ -9,7 +9,7 @@ use super::request::{Item, Update, Written};
 use super::rows::{DAY_MS, Reader, bytes, expired_by, expiry, later, pack, row, text, time};
 use super::table::{INDEX_HASH, INDEX_RANGE, LANE, LANE_SEND, TTL};
 use super::{Digests, Shown, Store, StoreError, keys};
-use crate::event::{Event, Name, SubjectKind};
+use crate::event::{Customer, Event, Name, SubjectKind};
 
 /// Largest compressed event, in bytes.
 pub const EVENT_BYTES_MAX: usize = 32 * 1024;
@@ -204,6 +204,21 @@ impl Store {
         if let Some(digests) = planned.digests.attribute() {
             update = update.add(DIGESTS, digests);
         }
+        self.update(&keys::event(key), update).await.map(|_| ())
+    }
+
+    /// Takes out of an event who it is about, once a request to erase them was carried out: the request itself
+    /// must not keep their number.
+    ///
+    /// # Errors
+    /// As [`Store::put_event`].
+    pub async fn forget_customer(&self, key: &str, event: &Event) -> Result<(), StoreError> {
+        let mut event = event.clone();
+        event.customer = Customer::default();
+        let (_, packed) = fit(event)?;
+        let update = Update::new()
+            .set("body", bytes(packed))
+            .when("attribute_exists(#pk)");
         self.update(&keys::event(key), update).await.map(|_| ())
     }
 

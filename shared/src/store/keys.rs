@@ -60,6 +60,16 @@ pub(super) fn contact(uuid: &str) -> String {
     format!("map#callbell/contact/{uuid}")
 }
 
+/// What we last saw of a person in another system, by the entity's key.
+pub(super) fn lead(entity: &str) -> String {
+    format!("map#lead/{entity}")
+}
+
+/// What we wrote in another system lately. `by`: `record` or `person`.
+pub(super) fn wrote(system: &str, by: &str, id: &str) -> String {
+    format!("map#wrote/{system}/{by}/{id}")
+}
+
 /// The talk with a person in Callbell.
 pub(super) fn conversation(contact: &str) -> String {
     format!("{CONVERSATION}{contact}")
@@ -73,6 +83,19 @@ pub(super) fn answer(job: &str) -> String {
 /// How far a calendar has been read.
 pub(super) fn cursor(connection: &str) -> String {
     format!("{CURSOR}{connection}")
+}
+
+/// What every mailbox row begins with. No connection has `/` in its name.
+pub(super) const MAILBOX: &str = "cursor#mailbox/";
+
+/// How far a mailbox has been read.
+pub(super) fn mailbox(connection: &str) -> String {
+    format!("{MAILBOX}{connection}")
+}
+
+/// The public keys of whoever signs pushes.
+pub(super) fn public_keys(of: &str) -> String {
+    format!("keys#{of}")
 }
 
 /// How far Callbell's log of deliveries was read.

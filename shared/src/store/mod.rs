@@ -18,17 +18,21 @@ mod event;
 mod hold;
 mod job;
 mod keys;
+mod lead;
 mod list;
+mod mailbox;
 mod map;
 mod missed;
 mod once;
 mod person;
+mod public_keys;
 mod rate;
 mod request;
 mod rows;
 mod sweep;
 mod table;
 mod talk;
+mod wrote;
 
 use std::fmt;
 
@@ -50,15 +54,19 @@ pub use job::{
     Changed, Claim, ClaimRequest, Delivery, End, Ended, Finished, JobId, JobRow, LEASE_MS, NewJob,
     News, Owner, Settle, Status, is_reply,
 };
+pub use lead::{LeadSeen, PHONE};
 pub use list::{EventFilter, JobFilter, Page};
+pub use mailbox::{MailboxRow, NewMailbox};
 pub use map::{Leased, RecordKey};
 pub use missed::MissedRow;
 pub use once::{Once, OnceKey};
 pub use person::{LastSent, Mark, OptMark, PersonId, PersonMark, PersonRow, Wrote};
+pub use public_keys::KeysRow;
 pub use rate::{RATE_LEASE_MAX, RateLease};
 pub use sweep::{RowKey, SHARDS, Waiting};
 pub use table::{INDEX, INDEX_HASH, INDEX_RANGE, KEY, LANE, LANE_CHAT, LANE_SEND, TTL};
 pub use talk::{Answered, HEARD_MAX, Heard, Talk, TurnTaken};
+pub use wrote::{OwnWrite, WROTE_KEEP_MS, WroteTo};
 
 /// The table. Cheap to clone; clones share one HTTP client.
 #[derive(Clone)]

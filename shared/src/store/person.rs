@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::digests::DIGESTS;
 use super::entity::sortable;
 use super::request::{Item, Update, Written};
-use super::rows::{DAY_MS, Reader, SCHEMA_VERSION, expiry, later, number, text, time};
+use super::rows::{DAY_MS, Reader, SCHEMA_VERSION, expiry, later, number, row, text, time};
 use super::table::TTL;
 use super::{Digests, Store, StoreError, keys};
 use crate::event::Name;
@@ -30,6 +30,10 @@ const CHANGES_MAX: u32 = 4;
 const OPTED_OUT_AT: &str = "opted_out_at";
 /// The key of the first message of theirs that we saw.
 const FIRST_MESSAGE: &str = "first_message";
+/// Which word of theirs was said last, and when: `000001732270000000 out key`.
+const OPT: &str = "opt";
+/// What stands for the key of a word whose event was erased.
+const ERASED: &str = "erased";
 
 /// One identity of a person. Only its digest is kept.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -234,7 +238,7 @@ impl Store {
         let said = format!("{} {word} {}", sortable(mark.at), mark.event);
         let update = Update::new()
             .set("v", number(SCHEMA_VERSION))
-            .set("opt", text(said))
+            .set(OPT, text(said))
             .when("attribute_not_exists(#opt) OR #opt < :opt");
         let update = if mark.out {
             update
@@ -316,6 +320,19 @@ fn with_digests(update: Update, digests: &Digests) -> Update {
         Some(digests) => update.add(DIGESTS, digests),
         None => update,
     }
+}
+
+/// What an erasure leaves of a row: that its person is opted out. `None`: they are not, or it is another row.
+pub(super) fn opted_out_alone(pk: &str, item: &Item) -> Option<Item> {
+    let since = item.get(OPTED_OUT_AT)?;
+    pk.strip_prefix("person#")?;
+    let mut alone = row(pk);
+    alone.insert(OPTED_OUT_AT.to_owned(), since.clone());
+    if let Some(said) = item.get(OPT).and_then(|said| said.as_s().ok()) {
+        let words: Vec<&str> = said.split(' ').take(2).chain([ERASED]).collect();
+        alone.insert(OPT.to_owned(), text(words.join(" ")));
+    }
+    Some(alone)
 }
 
 /// `order.paid` → `stop_order_paid`.

@@ -2,8 +2,8 @@
 
 use shared::event::{Name, SubjectKind};
 use shared::store::{
-    Digests, EntityChange, Erased, Erasure, Mark, Once, OnceKey, PersonId, PersonMark, Planned,
-    Store,
+    Digests, EntityChange, Erased, Erasure, Mark, Once, OnceKey, OptMark, PersonId, PersonMark,
+    Planned, Store,
 };
 use testkit::events::order_paid;
 
@@ -178,4 +178,44 @@ async fn an_erasure_of_nothing_ends_at_once() {
         }
     );
     assert_eq!(left(&store, "1", "+5511911111111").await, [true; 5]);
+}
+
+/// Whoever asked to be left alone is left alone, also after everything else of them was forgotten.
+#[tokio::test]
+async fn an_opt_out_outlives_an_erasure_and_nothing_else_of_the_person_does() {
+    let (store, clock) = testkit::store().await;
+    let phone = "+5511911111111";
+    let id = PersonId::phone(phone);
+    let erasure = fill(&store, "1", phone, "loja").await;
+    let said = |out: bool, event: &str| OptMark {
+        at: clock.now(),
+        event: event.to_owned(),
+        out,
+    };
+    let account = Digests::new().account("shopify", "loja");
+    store
+        .record_opt(&id, &said(true, "callbell/message/m1/received"), &account)
+        .await
+        .unwrap();
+    let found = store.erasable(&erasure).await.unwrap();
+    assert_eq!(found.values().sum::<u64>(), 6, "{found:?}");
+    assert_eq!(erase(&store, "e", &erasure).await.rows, 6);
+    let row = store.persons(std::slice::from_ref(&id)).await.unwrap().remove(0);
+    assert_eq!(row.opted_out_at, Some(clock.now()));
+    assert!(row.stops.is_empty() && row.opted_out_by.is_none());
+    assert!(row.sent.is_none() && row.first_message.is_none());
+
+    // Again: there is nothing left to erase.
+    assert!(store.erasable(&erasure).await.unwrap().is_empty());
+    assert_eq!(erase(&store, "again", &erasure).await.rows, 0);
+    assert_eq!(store.erased("again").await.unwrap().unwrap().rows, 0);
+    assert_eq!(store.erased("never").await.unwrap(), None);
+    // A year later the row is still there; a later word opts in again.
+    clock.advance(jiff::SignedDuration::from_hours(500 * 24));
+    store
+        .record_opt(&id, &said(false, "callbell/message/m2/received"), &account)
+        .await
+        .unwrap();
+    let row = store.persons(std::slice::from_ref(&id)).await.unwrap().remove(0);
+    assert_eq!(row.opted_out_at, None);
 }

@@ -14,7 +14,7 @@ use shared::clock::Clock;
 use shared::event::SubjectKind;
 use shared::store::{
     ConversationRow, EntityRow, Erasure, EventRow, JobId, JobRow, Once, OnceKey, PersonId,
-    PersonRow, RateLease, Store, StoreError,
+    PersonRow, RateLease, Store, StoreError, WroteTo,
 };
 use testkit::Engine;
 
@@ -124,7 +124,7 @@ fn person(row: &PersonRow) -> Value {
     reads
 }
 
-/// `map#` rows: a message's job, what we last saw of a contact, a record elsewhere.
+/// `map#` rows: a message's job, what we last saw of a contact or a lead, what we wrote elsewhere.
 async fn map(store: &Store, key: &str) -> Result<Value, StoreError> {
     if let Some(uuid) = key.strip_prefix("callbell/contact/") {
         let row = store.contact(uuid).await?.unwrap();
@@ -132,6 +132,14 @@ async fn map(store: &Store, key: &str) -> Result<Value, StoreError> {
             .shown_by(uuid, row.shown_by.as_deref().unwrap())
             .await?;
         return Ok(json!([row.contact, row.shown_by, row.version, shown]));
+    }
+    if let Some(lead) = key.strip_prefix("lead/") {
+        let event = "hubspot/lead/512/updated/1773662400000";
+        return Ok(json!(store.lead_told(lead, event).await?));
+    }
+    if let Some(id) = key.strip_prefix("wrote/hubspot/record/") {
+        let to = [WroteTo::Record(id)];
+        return Ok(json!(store.own_writes("hubspot", &to).await?));
     }
     let uuid = key.strip_prefix("callbell/message/").unwrap();
     Ok(json!(store.message_job(uuid).await?))

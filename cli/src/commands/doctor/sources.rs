@@ -278,9 +278,8 @@ impl Seen<'_> {
             url: self.url,
             topics: &topics,
             one_each: provider.one_each(),
-            // In whichever scope it was connected.
-            scope: own.as_deref(),
-            apart: provider.is_apart(),
+            // In whichever scope it was connected; where nobody chose one, each has its own.
+            scope: provider.scope().and(own.as_deref()),
             renew: false,
         };
         let plan = plan::plan(hooks, &wish);

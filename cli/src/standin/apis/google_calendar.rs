@@ -21,8 +21,9 @@ const HOST: &str = "www.googleapis.com";
 const TOKEN_HOST: &str = "oauth2.googleapis.com";
 /// What every access token begins with.
 pub(super) const ACCESS_TOKEN: &str = "ya29.stand-in";
-/// What access tokens are made for, here and in `google_sheets`.
-const SCOPES: [&str; 2] = [
+/// What access tokens are made for, here, in `google_sheets` and in `gmail`.
+const SCOPES: [&str; 3] = [
+    "https://www.googleapis.com/auth/gmail.readonly",
     "https://www.googleapis.com/auth/calendar",
     "https://www.googleapis.com/auth/spreadsheets",
 ];

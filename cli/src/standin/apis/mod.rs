@@ -5,6 +5,7 @@
 pub mod cal_com;
 pub mod calendly;
 pub(super) mod deliver;
+pub mod gmail;
 pub mod google_calendar;
 pub mod google_sheets;
 pub mod http_bot;
@@ -18,6 +19,7 @@ mod room;
 pub mod salesforce;
 pub mod shopify;
 pub mod slack;
+pub mod typeform;
 pub mod woocommerce;
 pub mod zendesk;
 
@@ -144,8 +146,12 @@ pub struct Connectable {
     pub calendly: Arc<calendly::Calendly>,
     /// Cal.com.
     pub cal_com: Arc<cal_com::CalCom>,
+    /// Gmail.
+    pub gmail: Arc<gmail::Gmail>,
     /// Google Calendar.
     pub google_calendar: Arc<google_calendar::GoogleCalendar>,
+    /// Typeform.
+    pub typeform: Arc<typeform::Typeform>,
 }
 
 impl Connectable {
@@ -155,7 +161,10 @@ impl Connectable {
             self.shopify.clone(),
             self.calendly.clone(),
             self.cal_com.clone(),
+            // Google's keys are at a host that the calendar is at.
+            self.gmail.clone(),
             self.google_calendar.clone(),
+            self.typeform.clone(),
             self.woocommerce.clone(),
         ]
     }

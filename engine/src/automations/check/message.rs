@@ -232,7 +232,10 @@ impl Checker<'_> {
             return None;
         }
         let rendered = self.rendered(subject, text, &found, locale);
-        if !rendered.failed && !may_be_blank {
+        // Whether a file comes with what a system posts is the system's affair: without one the message is
+        // skipped.
+        let is_the_sender_s = part == Part::Url && !Checker::free_paths(&found).is_empty();
+        if !rendered.failed && !may_be_blank && !is_the_sender_s {
             self.blank(subject, part, &rendered);
         }
         if let Some(full) = &rendered.full {

@@ -8,6 +8,7 @@ mod actions;
 mod appointment;
 mod message;
 mod place;
+mod posts;
 mod strings;
 #[cfg(test)]
 mod tests;
@@ -120,6 +121,7 @@ fn against(
         failed: BTreeSet::new(),
         diagnostics: parsed.diagnostics,
     };
+    checker.posts();
     checker.automations();
     checker.messages();
     checker.actions();

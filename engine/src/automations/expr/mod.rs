@@ -216,7 +216,7 @@ fn is_for_slack(mode: &AutoEscape) -> bool {
 }
 
 /// A value as JSON. Whole numbers have no point, a failed comparison is null like everything that is absent.
-fn typed(value: &Value) -> serde_json::Value {
+pub(super) fn typed(value: &Value) -> serde_json::Value {
     use serde_json::Value as Json;
     if is_absent(value) || value.downcast_object_ref::<Failed>().is_some() {
         return Json::Null;

@@ -6,7 +6,8 @@ mod automation;
 mod hours;
 mod kinds;
 mod message;
-pub(crate) mod places;
+pub(super) mod places;
+mod posts;
 mod reader;
 mod reply;
 mod tables;
@@ -389,6 +390,7 @@ at = "order.created_at + 90m"
                         "[automation.x]\non = \"order.paid\"\nsteps = [{{ message = \"m\", {wrong} }}]\n"
                     ),
                     "rule" => format!("[reply.x]\nrules = [{{ {wrong} }}]\n"),
+                    "hmac" => format!("[source.x]\nkind = \"webhook\"\nhmac = {{ {wrong} }}\n"),
                     // A time without an action has nothing to wait for.
                     kind if key.name == "at" => format!("[{kind}.x]\nmessage = \"m\"\n{wrong}\n"),
                     kind if table.named => format!("[{kind}.x]\n{wrong}\n"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use shared::event::Name;
+use shared::sources::webhook;
 use toml::de::{DeTable, DeValue};
 
 use super::super::diagnostic::{nearest, suggestion};
@@ -14,10 +15,10 @@ use super::super::model::{
 };
 use super::super::spec::{self, GIVE_UP_HOURS_MAX};
 use super::reader::{Ctx, Entry, Node, Value};
-use super::{at, kinds, places};
+use super::{at, kinds, places, posts};
 
 /// Kinds of sources whose customers answer questions.
-const QUESTIONS: [&str; 2] = ["calendly", "cal-com"];
+const QUESTIONS: [&str; 4] = ["calendly", "cal-com", "typeform", "google-forms"];
 /// Messages a second, unless told.
 const RATE_DEFAULT: u32 = 20;
 
@@ -71,8 +72,12 @@ fn only_channel(ctx: &mut Ctx<'_>) -> Option<String> {
 
 /// `country`, `locale`, `timezone`.
 fn place<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Place {
-    let country = ctx.parsed(node, "country", places::country);
     let locale = ctx.parsed(node, "locale", places::locale);
+    place_with(ctx, node, locale)
+}
+
+fn place_with<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, locale: Option<String>) -> Place {
+    let country = ctx.parsed(node, "country", places::country);
     let timezone = ctx.parsed(node, "timezone", |text| {
         places::zone(text, country.as_deref())
     });
@@ -208,6 +213,13 @@ pub(super) fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> SourceTable 
     if kind.is_some() {
         node.unknown_keys(ctx, |_| false, &[]);
     }
+    let posts::Own { auth, posts } = posts::own(ctx, node, kind.as_deref());
+    // A body may say its language itself.
+    let is_own = kind.as_deref().is_none_or(|kind| kind == webhook::KIND);
+    let place = match is_own && posts::says_locale(node) {
+        true => place_with(ctx, node, None),
+        false => place(ctx, node),
+    };
     let kind = kind.unwrap_or(name);
     let phone_from = phone_from(ctx, node, &kind);
     let phone_question = ctx.parsed(node, "phone_question", |text| phone_question(&kind, text));
@@ -215,9 +227,11 @@ pub(super) fn source<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> SourceTable 
     SourceTable {
         kind,
         channel,
-        place: place(ctx, node),
+        place,
         phone_from,
         phone_question,
+        auth,
+        posts,
     }
 }
 
@@ -254,7 +268,11 @@ fn source_kind<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>, name: &str) -> Option
     } else if let Some(near) = nearest(text, known.iter().copied()) {
         format!("unknown kind \"{text}\"; did you mean {near}?")
     } else {
-        format!("unknown kind \"{text}\": known are {}", known.join(", "))
+        format!(
+            "unknown kind \"{text}\": known are {}; any JSON is \"{}\"",
+            known.join(", "),
+            webhook::KIND
+        )
     };
     ctx.error(&span, message);
     None

@@ -3,9 +3,12 @@
 mod appointments;
 mod callbell;
 mod chat;
+mod custom;
+mod deals;
 mod desk;
 mod elsewhere;
 mod interleavings;
+mod leads;
 mod systems;
 mod year;
 

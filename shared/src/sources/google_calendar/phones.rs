@@ -124,7 +124,7 @@ fn digits(text: &str) -> String {
 }
 
 /// The numbers that somebody typed, those with a country code first.
-fn numbers(text: &str) -> Vec<String> {
+pub(in crate::sources) fn numbers(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let (mut in_conference, mut in_list) = (false, false);
     for line in text.lines() {
@@ -151,7 +151,7 @@ fn numbers(text: &str) -> Vec<String> {
 }
 
 /// Whether a line has the word, and not only a longer one: *cordiali* is no *dial*.
-fn has(line: &str, word: &str) -> bool {
+pub(in crate::sources) fn has(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line.get(..at).and_then(|text| text.chars().next_back());
         let after = line
