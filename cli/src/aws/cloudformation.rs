@@ -105,6 +105,7 @@ async fn ask(session: &Session, name: &str) -> Result<Answer, CliError> {
         method: "POST",
         url: url.as_str(),
         form: Some((FORM, &body)),
+        target: None,
     };
     let signed = question
         .sign(session.credentials(), region, SystemTime::now())

@@ -28,6 +28,7 @@ pub async fn concurrency(session: &Session) -> Result<u64, CliError> {
         method: "GET",
         url: &url,
         form: None,
+        target: None,
     };
     let signed = question
         .sign(session.credentials(), region, SystemTime::now())

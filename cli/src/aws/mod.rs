@@ -3,6 +3,7 @@
 
 pub mod cloudformation;
 pub mod lambda;
+pub mod logs;
 pub mod samconfig;
 pub mod secrets;
 mod signed;
@@ -33,6 +34,8 @@ pub enum Service {
     SecretsManager,
     /// What the account may run at once.
     Lambda,
+    /// What the doors logged.
+    Logs,
 }
 
 impl Service {
@@ -44,6 +47,7 @@ impl Service {
             Service::DynamoDb => "AWS_ENDPOINT_URL_DYNAMODB",
             Service::SecretsManager => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
             Service::Lambda => "AWS_ENDPOINT_URL_LAMBDA",
+            Service::Logs => "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
         }
     }
 }

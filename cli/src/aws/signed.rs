@@ -10,6 +10,9 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use shared::store::client::AwsCredentials;
 
+/// The header that names the action of services with one address.
+pub(super) const TARGET: &str = "x-amz-target";
+
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'a> {
@@ -21,6 +24,8 @@ pub(super) struct Question<'a> {
     pub(super) url: &'a str,
     /// Content type and body.
     pub(super) form: Option<(&'a str, &'a str)>,
+    /// `X-Amz-Target`, of services whose address is the same for all actions.
+    pub(super) target: Option<&'a str>,
 }
 
 impl Question<'_> {
@@ -41,11 +46,12 @@ impl Question<'_> {
             .build()
             .ok()?
             .into();
-        let headers = self.form.map(|(kind, _)| ("content-type", kind));
+        let kind = self.form.map(|(kind, _)| ("content-type", kind));
+        let target = self.target.map(|target| (TARGET, target));
         let body = self.form.map_or("", |(_, body)| body);
         let body = SignableBody::Bytes(body.as_bytes());
         let request =
-            SignableRequest::new(self.method, self.url, headers.into_iter(), body).ok()?;
+            SignableRequest::new(self.method, self.url, kind.into_iter().chain(target), body).ok()?;
         let (instructions, _) = sign(request, &parameters).ok()?.into_parts();
         Some(instructions)
     }
@@ -85,6 +91,7 @@ mod tests {
                     "application/x-www-form-urlencoded; charset=utf-8",
                     "Action=DescribeStacks&Version=2010-05-15&StackName=shop",
                 )),
+                target: None,
             };
             let signed = question
                 .sign(&credentials, "sa-east-1", now.into())

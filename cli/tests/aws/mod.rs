@@ -56,6 +56,8 @@ struct Known {
     status: Mutex<String>,
     /// How many functions the account may run at once; `None`: the role may not ask.
     concurrency: Mutex<Option<u32>>,
+    /// Lines of the functions' logs, by the log's name; `None`: the role may not read them.
+    logs: Mutex<Option<BTreeMap<String, Vec<Value>>>>,
 }
 
 impl Cloud {
@@ -68,6 +70,7 @@ impl Cloud {
             actions: Mutex::default(),
             status: Mutex::new("CREATE_COMPLETE".to_owned()),
             concurrency: Mutex::new(Some(1000)),
+            logs: Mutex::new(Some(BTreeMap::new())),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -107,6 +110,11 @@ impl Cloud {
     /// How many functions the account may run at once; `None`: the role may not ask.
     pub(crate) fn set_concurrency(&self, most: Option<u32>) {
         *self.state.concurrency.lock().unwrap() = most;
+    }
+
+    /// What the log of a function holds; `None`: the role may not read logs.
+    pub(crate) fn set_logs(&self, logs: Option<BTreeMap<String, Vec<Value>>>) {
+        *self.state.logs.lock().unwrap() = logs;
     }
 
     pub(crate) fn secret(&self, name: &str) -> Option<Value> {
@@ -192,6 +200,11 @@ async fn answer(State(known): State<Arc<Known>>, headers: HeaderMap, body: Bytes
         "{signed}"
     );
     let target = header("x-amz-target");
+    if target == "Logs_20140328.FilterLogEvents" {
+        assert!(signed.contains("/logs/aws4_request"), "{signed}");
+        assert!(signed.contains("x-amz-target"), "{signed}");
+        return known.log(&serde_json::from_slice(&body).unwrap());
+    }
     let mut response = match target.strip_prefix("secretsmanager.") {
         Some(action) => known.secrets(action, &serde_json::from_slice(&body).unwrap()),
         None => known.stack(std::str::from_utf8(&body).unwrap()),
@@ -222,6 +235,26 @@ async fn lambda_account(State(known): State<Arc<Known>>, headers: HeaderMap) -> 
 }
 
 impl Known {
+    /// A page of one line each, so that pages are followed.
+    fn log(&self, body: &Value) -> Response {
+        let refuse = |code: &str| {
+            let body = json!({ "__type": code, "message": "refused" });
+            (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
+        };
+        let logs = self.logs.lock().unwrap();
+        let Some(logs) = logs.as_ref() else {
+            return refuse("AccessDeniedException");
+        };
+        let Some(lines) = logs.get(body["logGroupName"].as_str().unwrap()) else {
+            return refuse("ResourceNotFoundException");
+        };
+        let at: usize = body["nextToken"].as_str().map_or(0, |at| at.parse().unwrap());
+        let events: Vec<&Value> = lines.iter().skip(at).take(1).collect();
+        let more = at + 1 < lines.len();
+        let next = more.then(|| (at + 1).to_string());
+        axum::Json(json!({ "events": events, "nextToken": next })).into_response()
+    }
+
     fn stack(&self, form: &str) -> Response {
         self.actions
             .lock()

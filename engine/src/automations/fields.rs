@@ -805,7 +805,7 @@ pub const FIELDS: &[Field] = &[
         "lead.changed",
         List,
         "phone",
-        "On `lead.updated`, what changed: `phone`, `email`, `name`, `company`, `stage`, `owner`, `tags`, and names of `fields`.",
+        "On `lead.updated`, what changed, by what the system says and what was seen before: `phone`, `email`, `name`, `company`, `stage`, `owner`, `tags`, and names of `fields`. Who gets a phone later is welcomed by `on = [\"lead.created\", \"lead.updated\"]`, `when = \"event.name == 'lead.created' or 'phone' in lead.changed\"`, `once = \"customer\"`.",
     ),
     opt("lead.list", Text, "a6b5da1054", "Mailchimp: the audience."),
     f("deal", Group, "", "A deal as the CRM shows it now."),

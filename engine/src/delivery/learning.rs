@@ -98,9 +98,18 @@ impl Worker {
 
     /// The event, with what follows from our having written to its person lately: it is our own, or still to be
     /// told apart, or so many of our own actions led to it.
-    pub(super) async fn without_echo(&self, mut known: Known) -> Result<Known, StoreError> {
+    pub(super) async fn without_echo(
+        &self,
+        row: &EventRow,
+        mut known: Known,
+    ) -> Result<Known, StoreError> {
         let event = &known.event;
         if event.subject.kind != SubjectKind::Lead {
+            return Ok(known);
+        }
+        if let Some(why) = leads::was_silent(row) {
+            // Planned again, when our own writes are forgotten.
+            known.silent = Some(why);
             return Ok(known);
         }
         let persons = known.persons();

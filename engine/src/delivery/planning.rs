@@ -9,7 +9,7 @@ use shared::store::{
 use super::config::Configured;
 use super::{Run, Worker, learning, log};
 use crate::automations::model::Automations;
-use crate::plan::{self, Effect, Known, appointments, callbell};
+use crate::plan::{self, Effect, Known, appointments, callbell, leads};
 
 /// How long an event waits that cannot be planned yet.
 const DEFER: SignedDuration = SignedDuration::from_mins(1);
@@ -76,7 +76,7 @@ impl Worker {
         let known = self
             .told(known.event, learned, entity.as_ref(), &configured)
             .await?;
-        let known = self.without_echo(known).await?;
+        let known = self.without_echo(&row, known).await?;
         if known.is_early {
             let soon = self.store.clock().now() + DEFER_EARLY;
             self.store
@@ -232,13 +232,15 @@ pub async fn recall(
         SubjectKind::Appointment => store.entity_by_any_id(&key).await?,
         _ => store.entity(&key).await?,
     };
-    let shown = match event.event.name {
-        Name::ContactUpdated | Name::LeadUpdated => store
-            .event(&event.event.id)
-            .await?
-            .and_then(|row| row.contact),
+    let row = match event.event.name {
+        Name::ContactUpdated | Name::LeadCreated | Name::LeadUpdated => {
+            store.event(&event.event.id).await?
+        }
         _ => None,
     };
-    let known = told(store, event, shown, entity.as_ref(), automations).await?;
+    let silent = row.as_ref().and_then(leads::was_silent);
+    let shown = row.and_then(|row| row.contact);
+    let mut known = told(store, event, shown, entity.as_ref(), automations).await?;
+    known.silent = known.silent.or(silent);
     Ok((known, entity))
 }

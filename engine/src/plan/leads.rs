@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shared::event::{Body, Event, Name, SubjectKind};
-use shared::store::{LEASE_MS, OwnWrite, PHONE, PersonId};
+use shared::store::{EventRow, LEASE_MS, OwnWrite, PHONE, PersonId};
 
 use super::Known;
 
@@ -85,6 +85,14 @@ pub enum Echo {
     /// It came soon after something that we wrote, and may follow from it: this many of our own actions led to
     /// it.
     Behind(u8),
+}
+
+/// Why no automation saw the event of a person in another system when it was planned.
+pub fn was_silent(row: &EventRow) -> Option<String> {
+    let name = row.name.filter(|name| name.subject() == SubjectKind::Lead)?;
+    let mut lines = row.lines.iter();
+    let line = lines.find(|line| line.automation == name.as_str() && !line.matched);
+    line.map(|line| line.why.clone())
 }
 
 /// What an event is beside our own `writes` to its person lately.

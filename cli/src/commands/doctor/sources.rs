@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use clap::ValueEnum as _;
 use jiff::SignedDuration;
 use shared::secrets::Secret;
 use shared::sources::{self, callbell, google_calendar};
 use shared::store::{EventFilter, EventRow, EventStatus};
 
 use super::{Finding, Patient};
+use crate::aws::logs::{self, Refusal};
 use crate::commands::secrets::cloud::fingerprints;
 use crate::connect::callbell::{self as account, Webhook};
 use crate::connect::keys::Table;
@@ -20,6 +22,8 @@ use crate::output;
 
 /// How far back the last event is looked for: events stay this long at least.
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How far back refusals are looked for.
+const REFUSED_BACK: SignedDuration = SignedDuration::from_hours(24);
 
 pub(super) async fn look(patient: &Patient<'_>) -> Vec<Finding> {
     let since = patient.on.now().saturating_sub(LOOK_BACK).ok();
@@ -32,21 +36,25 @@ pub(super) async fn look(patient: &Patient<'_>) -> Vec<Finding> {
         Err(error) => return vec![Finding::failed("events", &error)],
     };
     let mut findings = Vec::new();
-    for name in names(patient, &events) {
+    let names = names(patient, &events);
+    let refused = Refused::ask(patient, &names).await;
+    for name in names {
         // What connecting a calendar leaves for the worker is our own.
         let ours = format!("{name}/source/connected/");
         let of_it = |row: &&EventRow| row.source == name && !row.key.starts_with(&ours);
         let events: Vec<&EventRow> = events.iter().filter(of_it).collect();
-        let (about, is_used) = connection(patient, &name, &events).await;
+        let (about, is_used) = connection(patient, &name, &events, &refused).await;
         if is_used {
             findings.extend(about);
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::look("sources", "nothing is connected yet").todo(
-            "callbell connect shopify, woocommerce, calendly, cal-com, google-calendar or callbell",
-        ));
+        let kinds = Kind::value_variants().iter().map(|kind| kind.as_str());
+        let kinds: Vec<&str> = kinds.collect();
+        let todo = format!("callbell connect SYSTEM: {}", kinds.join(", "));
+        findings.push(Finding::look("sources", "nothing is connected yet").todo(todo));
     }
+    findings.extend(refused.unasked);
     findings
 }
 
@@ -65,28 +73,122 @@ async fn connection(
     patient: &Patient<'_>,
     name: &str,
     events: &[&EventRow],
+    refused: &Refused,
 ) -> (Vec<Finding>, bool) {
     let mut findings = vec![secret(patient, name).await];
     if name == callbell::KIND {
         let (found, is_ours) = own(patient).await;
         findings.extend(found);
         findings.extend(last(patient, name, events));
+        findings.extend(refused.by(patient, name));
         let is_used = is_ours || !events.is_empty() || !patient.keys.is_demo();
         return (findings, is_used);
     }
     let kind = Kind::parse(&patient.read.connections.get(name).kind);
     let mut is_used = !events.is_empty() || !patient.keys.is_demo();
-    if let Some(kind) = kind.filter(|kind| !kind.is_by_hand()) {
-        match webhooks(patient, name, kind).await {
+    match kind {
+        Some(kind) if kind.is_by_hand() => findings.push(by_hand(patient, name, kind, events)),
+        Some(kind) => match webhooks(patient, name, kind).await {
             Ok((found, ours)) => {
                 is_used |= ours;
                 findings.extend(found);
             }
             Err(error) => findings.push(Finding::failed(name, &error)),
-        }
+        },
+        None => {}
     }
     findings.extend(last(patient, name, events));
+    let refusals = refused.by(patient, name);
+    is_used |= refusals.is_some();
+    findings.extend(refusals);
     (findings, is_used)
+}
+
+/// A system that was set up on its own pages: it shows nobody what is set up there, so what came says it.
+fn by_hand(patient: &Patient<'_>, name: &str, kind: Kind, events: &[&EventRow]) -> Finding {
+    let title = kind.title();
+    if !events.is_empty() {
+        return Finding::good(name, format!("set up on {title}'s own pages, and it calls"));
+    }
+    let what = format!("{title} shows nobody what is set up on its pages: what came says it");
+    let named = if name == kind.as_str() {
+        String::new()
+    } else {
+        format!(" --name {name}")
+    };
+    let again = format!("callbell connect {}{named}{}", kind.as_str(), patient.on.flag());
+    Finding::look(name, what).todo(format!("{again} shows the steps and the address again"))
+}
+
+/// What the doors refused lately, where their logs can be read.
+struct Refused {
+    all: Vec<Refusal>,
+    /// Why a log could not be read.
+    unasked: Option<Finding>,
+}
+
+impl Refused {
+    /// One question a door that any of these connections has.
+    async fn ask(patient: &Patient<'_>, names: &BTreeSet<String>) -> Refused {
+        let mut refused = Refused {
+            all: Vec::new(),
+            unasked: None,
+        };
+        let (Some(stack), Ok(since)) = (
+            patient.on.stack(),
+            patient.on.now().checked_sub(REFUSED_BACK),
+        ) else {
+            return refused;
+        };
+        let functions: BTreeSet<&str> = names.iter().map(|name| function(patient, name)).collect();
+        for function in functions {
+            let group = group(&stack.described.name, function);
+            match logs::refusals(&stack.session, &group, since).await {
+                Ok(found) => refused.all.extend(found),
+                Err(error) => {
+                    let what = format!("refused webhooks are not known: {error}");
+                    let todo = format!("they stand in its log: aws logs tail {group} --since 1d");
+                    refused.unasked = Some(Finding::look("logs", what).todo(todo));
+                }
+            }
+        }
+        refused
+    }
+
+    /// How many of a connection's, since when, and why the last one.
+    fn by(&self, patient: &Patient<'_>, name: &str) -> Option<Finding> {
+        let theirs = self.all.iter().filter(|refusal| refusal.source == name);
+        let theirs: Vec<&Refusal> = theirs.collect();
+        let (first, last) = (theirs.first()?, theirs.last()?);
+        let zone = &patient.read.automations.defaults.timezone.zone;
+        let at = |at| output::instant(at, zone);
+        let held = match last.fingerprints.as_str() {
+            "" => String::new(),
+            prints => format!(" (fingerprint {prints})"),
+        };
+        let what = format!(
+            "{} refused since {}, the last {}: {}{held}",
+            theirs.len(),
+            at(first.at),
+            at(last.at),
+            last.reason
+        );
+        let todo = format!(
+            "whoever signs them has another secret: callbell secrets set {name} --add, then callbell secrets push{}",
+            patient.on.flag()
+        );
+        Some(Finding::look(name, what).todo(todo))
+    }
+}
+
+/// The function whose door takes a connection's webhooks.
+fn function(patient: &Patient<'_>, name: &str) -> &'static str {
+    let kind = patient.read.connections.get(name).kind;
+    sources::by_kind(&kind).map_or("orders", |source| source.function())
+}
+
+fn group(stack: &str, function: &str) -> String {
+    format!("/aws/lambda/{stack}-{function}")
 }
 
 /// Callbell's own webhook: what proves it, and what the log of its deliveries shows. Whether it comes here.
@@ -346,7 +448,7 @@ fn last(patient: &Patient<'_>, name: &str, events: &[&EventRow]) -> Vec<Finding>
             let event = row.name.map_or("", |name| name.as_str());
             Finding::good(name, format!("last event {}: {event}", at(row)))
         }
-        None => Finding::look(name, "no event in the last 7 days").todo(logs(patient, name)),
+        None => Finding::look(name, "no event in the last 7 days").todo(log(patient, name)),
     }];
     if let Some(row) = unreadable {
         let why = row.problem.as_deref().unwrap_or_default();
@@ -357,13 +459,11 @@ fn last(patient: &Patient<'_>, name: &str, events: &[&EventRow]) -> Vec<Finding>
 }
 
 /// Where refusals are: the door stores nothing of what it does not believe.
-fn logs(patient: &Patient<'_>, name: &str) -> String {
-    let kind = patient.read.connections.get(name).kind;
-    let function = sources::by_kind(&kind).map_or("orders", |source| source.function());
+fn log(patient: &Patient<'_>, name: &str) -> String {
     match patient.on.stack() {
         Some(stack) => format!(
-            "refused ones are in the door's log: aws logs tail /aws/lambda/{}-{function} --since 1d",
-            stack.described.name
+            "refused ones are in the door's log: aws logs tail {} --since 1d",
+            group(&stack.described.name, function(patient, name))
         ),
         None => "refused ones are in the output of callbell dev".to_owned(),
     }

@@ -335,6 +335,19 @@ async fn what_we_make_in_a_crm_ourselves_starts_nothing() {
     let made = lead("lead.created", at, Some(PHONE), json!({}));
     let key = hear(&desk, made).await;
     assert_eq!(whys(&desk, &key).await, ["lead.created: our own write"]);
+    // Planned again the next day, when nobody remembers what we wrote.
+    desk.clock.advance(SignedDuration::from_hours(24));
+    assert!(desk.store.replan_event(&key).await.unwrap());
+    desk.nudge(vec![RowKey::Event(key.clone())]).await;
+    assert_eq!(whys(&desk, &key).await, ["lead.created: our own write"]);
+    assert_eq!(desk.jobs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn each_webhook_of_what_we_wrote_is_ours_and_no_later_one() {
+    let (desk, _) = circle(CIRCLE).await;
+    let at = desk.clock.now();
+    hear(&desk, contact(at)).await;
     // HubSpot tells of each property too.
     let written = lead("lead.updated", at + seconds(1), Some(PHONE), changed(&["name"]));
     let key = hear(&desk, written).await;
