@@ -5,12 +5,25 @@ use serde_json::{Value, json};
 use crate::failure::{During as _, Outcome, ensure};
 use crate::stack::STACK;
 use crate::world::{SECRETS, World};
-use crate::{clinic, shop, talk};
+use crate::{clinic, elsewhere, shop, talk};
 
 /// The functions, by the end of their log group's name.
-pub(crate) const FUNCTIONS: &[&str] = &["orders", "appointments", "callbell", "deliver", "reply"];
+pub(crate) const FUNCTIONS: &[&str] = &[
+    "orders",
+    "appointments",
+    "leads",
+    "forms",
+    "custom",
+    "callbell",
+    "deliver",
+    "reply",
+];
 /// Outcomes of warnings and errors that the scenarios provoke, by function.
-const PROVOKED: &[(&str, &str)] = &[("orders", "refused"), ("callbell", "refused")];
+const PROVOKED: &[(&str, &str)] = &[
+    ("orders", "refused"),
+    ("callbell", "refused"),
+    ("custom", "refused"),
+];
 /// What is in a line that is not the function's own (Lambda's START, END, REPORT are none of them) when it
 /// ended before its time.
 const BROKEN: &[&str] = &["panicked", "Runtime exited", "Task timed out", "Error:"];
@@ -57,6 +70,7 @@ pub(crate) async fn ensure_quiet(world: &World) -> Outcome {
                 .iter()
                 .chain(clinic::PRIVATE)
                 .chain(talk::PRIVATE)
+                .chain(elsewhere::PRIVATE)
                 .chain(SECRETS)
                 .find(|word| line.contains(**word));
             ensure(private.is_none(), || {

@@ -8,6 +8,7 @@
 
 mod aws;
 mod clinic;
+mod elsewhere;
 mod failure;
 mod logs;
 mod process;
@@ -127,6 +128,12 @@ async fn scenarios(world: &World) -> Outcome {
         scenarios::a_failed_message(world),
     )
     .await?;
+    step(
+        "a form, a CRM's message and one that has to be asked",
+        scenarios::leads(world),
+    )
+    .await?;
+    step("an ERP with a token of its own", scenarios::an_erp(world)).await?;
     step(
         "a door killed between store and answer",
         scenarios::a_killed_door(world),

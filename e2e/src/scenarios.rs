@@ -10,6 +10,7 @@ use shared::sources::callbell::SIGNATURE;
 use shared::telemetry::{DIMENSION, NAMESPACE};
 
 use crate::clinic::Booking;
+use crate::elsewhere;
 use crate::failure::{During as _, Outcome, ensure};
 use crate::logs;
 use crate::process::functions_of;
@@ -17,7 +18,7 @@ use crate::shop::Webhook;
 use crate::stack::{self, STACK};
 use crate::talk;
 use crate::wait::{until, until_slowly};
-use crate::world::{NEW_SECRET, OLD_SECRET, SECRETS, WRONG_PATH, World, write_secrets};
+use crate::world::{ERP_SECRET, NEW_SECRET, OLD_SECRET, SECRETS, WRONG_PATH, World, write_secrets};
 
 /// How long what nothing holds up may take.
 const AT_ONCE: Duration = Duration::from_secs(20);
@@ -488,6 +489,58 @@ pub(crate) async fn a_killed_door(world: &World) -> Outcome {
     })?;
     order.expect(world, 200, "").await?;
     world.is_delivered_once(2009).await
+}
+
+/// A form is filled in, a person comes into being at Salesforce, which wants its own answer, and one at HubSpot,
+/// whose webhook names nobody: each reads a message, once.
+pub(crate) async fn leads(world: &World) -> Outcome {
+    let (file, phone) = elsewhere::FORM;
+    let form = elsewhere::sample(world, file).await?;
+    form.expect(world, 200, "accepted").await?;
+    let message = world.message_to(phone, AT_ONCE).await?;
+    ensure(
+        message
+            .text
+            .as_deref()
+            .unwrap_or_default()
+            .contains("Pilates"),
+        || format!("the message reads {:?}", message.text),
+    )?;
+    form.expect(world, 200, "duplicate").await?;
+    let (file, phone) = elsewhere::SALESFORCE;
+    let contact = elsewhere::sample(world, file).await?;
+    for _ in 0..2 {
+        elsewhere::is_acknowledged(world, &contact).await?;
+    }
+    world.message_to(phone, AT_ONCE).await?;
+    let lead = elsewhere::at_hubspot(world).await?;
+    lead.expect(world, 200, "accepted").await?;
+    lead.expect(world, 200, "duplicate").await?;
+    world.message_to(elsewhere::HUBSPOT_PHONE, AT_ONCE).await?;
+    let jobs = world.jobs_of("/lead/").await?;
+    ensure(jobs.len() == 2, || format!("{jobs:?}"))
+}
+
+/// An ERP posts the same twice, and somebody else with a token of their own.
+pub(crate) async fn an_erp(world: &World) -> Outcome {
+    elsewhere::of_erp("e2eMistypedBearer")
+        .expect(world, 401, "refused")
+        .await?;
+    let posted = elsewhere::of_erp(ERP_SECRET);
+    let answer = posted.post(world).await?;
+    let event = elsewhere::named(&answer.body);
+    ensure(
+        answer.status == 200 && event.starts_with("erp/custom/"),
+        || format!("the ERP got {} {}", answer.status, answer.body),
+    )?;
+    let message = world.message_to(elsewhere::ERP_PHONE, AT_ONCE).await?;
+    ensure(
+        message.body["template_values"][1] == "R$\u{a0}129,90",
+        || format!("the message is {}", message.body),
+    )?;
+    posted.expect(world, 200, "duplicate").await?;
+    let jobs = world.jobs_of("erp/custom/").await?;
+    ensure(jobs.len() == 1, || format!("{jobs:?}"))
 }
 
 /// An event whose stream record was lost is found by the minute's sweep.

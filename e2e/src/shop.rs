@@ -33,6 +33,7 @@ pub(crate) struct Webhook(Sample);
 /// An order's answer: status and body.
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    pub(crate) content_type: String,
     pub(crate) body: String,
 }
 
@@ -86,7 +87,13 @@ impl Webhook {
         Webhook::read(&to)
     }
 
-    fn read(signed: &Path) -> Outcome<Webhook> {
+    /// One that needs no signing.
+    pub(crate) fn plain(sample: Sample) -> Webhook {
+        Webhook(sample)
+    }
+
+    /// What `callbell sign` wrote.
+    pub(crate) fn read(signed: &Path) -> Outcome<Webhook> {
         let bytes = std::fs::read(signed).during(signed.display())?;
         let event: Value = serde_json::from_slice(&bytes).during(signed.display())?;
         Ok(Webhook(envelope::read(&event).during(signed.display())?))
@@ -129,8 +136,11 @@ impl Webhook {
             request = request.header(name, value);
         }
         let answer = request.send().await.during("the API")?;
+        let content_type = answer.headers().get("content-type");
+        let content_type = content_type.and_then(|value| value.to_str().ok());
         Ok(Answer {
             status: answer.status().as_u16(),
+            content_type: content_type.unwrap_or_default().to_owned(),
             body: answer.text().await.during("the API")?,
         })
     }
@@ -141,7 +151,9 @@ impl Webhook {
         ensure(
             answer.status == status && answer.body.contains(word),
             || {
-                let Answer { status: was, body } = &answer;
+                let Answer {
+                    status: was, body, ..
+                } = &answer;
                 format!("the webhook got {was} {body}, not {status} with \"{word}\"")
             },
         )

@@ -14,9 +14,10 @@ use cli::standin::apis::{self, Apis, Told};
 use cli::standin::journal::Message;
 use cli::standin::{AccountData, StandIn};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::clock::Clock;
 
+use crate::elsewhere;
 use crate::failure::{During as _, Failure, Outcome, ensure};
 use crate::stack::{self, Addresses, Cloud, STACK, Stack};
 use crate::talk;
@@ -54,6 +55,11 @@ const PATH_SECRET: &str = "e2eLastPartOfThePath";
 const TALK_SECRET: &str = "whsec_e2e-talk-secret";
 /// A path that somebody mistyped.
 pub(crate) const WRONG_PATH: &str = "/callbell/e2eMistypedPart";
+/// What the ERP, the form, HubSpot and Salesforce prove themselves by.
+pub(crate) const ERP_SECRET: &str = "e2eErpBearer";
+const FORM_SECRET: &str = "e2e-form-secret";
+const HUBSPOT_SECRET: &str = "e2e-hubspot-client-secret";
+const SALESFORCE_SECRET: &str = "e2eSalesforceKey";
 /// HubSpot's token.
 const HUBSPOT: &str = "pat-eu1-e2e";
 /// Slack's incoming webhook, whose address is a secret.
@@ -69,6 +75,10 @@ pub(crate) const SECRETS: &[&str] = &[
     "e2eMistypedPart",
     HUBSPOT,
     "e2eSlackHook",
+    ERP_SECRET,
+    FORM_SECRET,
+    HUBSPOT_SECRET,
+    SALESFORCE_SECRET,
 ];
 /// How long a command may take, in seconds.
 const COMMAND_S: u64 = 60;
@@ -230,6 +240,32 @@ impl World {
         self.stand_in.messages().into_iter().filter(is_to).collect()
     }
 
+    /// Somebody makes a contact at HubSpot, there itself.
+    pub(crate) async fn make_at_hubspot(&self, properties: &Value) -> Outcome<Value> {
+        let contacts = "api.hubapi.com/crm/v3/objects/contacts";
+        let made = self
+            .http
+            .post(format!("{}/{contacts}", self.systems.providers))
+            .bearer_auth(HUBSPOT)
+            .json(&json!({ "properties": properties }))
+            .send();
+        let made = made.await.during("the stand-in for HubSpot")?;
+        made.json().await.during("the stand-in for HubSpot")
+    }
+
+    /// The one message to this number, once it is there.
+    pub(crate) async fn message_to(&self, phone: &str, limit: Duration) -> Outcome<Message> {
+        until("the message", limit, async || {
+            let mut messages = self.messages_to(phone);
+            match messages.len() {
+                0 => Ok(Err("there is none".to_owned())),
+                1 => messages.pop().map(Ok).during("a message"),
+                many => Err(Failure::new(format!("sent {many} times"))),
+            }
+        })
+        .await
+    }
+
     /// Everybody in HubSpot.
     pub(crate) fn in_hubspot(&self) -> Vec<Value> {
         self.apis.records().remove("hubspot").unwrap_or_default()
@@ -292,7 +328,7 @@ fn automations(tools: &Tools) -> Outcome<PathBuf> {
         format!("{EXAMPLE} has no sending hours")
     })?;
     let path = tools.scratch.join(project::AUTOMATIONS);
-    let text = text.replace(SEND_HOURS, "") + REMINDER + talk::AUTOMATIONS;
+    let text = text.replace(SEND_HOURS, "") + REMINDER + talk::AUTOMATIONS + elsewhere::AUTOMATIONS;
     std::fs::write(&path, text).during(path.display())?;
     let templates = tools.scratch.join(project::TEMPLATES);
     let copied = std::fs::copy(example.with_file_name(project::TEMPLATES), &templates);
@@ -305,6 +341,8 @@ pub(crate) fn write_secrets(path: &Path, shopify: &[&str]) -> Outcome {
     let text = format!(
         "[webhooks]\nshopify = {shopify:?}\ncal-com = \"{BOOKING_SECRET}\"\n\
          callbell = [\"{PATH_SECRET}\", \"{TALK_SECRET}\"]\n\
+         erp = \"{ERP_SECRET}\"\ntypeform = \"{FORM_SECRET}\"\n\
+         hubspot = \"{HUBSPOT_SECRET}\"\nsalesforce = \"{SALESFORCE_SECRET}\"\n\
          [apis]\ncallbell = \"{TOKEN}\"\nhubspot = \"{HUBSPOT}\"\nslack = \"{SLACK}\"\n"
     );
     std::fs::write(path, text).during(path.display())

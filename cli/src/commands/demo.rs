@@ -310,6 +310,10 @@ async fn deliver(
     let method = reqwest::Method::from_bytes(sample.method.as_bytes())
         .map_err(|_| CliError::new(format!("{file}: {} is no method", sample.method)))?;
     let mut request = http.request(method, format!("{}{}", dev.url(), sample.path));
+    // Some sign the address that they call.
+    if !sample.host.is_empty() {
+        request = request.header("host", &sample.host);
+    }
     for (name, value) in &sample.headers {
         request = request.header(name, value);
     }

@@ -89,6 +89,8 @@ pub fn write(parts: &Parts<'_>) -> Value {
 pub struct Sample {
     /// `POST`.
     pub method: String,
+    /// Whom it called, which some providers sign.
+    pub host: String,
     /// Path and query.
     pub path: String,
     /// Its headers but those that a connection sets itself.
@@ -133,6 +135,9 @@ pub fn read(event: &Value) -> Result<Sample, &'static str> {
     Ok(Sample {
         method: text("/requestContext/http/method")
             .unwrap_or("POST")
+            .to_owned(),
+        host: text("/requestContext/domainName")
+            .unwrap_or_default()
             .to_owned(),
         path: if query.is_empty() {
             raw_path.to_owned()
