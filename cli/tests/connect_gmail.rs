@@ -2,6 +2,7 @@
 //! Everything listens on the loopback interface.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![recursion_limit = "256"]
 
 mod aws;
 mod support;

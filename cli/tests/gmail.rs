@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cli::dev::{Dev, Settings};
+use cli::dev::{Dev, Settings, envelope};
 use cli::standin::apis::gmail::{Gmail, MAILBOX, TOPIC};
 use engine::apis::Apis;
 use engine::fetch::gmail::{self as google, Watch};
@@ -29,7 +29,7 @@ use support::Http;
 
 const CONNECTION: &str = "gmail";
 /// Longest wait for something to happen.
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(60);
 const CREDENTIAL: &str = r#"{"client_id": "c", "client_secret": "s", "refresh_token": "r"}"#;
 const AUTOMATIONS: &str = r#"
 [defaults]
@@ -74,25 +74,30 @@ fn keys(kids: &[&str]) -> PublicKeys {
 
 impl World {
     async fn start() -> World {
-        let folder = tempfile::tempdir().unwrap();
-        let write =
-            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        write("automations.toml", AUTOMATIONS);
         let secrets = format!(
             "[webhooks]\ngmail = '{}'\n[apis]\ncallbell = \"demo-callbell-token\"\ngmail = '{CREDENTIAL}'\n",
             secret(None).expose()
         );
-        write("secrets.toml", &secrets);
+        World::of(Some(&secrets)).await
+    }
+
+    /// A server with these secrets; without any, with demo values.
+    async fn of(secrets: Option<&str>) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("automations.toml", AUTOMATIONS);
+        if let Some(secrets) = secrets {
+            write("secrets.toml", secrets);
+        }
         let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/templates.json");
         std::fs::copy(templates, folder.path().join("templates.json")).unwrap();
         let settings = Settings {
             automations: Some(folder.path().join("automations.toml")),
-            secrets: Some(folder.path().join("secrets.toml")),
+            secrets: secrets.map(|_| folder.path().join("secrets.toml")),
             ..Settings::default()
         };
-        let dev = Dev::start(&settings, Arc::new(|line: &str| println!("{line}")))
-            .await
-            .unwrap();
+        let dev = Dev::start(&settings, Arc::new(|_: &str| ())).await.unwrap();
         let apis = Apis::new(Some(&format!("{}/_apis", dev.url()))).unwrap();
         World {
             http: Http::of(&dev),
@@ -145,10 +150,9 @@ impl World {
         while !is().await {
             assert!(
                 started.elapsed() < WAIT,
-                "not in time: {what}: {:?} {:?} {:?}",
+                "not in time: {what}: {:?} {:?}",
                 self.texts().await,
-                self.lines().await,
-                self.http.list("/_dev/events?all=1").await
+                self.lines().await
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -431,4 +435,51 @@ async fn watches_are_prolonged_and_a_refusal_is_asked_again_and_said() {
     let all = ["maria +5511980093001", "ana +5511980093002"];
     world.texts_are(&all).await;
     assert_eq!(failing().await, None);
+}
+
+/// As `callbell demo` replays them: the mailbox is connected by itself, and its mails are the samples'.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_samples_are_pushes_of_the_mailbox_that_demo_values_have() {
+    let world = World::of(None).await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events/emails");
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+    files.sort();
+    world.dev.set_clock("2026-03-16T19:59:59Z".parse().unwrap());
+    for file in files {
+        let event: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let sample = envelope::read(&event).unwrap();
+        let gap = sample.at.duration_since(world.now());
+        world
+            .dev
+            .advance(gap.max(SignedDuration::ZERO))
+            .await
+            .unwrap();
+        let url = format!("{}{}", world.dev.url(), sample.path);
+        let mut request = world.http.client.post(url).body(sample.body);
+        for (name, value) in &sample.headers {
+            request = request.header(name, value);
+        }
+        let status = request.send().await.unwrap().status().as_u16();
+        assert_eq!(status, 200, "{}", file.display());
+        world.settle().await;
+    }
+    let mut expected = vec![
+        "Orçamento para 40 camisetas +5511980090001",
+        "Re: Troca de tamanho +5511980090002",
+    ];
+    world.texts_are(&expected).await;
+    let mail = json!({"from": "Ana <ana@example.com>", "subject": "ana", "text": "11 98009-4001"});
+    let (status, _) = world.http.post("/_dev/mail", mail).await;
+    assert_eq!(status, 200);
+    expected.push("ana +5511980094001");
+    world.texts_are(&expected).await;
+    // Two weeks later the watch lives on, and nothing was told twice.
+    world
+        .dev
+        .advance(SignedDuration::from_hours(14 * 24))
+        .await
+        .unwrap();
+    world.texts_are(&expected).await;
 }

@@ -41,6 +41,8 @@ struct Sync<'a> {
     row: &'a MailboxRow,
     token: &'a AccessToken,
     now: Timestamp,
+    /// What arrived before is no news.
+    since: Timestamp,
 }
 
 /// How far a run came.
@@ -107,11 +109,15 @@ impl Worker {
             .google()
             .get(fetching.apis(), &secrets, MAILBOX, now)
             .await?;
+        // What the history has is new, whatever Google's clock says.
+        let since = row.connected_at;
+        let since = since.saturating_sub(GOOGLE_SKEW).unwrap_or(since);
         let sync = Sync {
             question,
             row,
             token: &token,
             now,
+            since,
         };
         let listed = match self.list_added(sync, owner).await {
             Err(Failed::Fetch(FetchError::TokenGone)) => self.recover(sync).await,
@@ -221,6 +227,11 @@ impl Worker {
         ids.truncate(RECOVERED_MAX);
         ids.reverse();
         super::log::history_gone(&sync.row.connection, since, ids.len(), left_out);
+        // A search finds what was there when the mailbox was connected as well.
+        let sync = Sync {
+            since: sync.row.connected_at,
+            ..sync
+        };
         let events = self.read_mails(sync, &ids, &mut None).await?;
         Ok(Listed {
             tally: self.store_found(events, sync.question).await?,
@@ -266,12 +277,11 @@ impl Worker {
             *names = Some(google::label_names(apis, sync.token).await?);
         }
         let none = BTreeMap::new();
-        let since = sync.row.connected_at;
         let look = Look {
             connection: sync.question.connection,
             address: &sync.row.address,
             labels: names.as_ref().unwrap_or(&none),
-            since: since.saturating_sub(GOOGLE_SKEW).unwrap_or(since),
+            since: sync.since,
         };
         let found = messages.iter().flatten();
         Ok(found.filter_map(|message| mail(message, &look)).collect())

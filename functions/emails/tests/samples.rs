@@ -9,10 +9,7 @@ use testkit::samples;
 async fn every_sample_gets_200_and_a_second_time_nothing_new() {
     let (store, clock) = testkit::store().await;
     // As `renew` and `callbell connect` do with Google's.
-    store
-        .keep_public_keys(&demo::public_keys())
-        .await
-        .unwrap();
+    store.keep_public_keys(&demo::public_keys()).await.unwrap();
     let app = App::start(store.clone(), SecretsProvider::Fixed(demo::secrets())).await;
     let handle = async |request| app.handle(request).await;
     samples::through("emails", &store, &clock, handle).await;
