@@ -49,11 +49,21 @@ async fn what_a_door_refused_is_told_with_its_reason() {
     ];
     cloud.set_logs(Some([("/aws/lambda/shop-orders".to_owned(), lines)].into()));
     let ran = cloud.callbell(folder.path(), &["doctor"]).await;
-    let line = ran.out.lines().find(|line| line.contains("3 refused since"));
+    let line = ran
+        .out
+        .lines()
+        .find(|line| line.contains("3 refused since"));
     let line = line.unwrap_or_else(|| panic!("{}{}", ran.out, ran.err));
     assert!(line.contains("! shopify"), "{line}");
-    assert!(line.ends_with("matches none of 1 secret (fingerprint 3f9a)"), "{line}");
-    assert!(ran.out.contains("callbell secrets set shopify --add"), "{}", ran.out);
+    assert!(
+        line.ends_with("matches none of 1 secret (fingerprint 3f9a)"),
+        "{line}"
+    );
+    assert!(
+        ran.out.contains("callbell secrets set shopify --add"),
+        "{}",
+        ran.out
+    );
     assert!(ran.out.contains("1 refused since"), "{}", ran.out);
 
     // Who may not read the log is told where to look.
@@ -76,7 +86,11 @@ async fn whatever_can_be_connected_is_named_where_nothing_is() {
     let folder = project("");
     let ran = cloud.callbell(folder.path(), &["doctor"]).await;
     let mut lines = ran.out.lines();
-    assert!(lines.any(|line| line.contains("nothing is connected yet")), "{}", ran.out);
+    assert!(
+        lines.any(|line| line.contains("nothing is connected yet")),
+        "{}",
+        ran.out
+    );
     let todo = lines.next().unwrap();
     for kind in Kind::value_variants() {
         assert!(todo.contains(kind.as_str()), "{} in {todo}", kind.as_str());
@@ -88,16 +102,23 @@ async fn whatever_can_be_connected_is_named_where_nothing_is() {
 async fn of_a_system_that_is_connected_by_hand_what_can_be_known_is_told() {
     let dev = start_empty().await;
     let cloud = Cloud::start(&dev).await;
-    let mut by_hand = Kind::value_variants().iter().filter(|kind| kind.is_by_hand());
+    let mut by_hand = Kind::value_variants()
+        .iter()
+        .filter(|kind| kind.is_by_hand());
     let Some(kind) = by_hand.next() else {
         return;
     };
     let name = kind.as_str();
-    let folder = project(&format!("[webhooks]\n{name} = \"hush-by-hand-0123456789abcdef\"\n"));
+    let folder = project(&format!(
+        "[webhooks]\n{name} = \"hush-by-hand-0123456789abcdef\"\n"
+    ));
     let ran = cloud.callbell(folder.path(), &["doctor"]).await;
     let title = kind.title();
     let what = format!("{title} shows nobody what is set up on its pages");
-    for part in [what.as_str(), &format!("callbell connect {name} shows the steps")] {
+    for part in [
+        what.as_str(),
+        &format!("callbell connect {name} shows the steps"),
+    ] {
         assert!(ran.out.contains(part), "{part}: {}{}", ran.out, ran.err);
     }
 }

@@ -50,16 +50,25 @@ async fn a_person_is_forgotten_with_a_line_for_the_file_and_nobody_else() {
         event: "callbell/message/1/received".to_owned(),
         out: true,
     };
-    store.record_opt(&maria, &out, &Digests::new()).await.unwrap();
+    store
+        .record_opt(&maria, &out, &Digests::new())
+        .await
+        .unwrap();
     let before = store.erasable(&of_maria()).await.unwrap();
     assert!(before["event"] >= 2 && before["job"] >= 1, "{before:?}");
 
     // Nobody is here to answer, so nothing is done, and what there is was shown.
     let local = local(&dev);
-    let ran = cloud.callbell(folder.path(), &["forget", PHONE, &local]).await;
+    let ran = cloud
+        .callbell(folder.path(), &["forget", PHONE, &local])
+        .await;
     assert_eq!(ran.code, 1);
     assert!(ran.out.starts_with("+55•••••••4321: "), "{}", ran.out);
-    assert!(ran.out.contains("job") && ran.err.contains("--yes"), "{}", ran.err);
+    assert!(
+        ran.out.contains("job") && ran.err.contains("--yes"),
+        "{}",
+        ran.err
+    );
     assert_eq!(store.erasable(&of_maria()).await.unwrap(), before);
 
     // In another spelling of the number.
@@ -69,8 +78,16 @@ async fn a_person_is_forgotten_with_a_line_for_the_file_and_nobody_else() {
         .await;
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     let rows: u64 = before.values().sum();
-    assert!(ran.out.contains(&format!("/redact: {rows} rows erased")), "{}", ran.out);
-    assert!(ran.out.contains("Callbell keeps its own contact"), "{}", ran.out);
+    assert!(
+        ran.out.contains(&format!("/redact: {rows} rows erased")),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out.contains("Callbell keeps its own contact"),
+        "{}",
+        ran.out
+    );
     for secret in ["98765", "maria@example.com", "Maria"] {
         assert!(!ran.out.contains(secret), "{}", ran.out);
     }
@@ -80,9 +97,9 @@ async fn a_person_is_forgotten_with_a_line_for_the_file_and_nobody_else() {
     assert!(row.opted_out_at.is_some());
     let http = Http::of(&dev);
     let events = http.list("/_dev/events?all=1").await;
-    let request = events.iter().find(|event| {
-        event["name"] == "privacy.redact_customer"
-    });
+    let request = events
+        .iter()
+        .find(|event| event["name"] == "privacy.redact_customer");
     let key = request.unwrap()["id"].as_str().unwrap();
     let row = store.event(key).await.unwrap().unwrap();
     assert!(row.event.unwrap().customer.phones.is_empty());

@@ -97,14 +97,20 @@ async fn what_comes_is_told_once_and_no_number_is_shown() {
     http.idle().await;
     let mut tail = Tail::start(&dev, &[&local(&dev)]).await;
     let mut lines = tail.until(&["order-confirmed/message.", "sent"]).await;
-    let event = lines.iter().find(|line| line.contains("order.paid")).unwrap();
+    let event = lines
+        .iter()
+        .find(|line| line.contains("order.paid"))
+        .unwrap();
     assert!(event.contains("+55•••••••4321"), "{event}");
     assert!(event.contains("order-confirmed: 1 job"), "{event}");
 
     // Another one while it runs.
     http.shopify("orders/paid", &order(1002, noon())).await;
     http.idle().await;
-    lines.extend(tail.until(&["shopify/order/1002", "order-confirmed: 1 job"]).await);
+    lines.extend(
+        tail.until(&["shopify/order/1002", "order-confirmed: 1 job"])
+            .await,
+    );
     tail.end().await;
     let text = lines.join("\n");
     for hidden in ["98765", "maria@", "Maria"] {
@@ -121,7 +127,13 @@ async fn scripts_read_one_value_a_line_of_one_automation_on_a_stack() {
     let http = Http::of(&dev);
     http.shopify("orders/paid", &order(1001, noon())).await;
     http.idle().await;
-    let args = ["--json", "--automation", "order-confirmed", "--source", "shopify"];
+    let args = [
+        "--json",
+        "--automation",
+        "order-confirmed",
+        "--source",
+        "shopify",
+    ];
     let mut tail = Tail::start(&dev, &args).await;
     let lines = tail.until(&["\"row\":\"job\"", "\"sent\""]).await;
     tail.end().await;

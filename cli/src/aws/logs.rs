@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn lines_of_refusals_are_read_and_no_others() {
-        let event = |message: &str| json!({ "timestamp": 1_773_662_400_000_i64, "message": message });
+        let event =
+            |message: &str| json!({ "timestamp": 1_773_662_400_000_i64, "message": message });
         let line = r#"{"level":"WARN","outcome":"refused","http.status":401,"source.name":"shopify","reason":"matches none of 1 secret","secret.fingerprints":"3f9a"}"#;
         let refusal = read(&event(&format!("{line}\n"))).unwrap();
         assert_eq!(refusal.source, "shopify");

@@ -51,7 +51,8 @@ impl Question<'_> {
         let body = self.form.map_or("", |(_, body)| body);
         let body = SignableBody::Bytes(body.as_bytes());
         let request =
-            SignableRequest::new(self.method, self.url, kind.into_iter().chain(target), body).ok()?;
+            SignableRequest::new(self.method, self.url, kind.into_iter().chain(target), body)
+                .ok()?;
         let (instructions, _) = sign(request, &parameters).ok()?.into_parts();
         Some(instructions)
     }

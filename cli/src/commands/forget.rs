@@ -57,8 +57,10 @@ pub async fn run(args: &ForgetArgs) -> Outcome {
         return Ok(1);
     }
     if on.store.config().await?.is_none() {
-        return Err(CliError::new("nothing was pushed yet, so no worker is at work")
-            .hint("callbell push, then again"));
+        return Err(
+            CliError::new("nothing was pushed yet, so no worker is at work")
+                .hint("callbell push, then again"),
+        );
     }
     let request = privacy::request(&person, on.now());
     let key = request.event.id.clone();
@@ -76,7 +78,9 @@ pub async fn run(args: &ForgetArgs) -> Outcome {
             on.flag()
         )),
     }
-    say("An opt-out stays, as the digest of the number and nothing else: whoever asked for silence keeps it.");
+    say(
+        "An opt-out stays, as the digest of the number and nothing else: whoever asked for silence keeps it.",
+    );
     say(ELSEWHERE);
     Ok(0)
 }
@@ -137,7 +141,10 @@ async fn wait(on: &Installation, key: &str) -> Result<Option<u64>, CliError> {
 /// `+55•••••••4321 and an e-mail address`: nothing that a screen should not show.
 fn whom(person: &Forgotten) -> String {
     let phone = person.phone.as_deref().map(phone::mask);
-    let email = person.email.as_ref().map(|_| "an e-mail address".to_owned());
+    let email = person
+        .email
+        .as_ref()
+        .map(|_| "an e-mail address".to_owned());
     let names: Vec<String> = phone.into_iter().chain(email).collect();
     names.join(" and ")
 }
@@ -172,7 +179,9 @@ mod tests {
     fn what_is_found_is_told_in_words() {
         let found = |pairs: &[(&str, u64)]| {
             let pairs = pairs.iter();
-            pairs.map(|(kind, number)| ((*kind).to_owned(), *number)).collect()
+            pairs
+                .map(|(kind, number)| ((*kind).to_owned(), *number))
+                .collect()
         };
         assert_eq!(words(&found(&[])), "nothing is known");
         assert_eq!(

@@ -157,7 +157,11 @@ impl Tail<'_> {
         if !wanted || (is_waiting && row.problem.is_none()) {
             return None;
         }
-        let state = format!("{} {}", row.status.as_str(), row.problem.as_deref().unwrap_or(""));
+        let state = format!(
+            "{} {}",
+            row.status.as_str(),
+            row.problem.as_deref().unwrap_or("")
+        );
         self.is_news(&row.key, state)?;
         if self.args.json {
             return Some(value("event", events::as_json(row), phone));

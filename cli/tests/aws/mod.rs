@@ -248,7 +248,9 @@ impl Known {
         let Some(lines) = logs.get(body["logGroupName"].as_str().unwrap()) else {
             return refuse("ResourceNotFoundException");
         };
-        let at: usize = body["nextToken"].as_str().map_or(0, |at| at.parse().unwrap());
+        let at: usize = body["nextToken"]
+            .as_str()
+            .map_or(0, |at| at.parse().unwrap());
         let events: Vec<&Value> = lines.iter().skip(at).take(1).collect();
         let more = at + 1 < lines.len();
         let next = more.then(|| (at + 1).to_string());

@@ -116,7 +116,11 @@ fn by_hand(patient: &Patient<'_>, name: &str, kind: Kind, events: &[&EventRow]) 
     } else {
         format!(" --name {name}")
     };
-    let again = format!("callbell connect {}{named}{}", kind.as_str(), patient.on.flag());
+    let again = format!(
+        "callbell connect {}{named}{}",
+        kind.as_str(),
+        patient.on.flag()
+    );
     Finding::look(name, what).todo(format!("{again} shows the steps and the address again"))
 }
 
