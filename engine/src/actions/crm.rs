@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, Url};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use shared::secrets::Secret;
 
@@ -486,6 +486,28 @@ pub(super) fn tail(e164: &str) -> &str {
 /// What stands for a person without a name, where a system insists on one.
 pub(super) fn any_name<'a>(wanted: &Wanted<'a>) -> Option<&'a str> {
     wanted.name.or(wanted.email).or(wanted.phone)
+}
+
+/// The fields of a record where a system's `own` stand beside all others, which are in a table of theirs and hold
+/// one text or number each.
+pub(super) fn body(
+    fields: &BTreeMap<String, Value>,
+    own: &[&str],
+    others: &str,
+) -> Map<String, Value> {
+    let mut body = Map::new();
+    let mut table = Map::new();
+    for (name, value) in fields {
+        match (own.contains(&name.as_str()), value) {
+            (true, value) => body.insert(name.clone(), value.clone()),
+            (false, Value::Array(_)) => table.insert(name.clone(), text(value).into()),
+            (false, value) => table.insert(name.clone(), value.clone()),
+        };
+    }
+    if !table.is_empty() {
+        body.insert(others.to_owned(), Value::Object(table));
+    }
+    body
 }
 
 /// A value as a text: lists as `a;b`.

@@ -125,20 +125,7 @@ struct Contacts<'a> {
 
 impl Contacts<'_> {
     fn body(&self) -> Map<String, Value> {
-        let mut own = Map::new();
-        let mut custom = Map::new();
-        for (name, value) in self.wanted.fields {
-            match (OWN.contains(&name.as_str()), value) {
-                (true, value) => own.insert(name.clone(), value.clone()),
-                // An attribute holds one value.
-                (false, Value::Array(_)) => custom.insert(name.clone(), crm::text(value).into()),
-                (false, value) => custom.insert(name.clone(), value.clone()),
-            };
-        }
-        if !custom.is_empty() {
-            own.insert("custom_attributes".to_owned(), Value::Object(custom));
-        }
-        own
+        crm::body(self.wanted.fields, &OWN, "custom_attributes")
     }
 
     fn new_body(&self) -> Map<String, Value> {

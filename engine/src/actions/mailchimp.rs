@@ -143,20 +143,7 @@ impl Members<'_> {
     }
 
     fn body(&self) -> Map<String, Value> {
-        let mut own = Map::new();
-        let mut merge = Map::new();
-        for (name, value) in self.wanted.fields {
-            match (OWN.contains(&name.as_str()), value) {
-                (true, value) => own.insert(name.clone(), value.clone()),
-                // Merge fields hold one text or number each.
-                (false, Value::Array(_)) => merge.insert(name.clone(), crm::text(value).into()),
-                (false, value) => merge.insert(name.clone(), value.clone()),
-            };
-        }
-        if !merge.is_empty() {
-            own.insert("merge_fields".to_owned(), Value::Object(merge));
-        }
-        own
+        crm::body(self.wanted.fields, &OWN, "merge_fields")
     }
 
     /// Puts the member of this hash; the hash that it has then.

@@ -709,11 +709,9 @@ impl<'a> Attempt<'a> {
 
     /// The webhook that our own change causes is no news.
     async fn expect_team(&self, team: Option<&str>) -> Result<(), String> {
-        let Some(team) = team else { return Ok(()) };
-        let values = [("team".to_owned(), team.into())].into_iter().collect();
         let expected = self
             .store()
-            .expect_contact(&self.contact.id, &values, &self.digests);
+            .expect_assignment(&self.contact.id, team, None, &self.digests);
         expected
             .await
             .map_err(|error| format!("not handed over yet: {error}"))

@@ -130,19 +130,13 @@ impl Worker {
         let Some(contact) = known.event.contact() else {
             return Ok(());
         };
-        let words = [("team", &post.team), ("assigned_to", &post.assign)];
-        let words = words.into_iter().filter_map(|(name, word)| {
-            let word = word.as_ref()?;
-            Some((name.to_owned(), serde_json::Value::from(word.as_str())))
-        });
-        let values: serde_json::Map<_, _> = words.collect();
-        let is_theirs = known.persons().contains(&post.to.person());
-        if values.is_empty() || contact.id.is_empty() || !is_theirs {
+        if !known.persons().contains(&post.to.person()) {
             return Ok(());
         }
+        let (team, assign) = (post.team.as_deref(), post.assign.as_deref());
         let digests = known.digests();
         self.store
-            .expect_contact(&contact.id, &values, &digests)
+            .expect_assignment(&contact.id, team, assign, &digests)
             .await
     }
 

@@ -246,9 +246,12 @@ impl Worker {
         let to = wrote_to(&persons, id);
         let (system, digests) = (record.crm.as_str(), known.digests());
         match done {
-            Ok(Done::Skipped(_) | Done::Done { what: UNCHANGED, .. }) => {
-                self.store.forget_write(system, &to, &write, &digests).await
-            }
+            Ok(
+                Done::Skipped(_)
+                | Done::Done {
+                    what: UNCHANGED, ..
+                },
+            ) => self.store.forget_write(system, &to, &write, &digests).await,
             Ok(Done::Done { what, .. }) => {
                 write.to = Some(self.store.clock().now());
                 write.created = *what == CREATED;
@@ -421,7 +424,12 @@ fn persons_of(known: &Known, record: &Record) -> Vec<PersonId> {
     let phone = record.phone.iter();
     let phone = phone.map(|number| PersonId::phone(&phone::identity(number)));
     let email = record.email.iter().map(|address| PersonId::email(address));
-    let all: BTreeSet<PersonId> = known.persons().into_iter().chain(phone).chain(email).collect();
+    let all: BTreeSet<PersonId> = known
+        .persons()
+        .into_iter()
+        .chain(phone)
+        .chain(email)
+        .collect();
     all.into_iter().collect()
 }
 

@@ -8,8 +8,8 @@ use serde_json::Value;
 use shared::event::{Body, Event, Name, SubjectKind};
 use shared::sources;
 use shared::store::{
-    Changed, ContactDiff, ContactSeen, ConversationMark, EventRow, JobId, JobRow, LastSent, LeadSeen, News,
-    PersonMark, Shown, Store, StoreError, WroteTo,
+    Changed, ContactDiff, ContactSeen, ConversationMark, EventRow, JobId, JobRow, LastSent,
+    LeadSeen, News, PersonMark, Shown, Store, StoreError, WroteTo,
 };
 
 use super::attempt::Place;

@@ -89,7 +89,9 @@ pub enum Echo {
 
 /// Why no automation saw the event of a person in another system when it was planned.
 pub fn was_silent(row: &EventRow) -> Option<String> {
-    let name = row.name.filter(|name| name.subject() == SubjectKind::Lead)?;
+    let name = row
+        .name
+        .filter(|name| name.subject() == SubjectKind::Lead)?;
     let mut lines = row.lines.iter();
     let line = lines.find(|line| line.automation == name.as_str() && !line.matched);
     line.map(|line| line.why.clone())

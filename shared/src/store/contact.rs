@@ -192,6 +192,30 @@ impl Store {
         Err(StoreError::Conflict("a contact's row"))
     }
 
+    /// [`Store::expect_contact`] of whom a person is given to: a team, a user. Nothing is noted where nobody is
+    /// named.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn expect_assignment(
+        &self,
+        id: &str,
+        team: Option<&str>,
+        assigned_to: Option<&str>,
+        digests: &Digests,
+    ) -> Result<(), StoreError> {
+        let words = [("team", team), ("assigned_to", assigned_to)];
+        let words = words.into_iter().filter_map(|(name, word)| {
+            let word = Value::from(word?);
+            Some((name.to_owned(), word))
+        });
+        let values: Map<String, Value> = words.collect();
+        if values.is_empty() || id.is_empty() {
+            return Ok(());
+        }
+        self.expect_contact(id, &values, digests).await
+    }
+
     /// A person was deleted from Callbell: what we saw of them, and of the talk with them, goes with the
     /// event that says so. Until then its automations can still name them.
     ///

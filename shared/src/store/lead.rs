@@ -195,6 +195,7 @@ fn decode(item: &Item) -> Result<(u64, Memory), StoreError> {
     let json = reader
         .packed_opt("lead")?
         .ok_or_else(|| reader.corrupt("lead is absent"))?;
-    let memory = serde_json::from_slice(&json).map_err(|_| reader.corrupt("lead cannot be read"))?;
+    let memory =
+        serde_json::from_slice(&json).map_err(|_| reader.corrupt("lead cannot be read"))?;
     Ok((reader.number("version")?, memory))
 }

@@ -200,7 +200,11 @@ async fn an_opt_out_outlives_an_erasure_and_nothing_else_of_the_person_does() {
     let found = store.erasable(&erasure).await.unwrap();
     assert_eq!(found.values().sum::<u64>(), 6, "{found:?}");
     assert_eq!(erase(&store, "e", &erasure).await.rows, 6);
-    let row = store.persons(std::slice::from_ref(&id)).await.unwrap().remove(0);
+    let row = store
+        .persons(std::slice::from_ref(&id))
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(row.opted_out_at, Some(clock.now()));
     assert!(row.stops.is_empty() && row.opted_out_by.is_none());
     assert!(row.sent.is_none() && row.first_message.is_none());
@@ -216,6 +220,10 @@ async fn an_opt_out_outlives_an_erasure_and_nothing_else_of_the_person_does() {
         .record_opt(&id, &said(false, "callbell/message/m2/received"), &account)
         .await
         .unwrap();
-    let row = store.persons(std::slice::from_ref(&id)).await.unwrap().remove(0);
+    let row = store
+        .persons(std::slice::from_ref(&id))
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(row.opted_out_at, None);
 }

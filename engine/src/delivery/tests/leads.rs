@@ -137,7 +137,12 @@ async fn who_has_a_phone_at_once_is_welcomed_once() {
     assert_eq!(desk.messages(), 1);
     // Another number: the user's condition holds, and the customer is another.
     desk.clock.advance(minutes(5));
-    let edited = lead("lead.updated", desk.clock.now(), Some(PHONE), changed(&["phone"]));
+    let edited = lead(
+        "lead.updated",
+        desk.clock.now(),
+        Some(PHONE),
+        changed(&["phone"]),
+    );
     hear(&desk, edited).await;
     assert_eq!(desk.messages(), 1);
     assert_eq!(
@@ -194,10 +199,7 @@ async fn a_person_of_last_year_is_not_created_today() {
         let desk = Desk::with(file).await;
         let old = desk.clock.now() - SignedDuration::from_hours(365 * 24);
         hear(&desk, lead("lead.created", old, Some(PHONE), json!({}))).await;
-        assert_eq!(
-            desk.state().await,
-            (Status::Skipped, "too late".to_owned())
-        );
+        assert_eq!(desk.state().await, (Status::Skipped, "too late".to_owned()));
         assert_eq!(desk.messages(), 0);
     }
 }
@@ -349,7 +351,12 @@ async fn each_webhook_of_what_we_wrote_is_ours_and_no_later_one() {
     let at = desk.clock.now();
     hear(&desk, contact(at)).await;
     // HubSpot tells of each property too.
-    let written = lead("lead.updated", at + seconds(1), Some(PHONE), changed(&["name"]));
+    let written = lead(
+        "lead.updated",
+        at + seconds(1),
+        Some(PHONE),
+        changed(&["name"]),
+    );
     let key = hear(&desk, written).await;
     assert_eq!(whys(&desk, &key).await, ["lead.updated: our own write"]);
     // By its address alone: the id of its webhook is another than the API's.
@@ -361,13 +368,21 @@ async fn each_webhook_of_what_we_wrote_is_ours_and_no_later_one() {
     // Somebody else's change soon afterwards is news, and knows what led to it.
     desk.clock.advance(minutes(2));
     let at = desk.clock.now();
-    let key = hear(&desk, lead("lead.updated", at, Some(PHONE), changed(&["name"]))).await;
+    let key = hear(
+        &desk,
+        lead("lead.updated", at, Some(PHONE), changed(&["name"])),
+    )
+    .await;
     assert_eq!(
         whys(&desk, &key).await,
         ["into-the-crm: 1 job", "welcome: 1 job"]
     );
     let jobs = desk.jobs().await;
-    assert!(jobs.iter().filter(|job| job.event == key).all(|job| job.depth == 1));
+    assert!(
+        jobs.iter()
+            .filter(|job| job.event == key)
+            .all(|job| job.depth == 1)
+    );
 }
 
 #[tokio::test]
@@ -378,8 +393,16 @@ async fn a_phone_that_our_write_did_not_know_is_welcomed() {
     nobody["customer"]["phones"] = json!([]);
     nobody["contact"]["phone"] = Value::Null;
     hear(&desk, nobody).await;
-    let key = hear(&desk, lead("lead.updated", at, Some(PHONE), changed(&["phone"]))).await;
-    assert!(whys(&desk, &key).await.contains(&"welcome: 1 job".to_owned()));
+    let key = hear(
+        &desk,
+        lead("lead.updated", at, Some(PHONE), changed(&["phone"])),
+    )
+    .await;
+    assert!(
+        whys(&desk, &key)
+            .await
+            .contains(&"welcome: 1 job".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -441,9 +464,16 @@ async fn a_record_whose_answer_was_lost_is_ours() {
     hear(&desk, contact(at)).await;
     assert_eq!(desk.job().await.status, Status::Due);
     let asked = systems.asked("/contacts");
-    assert!(asked.last().unwrap().0.ends_with("/contacts HTTP/1.1"), "{asked:?}");
+    assert!(
+        asked.last().unwrap().0.ends_with("/contacts HTTP/1.1"),
+        "{asked:?}"
+    );
     desk.clock.advance(seconds(90));
-    let key = hear(&desk, lead("lead.created", at + seconds(1), Some(PHONE), json!({}))).await;
+    let key = hear(
+        &desk,
+        lead("lead.created", at + seconds(1), Some(PHONE), json!({})),
+    )
+    .await;
     assert_eq!(whys(&desk, &key).await, ["lead.created: our own write"]);
 }
 
@@ -455,7 +485,11 @@ async fn a_circle_through_a_rule_of_the_crm_stops() {
     for _ in 0..12 {
         desk.clock.advance(seconds(20));
         let at = desk.clock.now();
-        hear(&desk, lead("lead.updated", at, Some(PHONE), changed(&["score"]))).await;
+        hear(
+            &desk,
+            lead("lead.updated", at, Some(PHONE), changed(&["score"])),
+        )
+        .await;
     }
     let jobs = desk.jobs().await;
     let crm = jobs.iter().filter(|job| job.action == "hubspot.x").count();
@@ -605,11 +639,7 @@ fn dated() -> [(&'static str, &'static str, Value); 3] {
             json!({"email": {"id": "1", "from": {"address": "maria@example.com"}, "subject": "Oi",
                              "snippet": "Oi", "text": "Oi", "at": at}}),
         ),
-        (
-            "custom.received",
-            "custom",
-            json!({"data": {"total": 12}}),
-        ),
+        ("custom.received", "custom", json!({"data": {"total": 12}})),
     ]
 }
 
@@ -627,7 +657,13 @@ async fn what_is_over_when_it_is_told_is_planned_once_replayed_and_erased() {
         hear(&desk, event).await;
         assert_eq!(desk.messages(), 1, "{name}");
         assert_eq!(whys(&desk, &key).await, ["a: 1 job", "later: 1 job"]);
-        assert!(desk.store.entity(&format!("s/{subject}/1")).await.unwrap().is_none());
+        assert!(
+            desk.store
+                .entity(&format!("s/{subject}/1"))
+                .await
+                .unwrap()
+                .is_none()
+        );
         // The event stays until its last job has ended.
         let row = desk.store.event(&key).await.unwrap().unwrap();
         assert!(row.expires_at.unwrap() > at + SignedDuration::from_hours(24 * 60));
@@ -669,7 +705,11 @@ async fn what_a_person_does_elsewhere_stops_what_waits_for_them() {
         );
         let desk = Desk::with(&file).await;
         let at = desk.clock.now();
-        hear(&desk, crate::plan::tests::order("order.created", "1", at, json!({}))).await;
+        hear(
+            &desk,
+            crate::plan::tests::order("order.created", "1", at, json!({})),
+        )
+        .await;
         desk.clock.advance(minutes(10));
         desk.callbell.next([Reply::Accept]);
         hear(&desk, other(subject, name, "1", desk.clock.now(), body)).await;
