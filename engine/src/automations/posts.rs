@@ -18,6 +18,9 @@ const MILLIS_MIN: i64 = 100_000_000_000;
 /// Stands for an absent field, to see whether the key would be another with it.
 const MARK: &str = "\u{1}";
 
+/// What stands for a phone in an example: nobody's number, and no number at all.
+const PHONE: &str = "YOUR OWN NUMBER";
+
 /// What is read from one body, or one element of it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Said {
@@ -74,11 +77,7 @@ pub fn elements(
 ///
 /// # Errors
 /// Why it is no event: it has no key.
-pub fn said(
-    posts: &Posts,
-    data: &Value,
-    over: &impl Fn(&Value) -> Scope,
-) -> Result<Said, String> {
+pub fn said(posts: &Posts, data: &Value, over: &impl Fn(&Value) -> Scope) -> Result<Said, String> {
     let scope = over(data);
     let mut said = Said {
         key: key(&posts.key, data, over).map_err(|why| format!("key: {why}"))?,
@@ -128,7 +127,7 @@ fn key(expr: &Expr, data: &Value, over: &impl Fn(&Value) -> Scope) -> Result<Str
         }
         // In a branch that is not taken it does not matter.
         let mut marked = data.clone();
-        put(&mut marked, &path);
+        put(&mut marked, &path, Value::from(MARK));
         if text(expr, &over(&marked)).ok() != Some(value.clone()) {
             return Err(format!("{path} is absent"));
         }
@@ -148,8 +147,8 @@ fn is_there(scope: &Scope, path: &str) -> bool {
     !is_absent(&value) && !printed(&value).trim().is_empty()
 }
 
-/// Puts the mark where the path leads.
-fn put(data: &mut Value, path: &str) {
+/// Puts a value where the path leads.
+fn put(data: &mut Value, path: &str, value: Value) {
     let mut place = data;
     for name in path.split('.').skip(1) {
         if !place.is_object() {
@@ -158,14 +157,39 @@ fn put(data: &mut Value, path: &str) {
         let Value::Object(table) = place else { return };
         place = table.entry(name).or_insert(Value::Null);
     }
-    *place = Value::from(MARK);
+    *place = value;
+}
+
+/// A body that these expressions can read, with a stand-in for the phone: it is to be tried out.
+pub fn example(posts: &Posts) -> Value {
+    let mut element = Value::Object(Map::new());
+    let mut fill = |expr: Option<&Expr>, value: &str| {
+        let paths = expr.map(paths).unwrap_or_default();
+        for path in paths.iter().filter(|path| !path.contains('[')) {
+            put(&mut element, path, Value::from(value));
+        }
+    };
+    fill(posts.name.as_ref(), "Maria");
+    fill(posts.phone.as_ref(), PHONE);
+    fill(Some(&posts.key), "1");
+    let Some(each) = &posts.each else {
+        return element;
+    };
+    let mut body = Value::Object(Map::new());
+    let path = paths(each).into_iter().next().unwrap_or_default();
+    put(&mut body, &path, Value::Array(vec![element]));
+    body
+}
+
+/// Every field that an expression names.
+fn paths(expr: &Expr) -> Vec<String> {
+    let found = syntax::expression(&expr.0).unwrap_or_default();
+    found.fields.into_iter().map(|field| field.path).collect()
 }
 
 /// The first field of an expression that is absent, in words.
 fn absent(expr: &Expr, scope: &Scope) -> String {
-    let found = syntax::expression(&expr.0).unwrap_or_default();
-    let mut paths = found.fields.into_iter().map(|field| field.path);
-    match paths.find(|path| !is_there(scope, path)) {
+    match paths(expr).into_iter().find(|path| !is_there(scope, path)) {
         Some(path) => format!("{path} is absent"),
         None => "comes out blank".to_owned(),
     }
@@ -266,10 +290,26 @@ mod tests {
         let choice = "data.id if data.id else data.numero";
         let default = "data.id | default(data.numero)";
         let rows = [
-            (both, json!({"numero": 4711, "tipo": "nota"}), Ok("4711/nota")),
-            (both, json!({"numero": "4711"}), Err("key: data.tipo is absent")),
-            (both, json!({"numero": " ", "tipo": "nota"}), Err("key: data.numero is absent")),
-            (both, json!({"numero": null, "tipo": "nota"}), Err("key: data.numero is absent")),
+            (
+                both,
+                json!({"numero": 4711, "tipo": "nota"}),
+                Ok("4711/nota"),
+            ),
+            (
+                both,
+                json!({"numero": "4711"}),
+                Err("key: data.tipo is absent"),
+            ),
+            (
+                both,
+                json!({"numero": " ", "tipo": "nota"}),
+                Err("key: data.numero is absent"),
+            ),
+            (
+                both,
+                json!({"numero": null, "tipo": "nota"}),
+                Err("key: data.numero is absent"),
+            ),
             (both, json!({"numero": [1], "tipo": "nota"}), Ok("[1]/nota")),
             (both, json!([]), Err("key: data.numero is absent")),
             (choice, json!({"id": "a"}), Ok("a")),
@@ -279,10 +319,26 @@ mod tests {
             (default, json!({"numero": 1.5}), Ok("1.5")),
             (default, json!({}), Err("key: data.numero is absent")),
             ("data.a.b.c", json!({"a": {"b": {"c": true}}}), Ok("true")),
-            ("data.a.b.c", json!({"a": "x"}), Err("key: data.a.b.c is absent")),
-            ("data['um dois']", json!({"um dois": 9_007_199_254_740_993_i64}), Ok("9007199254740993")),
-            ("data.a", json!({"a": {"b": 1}}), Err("key: gives a table, no text")),
-            ("data.a", json!({"a": []}), Err("key: gives a list, no text")),
+            (
+                "data.a.b.c",
+                json!({"a": "x"}),
+                Err("key: data.a.b.c is absent"),
+            ),
+            (
+                "data['um dois']",
+                json!({"um dois": 9_007_199_254_740_993_i64}),
+                Ok("9007199254740993"),
+            ),
+            (
+                "data.a",
+                json!({"a": {"b": 1}}),
+                Err("key: gives a table, no text"),
+            ),
+            (
+                "data.a",
+                json!({"a": []}),
+                Err("key: gives a list, no text"),
+            ),
             ("data.a - 1", json!({"a": "x"}), Err("key: ")),
         ];
         for (key, data, expected) in rows {
@@ -348,6 +404,25 @@ mod tests {
     }
 
     #[test]
+    fn an_example_can_be_read() {
+        let expr = |text: &str| Some(Expr(text.to_owned()));
+        let one = Posts {
+            phone: expr("data.cliente.fone | default(data.fone)"),
+            name: expr("data.cliente.nome"),
+            ..posts("data.id ~ '/' ~ data.tipo")
+        };
+        let element = json!({"id": "1", "tipo": "1", "fone": PHONE, "cliente": {"fone": PHONE, "nome": "Maria"}});
+        assert_eq!(example(&one), element);
+        assert_eq!(read(&one, &element).unwrap().key, "1/1");
+        let each = |path: &str| Posts {
+            each: expr(path),
+            ..one.clone()
+        };
+        assert_eq!(example(&each("data.a.b")), json!({"a": {"b": [element]}}));
+        assert_eq!(example(&each("data")), json!([element]));
+    }
+
+    #[test]
     fn times_come_in_many_forms() {
         let zone = TimeZone::get("America/Sao_Paulo").unwrap();
         for (text, expected) in [
@@ -380,12 +455,19 @@ mod tests {
         assert_eq!(all("data.a.b", json!({"a": {"b": list}})), Ok(of(&list)));
         assert_eq!(all("data", list.clone()), Ok(of(&list)));
         assert_eq!(all("data['a b']", json!({"a b": [1]})), Ok(vec![json!(1)]));
-        assert_eq!(all("data.a | default(data.b)", json!({"b": [1]})), Ok(vec![json!(1)]));
+        assert_eq!(
+            all("data.a | default(data.b)", json!({"b": [1]})),
+            Ok(vec![json!(1)])
+        );
         for (each, data, why) in [
             ("data.a", json!({"a": "x"}), "each: data.a is no list"),
             ("data.a", json!({}), "each: data.a is absent"),
             ("data['a']", json!({}), "each: data.a is absent"),
-            ("data['a']", json!({"a": {}}), "each: gives a table, no list"),
+            (
+                "data['a']",
+                json!({"a": {}}),
+                "each: gives a table, no list",
+            ),
         ] {
             assert_eq!(all(each, data), Err(why.to_owned()));
         }

@@ -929,8 +929,4 @@ pub const TABLES: &[&Table] = &[
 ];
 
 /// Tables that stand in braces within another one: its kind, and the table.
-pub const INNER: &[(&str, &Table)] = &[
-    ("source", &HMAC),
-    ("reply", &RULE),
-    ("automation", &STEP),
-];
+pub const INNER: &[(&str, &Table)] = &[("source", &HMAC), ("reply", &RULE), ("automation", &STEP)];

@@ -90,8 +90,16 @@ fn lines(stored: &[(Stored, String)], problems: &[String]) -> Vec<Line> {
         all.map(|(_, key)| key.as_str()).collect()
     };
     let groups = [
-        ("custom.received", true, of(|one| matches!(one, Stored::New))),
-        ("known already", true, of(|one| matches!(one, Stored::Known))),
+        (
+            "custom.received",
+            true,
+            of(|one| matches!(one, Stored::New)),
+        ),
+        (
+            "known already",
+            true,
+            of(|one| matches!(one, Stored::Known)),
+        ),
         (
             "too large to be kept",
             false,
@@ -159,8 +167,9 @@ mod tests {
 
     #[test]
     fn a_record_is_no_longer_than_a_page() {
-        let many: Vec<(Stored, String)> =
-            (0..100).map(|index| (Stored::New, index.to_string())).collect();
+        let many: Vec<(Stored, String)> = (0..100)
+            .map(|index| (Stored::New, index.to_string()))
+            .collect();
         let problems = vec!["x"; 30];
         let lines = said(&many, &problems);
         assert_eq!(

@@ -102,7 +102,11 @@ fn received(
         country: country.map(str::to_owned),
     });
     let first_name = said.name.as_deref().map(names::first_name);
-    let subject = id.strip_prefix(&format!("{}/{}/", head.source, SubjectKind::Custom.as_str()));
+    let subject = id.strip_prefix(&format!(
+        "{}/{}/",
+        head.source,
+        SubjectKind::Custom.as_str()
+    ));
     let subject = Subject::new(SubjectKind::Custom, subject.unwrap_or(&id), at);
     Event {
         event: Head {
@@ -203,7 +207,10 @@ mod tests {
         assert_eq!(event.customer.email.as_deref(), Some("m@example.com"));
         assert!(event.body == Body::Custom { data: body });
         let known = Known::new(event.clone(), &file);
-        assert_eq!(known.event.customer.phone.as_deref(), Some("+5511980100001"));
+        assert_eq!(
+            known.event.customer.phone.as_deref(),
+            Some("+5511980100001")
+        );
         assert_eq!(event.customer.phones[0].path, "data.cliente.celular");
     }
 
@@ -229,10 +236,18 @@ mod tests {
         let body = json!({"pedidos": [{"id": 1}, {"id": 2}, {"numero": 3}, {"id": 1}, 5]});
         let read = read(&posted(&body), &file);
         assert_eq!(ids(&read), ["erp/custom/1", "erp/custom/2"]);
-        assert!(read.events[1].body == Body::Custom { data: json!({"id": 2}) });
+        assert!(
+            read.events[1].body
+                == Body::Custom {
+                    data: json!({"id": 2})
+                }
+        );
         assert_eq!(
             read.problems,
-            ["element 3: key: data.id is absent", "element 5: key: data.id is absent"]
+            [
+                "element 3: key: data.id is absent",
+                "element 5: key: data.id is absent"
+            ]
         );
         for (body, why) in [
             (json!({"pedidos": {}}), "each: data.pedidos is no list"),

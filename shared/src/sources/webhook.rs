@@ -429,10 +429,7 @@ mod tests {
     fn a_published_hmac_holds() {
         let key = "It's a Secret to Everybody";
         let hex = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-        assert_eq!(
-            hex::encode(made(Hash::Sha256, key, b"Hello, World!")),
-            hex
-        );
+        assert_eq!(hex::encode(made(Hash::Sha256, key, b"Hello, World!")), hex);
         let given = hex::decode(hex).unwrap();
         assert!(matches(Hash::Sha256, key, b"Hello, World!", &given));
         assert!(!matches(Hash::Sha256, "", b"Hello, World!", &given));

@@ -107,9 +107,8 @@ fn auth<'t>(ctx: &mut Ctx<'t>, node: &Node<'_, 't>) -> Option<Auth> {
         "hmac" => {
             if !node.has("hmac") {
                 let example = spec::SOURCE.key("hmac").map_or("", |key| key.example);
-                let message = format!(
-                    "auth = \"hmac\" needs the name of the header: hmac = {example}"
-                );
+                let message =
+                    format!("auth = \"hmac\" needs the name of the header: hmac = {example}");
                 let span = node.span_of("auth");
                 ctx.error(&span, message);
             }

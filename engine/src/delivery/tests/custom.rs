@@ -86,7 +86,10 @@ async fn a_post_becomes_one_message_and_its_key_makes_it_the_same_again() {
     let sent = desk.callbell.sent();
     assert_eq!(sent.len(), 1);
     assert_eq!(sent[0]["to"], "+5511987654321");
-    assert_eq!(sent[0]["content"]["text"], "Maria, nota 4711: R$\u{a0}129,90");
+    assert_eq!(
+        sent[0]["content"]["text"],
+        "Maria, nota 4711: R$\u{a0}129,90"
+    );
     let JobRow { status, key, .. } = desk.job().await;
     assert_eq!(
         (status, key.as_str()),
@@ -131,7 +134,11 @@ async fn a_source_without_a_table_does_nothing() {
 #[tokio::test]
 async fn what_happened_long_ago_is_too_late_and_a_strange_time_is_noted() {
     let desk = Desk::with(ERP).await;
-    post(&desk, &nota("1", json!({"emitida_em": "2020-01-01T10:00:00-03:00"}))).await;
+    post(
+        &desk,
+        &nota("1", json!({"emitida_em": "2020-01-01T10:00:00-03:00"})),
+    )
+    .await;
     let job = desk.job().await;
     assert_eq!(job.status, Status::Skipped);
     assert_eq!(job.reason.as_deref(), Some("too late"));
@@ -147,8 +154,10 @@ async fn what_happened_long_ago_is_too_late_and_a_strange_time_is_noted() {
 
 #[tokio::test]
 async fn each_element_of_a_list_is_planned_by_itself() {
-    let file = ERP
-        .replace("kind  = \"webhook\"", "kind  = \"webhook\"\neach  = \"data.notas\"");
+    let file = ERP.replace(
+        "kind  = \"webhook\"",
+        "kind  = \"webhook\"\neach  = \"data.notas\"",
+    );
     let desk = Desk::with(&file).await;
     let other = nota("2", json!({"tipo": "boleto"}));
     let body = json!({"notas": [nota("1", json!({})), other, {"tipo": "nota_emitida"}]});
@@ -167,7 +176,10 @@ async fn each_element_of_a_list_is_planned_by_itself() {
 
 #[tokio::test]
 async fn once_a_custom_subject_is_once_a_key() {
-    let file = ERP.replace("message = \"nota\"\n", "message = \"nota\"\nonce = \"custom\"\n");
+    let file = ERP.replace(
+        "message = \"nota\"\n",
+        "message = \"nota\"\nonce = \"custom\"\n",
+    );
     let desk = Desk::with(&file).await;
     for numero in ["1", "1", "2"] {
         post(&desk, &nota(numero, json!({"x": numero}))).await;
