@@ -181,10 +181,9 @@ async fn an_invoice_goes_to_the_phone_once_whatever_is_posted_of_it() {
         world.record(&first).await,
         ["1 custom.received: erp/custom/4711/nota_emitida"]
     );
-    assert_eq!(
-        world.record("erp/custom/4711/nota_emitida").await,
-        ["1 job"]
-    );
+    let why = world.record("erp/custom/4711/nota_emitida").await;
+    let other = "source is erp, not nuvemshop or antigo or assinado";
+    assert_eq!(why, ["1 job", other]);
     // The same post, and another one with the same key.
     let (status, answer) = world.erp(&nota("4711", json!({}))).await;
     assert_eq!((status, &answer["status"]), (200, &json!("duplicate")));
@@ -391,5 +390,5 @@ async fn the_line_that_connect_prints_posts() {
     // Nobody is written to: the example has no number.
     assert!(world.texts().await.is_empty());
     let made = world.record("erp/custom/1/1").await;
-    assert_eq!(made.len(), 1, "{made:?}");
+    assert!(made[0].starts_with("when is false"), "{made:?}");
 }
