@@ -581,6 +581,9 @@ pub struct SignArgs {
     /// What to sign with; the demo secret unless told
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
+    /// The automations whose [source.x] says how a system of your own proves itself
+    #[arg(long, value_name = "FILE")]
+    pub automations: Option<PathBuf>,
     /// When it came, as 2026-11-22T10:00:00Z
     #[arg(long)]
     pub at: Option<jiff::Timestamp>,

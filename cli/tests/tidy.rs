@@ -65,6 +65,7 @@ fn documents() -> Vec<String> {
         "events/callbell/README.md",
         "events/forms/README.md",
         "events/emails/README.md",
+        "events/custom/README.md",
     ];
     found.extend(others.map(str::to_owned));
     found
@@ -557,4 +558,117 @@ fn the_cost_is_what_the_script_prints() {
         printed == read("docs/cost.md"),
         "python3 scripts/cost.py > docs/cost.md"
     );
+}
+
+/// Names of sources that are words of their own besides: the product's, and that of an action.
+const WORDS: [&str; 2] = ["callbell", "webhook"];
+
+/// Files that name sources outside those sources' own files, and why.
+const NAMED_IN: [(&str, &str); 11] = [
+    ("engine/src/automations/model.rs", "the actions' list"),
+    ("engine/src/automations/spec.rs", "the actions' list"),
+    (
+        "engine/src/automations/spec/actions.rs",
+        "the actions' list",
+    ),
+    (
+        "engine/src/automations/fields.rs",
+        "examples of the reference",
+    ),
+    (
+        "engine/src/automations/samples.rs",
+        "the language's sample events",
+    ),
+    (
+        "engine/src/automations/testing.rs",
+        "sample events of tests",
+    ),
+    (
+        "engine/src/automations/parse/tables.rs",
+        "which sources ask questions",
+    ),
+    (
+        "engine/src/delivery/fetching.rs",
+        "one line a provider that has to be asked",
+    ),
+    (
+        "cli/src/dev/secrets.rs",
+        "what the stand-ins take, one line each",
+    ),
+    (
+        "cli/src/commands/init.rs",
+        "what to do next with the system that was chosen",
+    ),
+    (
+        "cli/src/commands/sign.rs",
+        "--topic is a header of two shops",
+    ),
+];
+
+/// A special case that waits to be mended: an account of Calendly may show its own webhooks alone.
+const CALENDLY_ALONE: &str = "cli/src/commands/doctor/sources.rs";
+
+/// Adding a source touches its own files and the lists. So its name stands nowhere else.
+#[test]
+fn a_source_is_named_in_its_own_files_and_the_lists() {
+    let folders = ["shared/src", "engine/src", "cli/src", "functions"];
+    let all = folders.iter().flat_map(|folder| files_under(folder, "rs"));
+    let files: Vec<(String, String)> = all
+        .map(|path| (relative(&path), code_of(&path)))
+        .filter(|(path, _)| !path.contains("/tests/") && !path.ends_with("/tests.rs"))
+        .collect();
+    let mut wrong = Vec::new();
+    for source in shared::sources::ALL {
+        let kind = source.kind();
+        let file = kind.replace('-', "_");
+        let own = [
+            format!("shared/src/sources/{file}"),
+            format!("engine/src/fetch/{file}"),
+            format!("engine/src/actions/{file}"),
+            format!("cli/src/connect/{file}"),
+            format!("cli/src/standin/apis/{file}"),
+        ];
+        assert!(
+            root()
+                .join(format!("shared/src/sources/{file}.rs"))
+                .exists()
+        );
+        assert!(root().join(format!("cli/src/connect/{file}.rs")).exists());
+        if WORDS.contains(&kind) {
+            continue;
+        }
+        let is_own = |path: &str| {
+            let below = |own: &String| {
+                let rest = path.strip_prefix(own.as_str());
+                rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+            };
+            own.iter().any(below)
+                || NAMED_IN.iter().any(|(named, _)| *named == path)
+                || (kind == "calendly" && path == CALENDLY_ALONE)
+        };
+        let literal = format!("\"{kind}\"");
+        let names = files.iter().filter(|(_, code)| code.contains(&literal));
+        let elsewhere = names.filter(|(path, _)| !is_own(path));
+        wrong.extend(elsewhere.map(|(path, _)| format!("{path} names {kind}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What the page shows of a file stands in it.
+#[test]
+fn the_page_about_sources_shows_the_code_as_it_is() {
+    let page = read("docs/adding-a-source.md");
+    let mut blocks = 0;
+    for piece in page.split("\nIn `").skip(1) {
+        let (path, rest) = piece.split_once('`').unwrap();
+        let block = rest.split_once("```rust\n").unwrap().1;
+        let code = read(path);
+        let lines: BTreeSet<&str> = code.lines().map(str::trim).collect();
+        for line in block.split("```").next().unwrap_or_default().lines() {
+            let found = lines.contains(line.trim());
+            assert!(found || line.is_empty(), "{path} has no line {line:?}");
+        }
+        blocks += 1;
+    }
+    assert!(blocks > 5, "{blocks}");
 }

@@ -8,10 +8,11 @@ mod callbell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use engine::automations::model::SourceTable;
 use engine::automations::{listing, parse};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::connections::Connections;
+use shared::connections::{Connection, Connections};
 use shared::secrets::Secret;
 use shared::store::EventFilter;
 
@@ -40,9 +41,12 @@ pub async fn run(args: &ConnectArgs) -> Outcome {
     let file = automations(&args.automations, &on).await?;
     let name = connection(args, &file.connections)?;
     must_be_pushed(args, &name, &on).await?;
+    let own = file.connections.get(&name);
     let mut work = Work {
         args,
         name: &name,
+        connection: &own,
+        table: file.automations.sources.get(&name),
         url: on.door(args.kind.function(), &name)?,
         needs: needs::needs(&file.automations, &file.text, &name, args.kind),
         file: &file.name,
@@ -153,6 +157,9 @@ async fn must_be_pushed(args: &ConnectArgs, name: &str, on: &Installation) -> Re
 struct Work<'a> {
     args: &'a ConnectArgs,
     name: &'a str,
+    connection: &'a Connection,
+    /// `[source.NAME]`, where there is one.
+    table: Option<&'a SourceTable>,
     /// Where the webhooks go.
     url: String,
     needs: Vec<Need>,

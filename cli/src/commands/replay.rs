@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use engine::automations::model::Automations;
 use engine::delivery::preview::Verdict;
 use engine::delivery::{self, Worker};
 use engine::phone;
-use engine::plan::{self, Effect};
+use engine::plan::{self, Effect, custom};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use shared::event::Event;
+use shared::event::{Event, Name};
 use shared::store::{Changed, Digests, EventFilter, JobFilter, JobRow, NewJob, Put, Status};
 
 use super::{Outcome, jobs};
@@ -34,6 +35,8 @@ enum Job {
     Old(Box<JobRow>),
     /// One that an automation would have made.
     New(NewJob),
+    /// One of an event that its post did not make then, because the table said something else; and its key.
+    Posted(Box<Event>, String),
 }
 
 impl Candidate {
@@ -41,6 +44,7 @@ impl Candidate {
         match &self.job {
             Job::Old(job) => job.key.clone(),
             Job::New(job) => job.key(),
+            Job::Posted(_, key) => key.clone(),
         }
     }
 
@@ -219,6 +223,12 @@ async fn of_events(args: &ReplayArgs, on: &Installation) -> Result<Vec<Candidate
         let Some(event) = row.event else {
             continue;
         };
+        if event.event.name == Name::CustomPosted {
+            for event in custom::read(&event, &automations).events {
+                candidates.extend(posted(event, wanted, &automations, on).await?);
+            }
+            continue;
+        }
         let (known, entity) = delivery::recall(&on.store, event, &automations).await?;
         for effect in plan::plan(&known, row.received_at, entity.as_ref(), &automations) {
             let Effect::Job(job) = effect else {
@@ -237,14 +247,31 @@ async fn of_events(args: &ReplayArgs, on: &Installation) -> Result<Vec<Candidate
     Ok(candidates)
 }
 
+/// An event that is read from a post now and was not then, where the automation makes a job of it.
+async fn posted(
+    event: Event,
+    wanted: &str,
+    automations: &Automations,
+    on: &Installation,
+) -> Result<Option<Candidate>, CliError> {
+    if on.store.event(&event.event.id).await?.is_some() {
+        return Ok(None);
+    }
+    let known = plan::Known::new(event.clone(), automations);
+    let effects = plan::plan(&known, on.now(), None, automations);
+    let jobs = effects.into_iter().find_map(|effect| match effect {
+        Effect::Job(job) if job.automation == wanted => Some(job),
+        _ => None,
+    });
+    Ok(jobs.map(|job| Candidate {
+        verdict: late(&event, &job, automations, on),
+        job: Job::Posted(Box::new(event), job.key()),
+    }))
+}
+
 /// A job that was never made has no row to look at: its time alone is compared. Everything else is
 /// looked at when it comes up.
-fn late(
-    _event: &Event,
-    job: &NewJob,
-    automations: &engine::automations::model::Automations,
-    on: &Installation,
-) -> Verdict {
+fn late(_event: &Event, job: &NewJob, automations: &Automations, on: &Installation) -> Verdict {
     let automation = automations.automations.get(&job.automation);
     let step = automation.and_then(|automation| {
         automation
@@ -273,6 +300,8 @@ async fn bring_back(on: &Installation, one: &Candidate) -> Result<bool, CliError
             matches!(changed, Changed::Done(_))
         }
         Job::New(job) => on.store.put_job(job).await? == Put::New,
+        // Its automations make its jobs, as of any other.
+        Job::Posted(event, _) => on.store.put_event((**event).clone()).await? == Put::New,
     })
 }
 

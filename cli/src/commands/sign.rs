@@ -17,10 +17,10 @@ use super::Outcome;
 use crate::args::SignArgs;
 use crate::dev::envelope::{self, Parts, Sample};
 use crate::dev::routes;
-use crate::dev::secrets::Files;
+use crate::dev::secrets;
 use crate::error::CliError;
 use crate::output::say;
-use crate::project;
+use crate::project::{self, Files};
 
 /// Prints the event, or writes it to a file.
 ///
@@ -34,7 +34,8 @@ pub fn run(args: &SignArgs) -> Outcome {
         .ok()
         .and_then(|event| envelope::read(&event).ok());
     let connection = connection(args, older.as_ref())?;
-    let source = source(args, &connection)?;
+    let table = table(args, &connection)?;
+    let source = source(args, &table)?;
     let secret = secret(args.secrets.as_deref(), source, &connection)?;
     let now = Clock::system().now();
     let at = match (&args.at, args.now, &older) {
@@ -55,7 +56,7 @@ pub fn run(args: &SignArgs) -> Outcome {
     let unsigned = Unsigned {
         connection: &Connection {
             kind: source.kind().to_owned(),
-            ..Connection::plain(&connection)
+            ..table
         },
         secret: &secret,
         url: &to.url(),
@@ -206,8 +207,22 @@ fn connection(args: &SignArgs, older: Option<&Sample>) -> Result<String, CliErro
         })
 }
 
-fn source(args: &SignArgs, connection: &str) -> Result<&'static dyn Source, CliError> {
-    let kind = args.kind.as_deref().unwrap_or(connection);
+/// The connection as the automations have it; without them, as the sample events do.
+fn table(args: &SignArgs, name: &str) -> Result<Connection, CliError> {
+    let Some(path) = &args.automations else {
+        return Ok(demo::connections().get(name));
+    };
+    let files = Files::read(path)?;
+    let report = files.check(Clock::system().now());
+    let automations = report.automations.ok_or_else(|| {
+        CliError::new(format!("{} cannot be used", path.display()))
+            .hint(format!("callbell check {}", path.display()))
+    })?;
+    Ok(project::connections(&automations).get(name))
+}
+
+fn source(args: &SignArgs, connection: &Connection) -> Result<&'static dyn Source, CliError> {
+    let kind = args.kind.as_deref().unwrap_or(&connection.kind);
     sources::by_kind(kind).ok_or_else(|| {
         let known: Vec<&str> = sources::ALL.iter().map(|source| source.kind()).collect();
         CliError::new(format!(
@@ -222,7 +237,7 @@ fn secret(file: Option<&Path>, source: &dyn Source, connection: &str) -> Result<
     let Some(file) = file else {
         return Ok(demo::secret(connection));
     };
-    let files = Files::read(file)?;
+    let files = secrets::Files::read(file)?;
     let values = files.webhooks.get(connection);
     // Callbell's path has secrets too, which sign nothing.
     let signing = values.iter().find(|value| callbell::signs(value));
@@ -251,7 +266,7 @@ fn last_part(
     let Some(file) = file else {
         return Ok(demo::path(source));
     };
-    let files = Files::read(file)?;
+    let files = secrets::Files::read(file)?;
     let mut values = files.webhooks.get(connection).iter();
     let path = values.rfind(|value| !callbell::signs(value));
     path.map(|value| value.expose().to_owned()).ok_or_else(|| {

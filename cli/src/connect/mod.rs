@@ -29,6 +29,8 @@ use std::pin::Pin;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use engine::apis::{Apis, Call, Reply, Unanswered};
+use engine::automations::model::SourceTable;
+use shared::connections::Connection;
 use shared::event::Name;
 use shared::secrets::Secret;
 use shared::sources::{self, Source};
@@ -146,6 +148,10 @@ pub trait System: Sync {
 pub struct ByHand<'a> {
     /// The connection's name.
     pub name: &'a str,
+    /// What doors know of it.
+    pub connection: &'a Connection,
+    /// Its `[source.x]`, where there is one.
+    pub table: Option<&'a SourceTable>,
     /// Where the webhooks go, with its key where the address holds one.
     pub url: &'a str,
     /// The connection's secret.

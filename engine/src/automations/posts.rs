@@ -18,6 +18,9 @@ const MILLIS_MIN: i64 = 100_000_000_000;
 /// Stands for an absent field, to see whether the key would be another with it.
 const MARK: &str = "\u{1}";
 
+/// What stands for a phone in an example: nobody's number, and no number at all.
+const PHONE: &str = "YOUR OWN NUMBER";
+
 /// What is read from one body, or one element of it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Said {
@@ -124,7 +127,7 @@ fn key(expr: &Expr, data: &Value, over: &impl Fn(&Value) -> Scope) -> Result<Str
         }
         // In a branch that is not taken it does not matter.
         let mut marked = data.clone();
-        put(&mut marked, &path);
+        put(&mut marked, &path, Value::from(MARK));
         if text(expr, &over(&marked)).ok() != Some(value.clone()) {
             return Err(format!("{path} is absent"));
         }
@@ -144,8 +147,8 @@ fn is_there(scope: &Scope, path: &str) -> bool {
     !is_absent(&value) && !printed(&value).trim().is_empty()
 }
 
-/// Puts the mark where the path leads.
-fn put(data: &mut Value, path: &str) {
+/// Puts a value where the path leads.
+fn put(data: &mut Value, path: &str, value: Value) {
     let mut place = data;
     for name in path.split('.').skip(1) {
         if !place.is_object() {
@@ -154,14 +157,39 @@ fn put(data: &mut Value, path: &str) {
         let Value::Object(table) = place else { return };
         place = table.entry(name).or_insert(Value::Null);
     }
-    *place = Value::from(MARK);
+    *place = value;
+}
+
+/// A body that these expressions can read, with a stand-in for the phone: it is to be tried out.
+pub fn example(posts: &Posts) -> Value {
+    let mut element = Value::Object(Map::new());
+    let mut fill = |expr: Option<&Expr>, value: &str| {
+        let paths = expr.map(paths).unwrap_or_default();
+        for path in paths.iter().filter(|path| !path.contains('[')) {
+            put(&mut element, path, Value::from(value));
+        }
+    };
+    fill(posts.name.as_ref(), "Maria");
+    fill(posts.phone.as_ref(), PHONE);
+    fill(Some(&posts.key), "1");
+    let Some(each) = &posts.each else {
+        return element;
+    };
+    let mut body = Value::Object(Map::new());
+    let path = paths(each).into_iter().next().unwrap_or_default();
+    put(&mut body, &path, Value::Array(vec![element]));
+    body
+}
+
+/// Every field that an expression names.
+fn paths(expr: &Expr) -> Vec<String> {
+    let found = syntax::expression(&expr.0).unwrap_or_default();
+    found.fields.into_iter().map(|field| field.path).collect()
 }
 
 /// The first field of an expression that is absent, in words.
 fn absent(expr: &Expr, scope: &Scope) -> String {
-    let found = syntax::expression(&expr.0).unwrap_or_default();
-    let mut paths = found.fields.into_iter().map(|field| field.path);
-    match paths.find(|path| !is_there(scope, path)) {
+    match paths(expr).into_iter().find(|path| !is_there(scope, path)) {
         Some(path) => format!("{path} is absent"),
         None => "comes out blank".to_owned(),
     }
@@ -373,6 +401,25 @@ mod tests {
             ..Said::default()
         };
         assert!(read(&posts, &json!({"id": 1})) == Ok(expected));
+    }
+
+    #[test]
+    fn an_example_can_be_read() {
+        let expr = |text: &str| Some(Expr(text.to_owned()));
+        let one = Posts {
+            phone: expr("data.cliente.fone | default(data.fone)"),
+            name: expr("data.cliente.nome"),
+            ..posts("data.id ~ '/' ~ data.tipo")
+        };
+        let element = json!({"id": "1", "tipo": "1", "fone": PHONE, "cliente": {"fone": PHONE, "nome": "Maria"}});
+        assert_eq!(example(&one), element);
+        assert_eq!(read(&one, &element).unwrap().key, "1/1");
+        let each = |path: &str| Posts {
+            each: expr(path),
+            ..one.clone()
+        };
+        assert_eq!(example(&each("data.a.b")), json!({"a": {"b": [element]}}));
+        assert_eq!(example(&each("data")), json!([element]));
     }
 
     #[test]

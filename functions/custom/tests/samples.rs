@@ -8,6 +8,10 @@ use testkit::samples;
 #[tokio::test]
 async fn every_sample_gets_200_and_a_second_time_nothing_new() {
     let (store, clock) = testkit::store().await;
+    // How the samples' senders prove themselves stands in the pushed `[source.x]` tables.
+    let connections = demo::connections();
+    let pushed = store.push_config("", "[]", &connections).await;
+    assert!(pushed.is_ok(), "{pushed:?}");
     let app = App::start(store.clone(), SecretsProvider::Fixed(demo::secrets())).await;
     let handle = async |request| app.handle(request).await;
     samples::through("custom", &store, &clock, handle).await;

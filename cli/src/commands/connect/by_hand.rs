@@ -41,6 +41,8 @@ impl Work<'_> {
         let flag = self.on.flag();
         let by_hand = ByHand {
             name: self.name,
+            connection: self.connection,
+            table: self.table,
             url: &address,
             secret: &secret,
             topics: &topics,
