@@ -151,7 +151,7 @@ async fn a_mailbox_is_watched_and_left() {
         1,
         &[
             "webhooks are active: changes",
-            "✓ gmail  mailbox: vendas@minhaloja.com.br",
+            "mailbox: vendas@minhaloja.com.br",
         ],
     );
 

@@ -279,6 +279,10 @@ impl Known {
         let outputs = [
             member("TableName", cli::dev::table::TABLE),
             member(
+                "EmailsUrl",
+                "https://a1.execute-api.sa-east-1.amazonaws.com/emails/{source}",
+            ),
+            member(
                 "OrdersUrl",
                 "https://a1.execute-api.sa-east-1.amazonaws.com/orders/{source}",
             ),
