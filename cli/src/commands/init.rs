@@ -285,6 +285,13 @@ fn whereabouts(kind: &str) -> &'static str {
         "gmail" => {
             "Gmail: who pushes and what Google signs it for, which Google Cloud is told as well: callbell connect gmail makes it."
         }
+        "typeform" => {
+            "Typeform: no page of its shows it. Whoever makes the webhook chooses it: callbell connect typeform makes one."
+        }
+        "google-forms" => {
+            "Google Forms: what the script of docs/google-forms has as CALLBELL_SECRET: callbell connect google-forms makes\n\
+             # it and prints it."
+        }
         "callbell" => {
             "Callbell's own webhook: a secret for its path that callbell connect callbell makes, and beside it the signing\n\
              # secret (whsec_…) of the dashboard: Settings, API, Webhooks, Generate secret. callbell = [\"path\", \"whsec_…\"]"
