@@ -156,6 +156,11 @@ fn customer(told: &Told, connection: &Connection) -> Customer {
     if paths.is_empty() {
         paths.extend(PHONE_PATHS);
     }
+    // A form without merge tags, as of `upemail`, says nothing of a number: not that there is none either, or the
+    // next one would say that it came.
+    if told.merges.is_empty() {
+        paths.clear();
+    }
     let candidate = |path: &str| {
         let number = path.strip_prefix(MERGES).and_then(merge);
         PhoneCandidate {
