@@ -62,6 +62,7 @@ fn documents() -> Vec<String> {
         "events/orders/README.md",
         "events/appointments/README.md",
         "events/callbell/README.md",
+        "events/leads/README.md",
     ];
     found.extend(others.map(str::to_owned));
     found
