@@ -184,7 +184,7 @@ fn every_topic_has_a_sample() {
 }
 
 /// Some have none: a parcel's delivery, what the worker has to ask a provider for, what it finds there about
-/// people whom a webhook of this source only names, and what it reads from a post by the expressions of the
+/// people and deals that a webhook of this source only names, and what it reads from a post by the expressions of the
 /// user's own table.
 #[test]
 fn every_event_that_a_source_makes_has_a_sample() {
@@ -212,7 +212,14 @@ fn every_event_that_a_source_makes_has_a_sample() {
                     Name::EmailReceived,
                 ]
                 .contains(name);
-                let found = asks && [Name::LeadCreated, Name::LeadUpdated].contains(name);
+                let by_asking = [
+                    Name::LeadCreated,
+                    Name::LeadUpdated,
+                    Name::DealUpdated,
+                    Name::DealWon,
+                    Name::DealLost,
+                ];
+                let found = asks && by_asking.contains(name);
                 assert!(
                     without || found || of_function(*name),
                     "{}: {name}",

@@ -32,7 +32,7 @@ const OWN: [&str; 8] = [
 
 /// The people of the samples in `events/leads`: id, name, phone and e-mail address. They are read by their
 /// ids alone.
-const SAMPLES: [(u64, &str, &str, &str); 4] = [
+const SAMPLES: [(u64, &str, &str, &str); 3] = [
     (
         7001,
         "Beatriz Nogueira",
@@ -41,12 +41,6 @@ const SAMPLES: [(u64, &str, &str, &str); 4] = [
     ),
     (7002, "Caio Teles", "(11) 98002-0002", "caio@example.com"),
     (7003, "Denise Faria", "11 98002-0003", "denise@example.com"),
-    (
-        7004,
-        "Elias Rangel",
-        "+55 11 98002-0004",
-        "elias@example.com",
-    ),
 ];
 /// The stages of the one pipeline, from 1.
 const STAGES: [&str; 4] = ["Contato", "Proposta", "Negociação", "Contrato"];
