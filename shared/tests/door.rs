@@ -645,6 +645,9 @@ impl Source for Strict {
     fn phone_prefixes(&self) -> &'static [&'static str] {
         &[]
     }
+    fn proven_by(&self) -> &'static str {
+        "as Shopify's"
+    }
     fn handshake(&self, raw: &shared::raw::Raw) -> Option<Answer> {
         (raw.method == "HEAD").then(|| Answer {
             status: 204,

@@ -59,6 +59,10 @@ impl Source for CalCom {
         &[booked::RESPONSES]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "HMAC-SHA256 of the body, hex"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

@@ -119,6 +119,10 @@ impl Source for Callbell {
         &[]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "a secret path; HMAC-SHA256 of time and body, where Callbell signs"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

@@ -64,6 +64,10 @@ impl Source for Gmail {
         &[]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "Google's signed token of Pub/Sub: whose, for whom, until when"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

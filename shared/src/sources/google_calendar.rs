@@ -69,6 +69,10 @@ impl Source for GoogleCalendar {
         &[]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "the channel's token, a header"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

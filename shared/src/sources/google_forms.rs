@@ -50,6 +50,10 @@ impl Source for GoogleForms {
         form::PHONE_PREFIXES
     }
 
+    fn proven_by(&self) -> &'static str {
+        "Standard Webhooks, signed by the script"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

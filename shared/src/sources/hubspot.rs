@@ -58,6 +58,10 @@ impl Source for HubSpot {
         &[contact::PROPERTIES]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "v3: HMAC-SHA256 of method, address, body and time; v1 and v2 too"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

@@ -60,6 +60,10 @@ impl Source for Intercom {
         &[contact::CUSTOM]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "HMAC-SHA1 of the body, hex"
+    }
+
     /// An address is validated by HEAD, without a signature, when somebody saves it; then come pings. What
     /// Intercom's own system sends is answered and means nothing to anybody here.
     /// <https://developers.intercom.com/docs/webhooks/setting-up-webhooks>

@@ -75,6 +75,10 @@ impl Source for Mailchimp {
         &[member::MERGES]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "a key in the address; HMAC-SHA256 of time and body, where Mailchimp signs"
+    }
+
     /// The address is asked by GET when a webhook is made or changed, and has to answer 200. That proves nothing and
     /// brings nothing.
     fn handshake(&self, raw: &Raw) -> Option<Answer> {

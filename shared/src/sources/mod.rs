@@ -81,9 +81,7 @@ pub trait Source: Sync {
     fn phone_prefixes(&self) -> &'static [&'static str];
 
     /// How its webhooks prove themselves, in the words of README's table.
-    fn proven_by(&self) -> &'static str {
-        ""
-    }
+    fn proven_by(&self) -> &'static str;
 
     /// Answers what is no event and carries no signature: pings, validations by GET or HEAD. Asked
     /// before secrets and configuration are needed. `None`: go on.

@@ -74,6 +74,10 @@ impl Source for Pipedrive {
         &[person::OF_LABEL, person::CUSTOM]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "user and password"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

@@ -86,6 +86,10 @@ impl Source for Salesforce {
         &[lead::FIELDS]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "a key in the address; the organisation, where told"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

@@ -72,6 +72,10 @@ impl Source for Shopify {
         &[buyer::ATTRIBUTES]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "HMAC-SHA256 of the body, base64"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

@@ -70,6 +70,10 @@ impl Source for Webhook {
         &[]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "as its table says: Standard Webhooks, bearer, user and password, an HMAC"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }

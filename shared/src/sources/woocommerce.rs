@@ -58,6 +58,10 @@ impl Source for WooCommerce {
         &[order::META]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "HMAC-SHA256 of the body, base64"
+    }
+
     /// Saving a webhook posts `webhook_id=N`, unsigned, and insists on exactly 200:
     /// <https://github.com/woocommerce/woocommerce/issues/15642>
     fn handshake(&self, raw: &Raw) -> Option<Answer> {

@@ -71,6 +71,10 @@ impl Source for Zendesk {
         &[user::FIELDS]
     }
 
+    fn proven_by(&self) -> &'static str {
+        "HMAC-SHA256 of time and body, base64"
+    }
+
     fn handshake(&self, _raw: &Raw) -> Option<Answer> {
         None
     }
