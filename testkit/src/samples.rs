@@ -26,8 +26,9 @@ pub async fn through(
     for path in paths(function) {
         let text = fs::read_to_string(&path).expect("a sample");
         let json: Value = serde_json::from_str(&text).expect("JSON");
-        let at = json["requestContext"]["timeEpoch"].as_i64();
-        let at = Timestamp::from_millisecond(at.expect("timeEpoch")).expect("a time");
+        let at = json.pointer("/requestContext/timeEpoch");
+        let at = at.and_then(Value::as_i64).expect("timeEpoch");
+        let at = Timestamp::from_millisecond(at).expect("a time");
         clock.advance(at.duration_since(clock.now()));
         for round in ["first", "again"] {
             let payload: Payload = serde_json::from_str(&text).expect("a payload");

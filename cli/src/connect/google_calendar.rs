@@ -35,7 +35,7 @@ impl super::System for System {
     }
 
     fn title(&self) -> &'static str {
-        TITLE
+        "Google Calendar"
     }
 
     fn topics(&self) -> &'static [Topic] {
