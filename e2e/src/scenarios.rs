@@ -530,7 +530,7 @@ pub(crate) async fn an_erp(world: &World) -> Outcome {
     let answer = posted.post(world).await?;
     let event = elsewhere::named(&answer.body);
     ensure(
-        answer.status == 200 && event.starts_with("erp/custom/"),
+        answer.status == 200 && event.starts_with("erp/posted/"),
         || format!("the ERP got {} {}", answer.status, answer.body),
     )?;
     let message = world.message_to(elsewhere::ERP_PHONE, AT_ONCE).await?;
