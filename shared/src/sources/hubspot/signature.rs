@@ -222,11 +222,8 @@ mod tests {
         assert_eq!(check(URL, &[(OLDER, V1_HEX), (VERSION, "v1")]), Ok(()));
         assert_eq!(check("", &[(OLDER, V1_HEX), (VERSION, "v1")]), Ok(()));
         assert_eq!(check(URL, &[(OLDER, V2_HEX), (VERSION, "v2")]), Ok(()));
-        assert_eq!(
-            check(URL, &[(OLDER, V1_HEX), (VERSION, "v2")]),
-            no_match.clone()
-        );
-        assert_eq!(check(URL, &[(OLDER, V2_HEX)]), no_match.clone());
+        assert_eq!(check(URL, &[(OLDER, V1_HEX), (VERSION, "v2")]), no_match);
+        assert_eq!(check(URL, &[(OLDER, V2_HEX)]), no_match);
         let moved = check("https://b1.example/", &[(OLDER, V2_HEX), (VERSION, "v2")]);
         assert_eq!(moved, no_match);
         assert_eq!(
