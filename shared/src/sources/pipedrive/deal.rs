@@ -59,7 +59,7 @@ pub(super) fn read(webhook: &Webhook, connection: &Connection) -> Result<Reading
                 return Ok(Reading::Nothing("nothing of the deal itself changed"));
             }
             let fact = Fact::of(webhook, &changed.unwrap_or_default());
-            Ok(Reading::Events(vec![question(webhook, fact, connection)]))
+            Ok(Reading::Events(vec![question(webhook, &fact, connection)]))
         }
     }
 }
@@ -117,7 +117,7 @@ impl Fact {
 }
 
 /// What the webhook said, for the worker to complete.
-fn question(webhook: &Webhook, fact: Fact, connection: &Connection) -> Event {
+fn question(webhook: &Webhook, fact: &Fact, connection: &Connection) -> Event {
     let id = &webhook.id;
     let data = &webhook.data;
     let key = format!("deal/{id}/{}", fact.key);
