@@ -157,7 +157,7 @@ impl World {
 const BEARER: (&str, &str) = ("authorization", "Bearer demo-erp-secret");
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-fn nota(numero: &str, more: Value) -> Value {
+fn nota(numero: &str, more: &Value) -> Value {
     let mut body = json!({
         "tipo": "nota_emitida", "numero": numero, "valor": "129.90",
         "cliente": {"nome": "Maria da Silva", "celular": "11 98010-0001"},
@@ -171,7 +171,7 @@ fn nota(numero: &str, more: Value) -> Value {
 #[tokio::test]
 async fn an_invoice_goes_to_the_phone_once_whatever_is_posted_of_it() {
     let world = World::start().await;
-    let (status, answer) = world.erp(&nota("4711", json!({}))).await;
+    let (status, answer) = world.erp(&nota("4711", &json!({}))).await;
     assert_eq!((status, &answer["status"]), (200, &json!("accepted")));
     let first = answer["event"].as_str().unwrap().to_owned();
     assert!(first.starts_with("erp/posted/"), "{first}");
@@ -185,16 +185,16 @@ async fn an_invoice_goes_to_the_phone_once_whatever_is_posted_of_it() {
     let other = "source is erp, not nuvemshop or antigo or assinado";
     assert_eq!(why, ["1 job", other]);
     // The same post, and another one with the same key.
-    let (status, answer) = world.erp(&nota("4711", json!({}))).await;
+    let (status, answer) = world.erp(&nota("4711", &json!({}))).await;
     assert_eq!((status, &answer["status"]), (200, &json!("duplicate")));
-    let (_, answer) = world.erp(&nota("4711", json!({"valor": "1.00"}))).await;
+    let (_, answer) = world.erp(&nota("4711", &json!({"valor": "1.00"}))).await;
     assert_eq!(answer["status"], "accepted");
     let again = world.record(answer["event"].as_str().unwrap()).await;
     assert_eq!(again, ["1 known already: erp/custom/4711/nota_emitida"]);
     assert_eq!(world.texts().await, [said]);
     // What no automation wants says why.
     world
-        .erp(&nota("4712", json!({"tipo": "boleto_emitido"})))
+        .erp(&nota("4712", &json!({"tipo": "boleto_emitido"})))
         .await;
     let why = world.record("erp/custom/4712/boleto_emitido").await;
     assert!(why[0].starts_with("when is false"), "{why:?}");
@@ -203,7 +203,7 @@ async fn an_invoice_goes_to_the_phone_once_whatever_is_posted_of_it() {
 #[tokio::test]
 async fn what_has_no_key_says_so_and_is_listed() {
     let world = World::start().await;
-    let mut body = nota("4711", json!({}));
+    let mut body = nota("4711", &json!({}));
     body.as_object_mut().unwrap().remove("numero");
     let (status, answer) = world.erp(&body).await;
     assert_eq!(status, 200);
@@ -224,7 +224,7 @@ async fn a_key_that_was_wrong_is_mended_and_what_came_is_replayed() {
     std::fs::write(&path, FILE.replace(right, "data.number")).unwrap();
     let local = world.local();
     world.callbell(&["push", "--yes", &local]).await;
-    world.erp(&nota("4711", json!({}))).await;
+    world.erp(&nota("4711", &json!({}))).await;
     assert!(world.texts().await.is_empty());
     std::fs::write(&path, FILE).unwrap();
     world.callbell(&["push", "--yes", &local]).await;
@@ -282,10 +282,13 @@ async fn a_signed_body_is_believed_and_a_form_is_read() {
     assert_eq!(texts, ["Pedido 871 pago", "Pedido 900 pago"]);
 }
 
+/// Where to, with which headers, what, and what it is answered.
+type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], Vec<u8>, u16);
+
 #[tokio::test]
 async fn what_is_wrong_with_a_post_is_answered() {
     let world = World::start().await;
-    let bytes = nota("4711", json!({})).to_string().into_bytes();
+    let bytes = nota("4711", &json!({})).to_string().into_bytes();
     let wrong = ("authorization", "Bearer demo-nuvemshop-secret");
     let unreadable = b"{\"numero\": ".to_vec();
     // 33 KiB that no compression makes smaller: letters in no order.
@@ -300,7 +303,7 @@ async fn what_is_wrong_with_a_post_is_answered() {
         )
     });
     let large = json!({"numero": "1", "tipo": "x", "texto": letters.collect::<String>()});
-    let rows: [(&str, &[(&str, &str)], Vec<u8>, u16); 7] = [
+    let rows: [Row<'_>; 7] = [
         ("/custom/erp", &[wrong, JSON], bytes.clone(), 401),
         ("/custom/erp", &[JSON], bytes.clone(), 401),
         ("/custom/erp", &[BEARER, JSON], unreadable, 400),
@@ -335,7 +338,7 @@ async fn a_body_is_tried_out_as_the_worker_reads_it() {
     let write = |name: &str, body: Value| {
         std::fs::write(world.folder.path().join(name), body.to_string()).unwrap();
     };
-    write("my.json", nota("4711", json!({})));
+    write("my.json", nota("4711", &json!({})));
     let said = world.callbell(&["try", "my.json", "--source", "erp"]).await;
     assert!(said.contains("custom.received"), "{said}");
     assert!(
