@@ -1,10 +1,6 @@
 //! `callbell tail`: what comes is printed, with masked numbers, until somebody ends it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![recursion_limit = "256"]
 
 mod aws;
