@@ -305,7 +305,8 @@ fn words(out: &mut String, text: &str, quotes: usize) {
 fn line(out: &mut String, quotes: usize) {
     let trimmed = out.trim_end_matches(' ').len();
     out.truncate(trimmed);
-    if !out.is_empty() && !out.ends_with("\n\n") && !(quotes > 0 && out.ends_with('\n')) {
+    let is_apart = out.ends_with("\n\n") || (quotes > 0 && out.ends_with('\n'));
+    if !out.is_empty() && !is_apart {
         out.push('\n');
     }
 }
