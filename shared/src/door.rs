@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
@@ -129,7 +129,9 @@ impl Door {
                 self.read_keys().await;
             }
         };
-        tokio::join!(self.read_connections(), self.read_secrets(), keys);
+        // Each is a request of its own, and together they would be large.
+        let (connections, secrets) = (self.read_connections(), self.read_secrets());
+        tokio::join!(connections.boxed(), secrets.boxed(), keys.boxed());
     }
 
     /// What there is now, for the line at the start.
@@ -155,7 +157,8 @@ impl Door {
             }
             Err(RawError::NoConnection) => return answer("-", Outcome::UnknownSource, None),
         };
-        let outcome = self.outcome(&raw).await;
+        // Its type is as deep as all that it may ask of AWS: deeper than a compiler follows by itself.
+        let outcome = self.outcome(&raw).boxed().await;
         let source = self.resolve(&raw.connection).map(|(_, source)| source);
         let acknowledgement = source.and_then(|source| source.acknowledgement(&raw));
         answer(&raw.connection, outcome, acknowledgement)

@@ -162,7 +162,7 @@ impl Tail<'_> {
             row.status.as_str(),
             row.problem.as_deref().unwrap_or("")
         );
-        self.is_news(&row.key, state)?;
+        self.is_news(&row.key, &state)?;
         if self.args.json {
             return Some(value("event", events::as_json(row), phone));
         }
@@ -195,7 +195,7 @@ impl Tail<'_> {
         }
         let delivery = row.delivery.map(|delivery| delivery.as_str());
         let state = format!("{} {}", row.status.as_str(), delivery.unwrap_or_default());
-        self.is_news(&row.key, state)?;
+        self.is_news(&row.key, &state)?;
         let phone = self.phones.get(&row.event).cloned();
         if self.args.json {
             return Some(value("job", jobs::as_json(row), phone));
@@ -224,9 +224,9 @@ impl Tail<'_> {
     }
 
     /// Whether a row was not printed in this state.
-    fn is_news(&mut self, key: &str, state: String) -> Option<()> {
-        let before = self.seen.insert(key.to_owned(), state.clone());
-        (before.as_ref() != Some(&state)).then_some(())
+    fn is_news(&mut self, key: &str, state: &str) -> Option<()> {
+        let before = self.seen.insert(key.to_owned(), state.to_owned());
+        (before.as_deref() != Some(state)).then_some(())
     }
 }
 

@@ -88,7 +88,10 @@ impl fmt::Debug for AccessToken {
 
 /// Access tokens that are still good, by what they permit and the secret that they were made of.
 #[derive(Default)]
-pub struct Tokens(Mutex<HashMap<(&'static str, String), (AccessToken, Timestamp)>>);
+pub struct Tokens(Mutex<HashMap<Granted, (AccessToken, Timestamp)>>);
+
+/// For which scope, and on whose behalf.
+type Granted = (&'static str, String);
 
 impl Tokens {
     /// An access token for what `scope` permits, for the first of these secrets that Google accepts.

@@ -22,7 +22,7 @@ async fn the_binary_takes_a_sample_from_lambda_and_stores_it() {
         let mut json: Value = serde_json::from_str(&text).unwrap();
         let body = json["body"].as_str().unwrap().to_owned();
         let secret = demo::secret("callbell");
-        let (connection, secret) = (Connection::plain("callbell"), secret.clone());
+        let (connection, secret) = (Connection::plain("callbell"), secret);
         let unsigned = Unsigned::of(&connection, &secret, body.as_bytes(), Clock::system().now());
         for (name, value) in Callbell.sign(&unsigned) {
             json["headers"][name] = value.into();

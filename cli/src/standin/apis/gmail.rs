@@ -20,7 +20,7 @@ use shared::sources::demo;
 
 use super::deliver::Webhook;
 use super::google_calendar::ACCESS_TOKEN;
-use super::{Api, Reply, Request};
+use super::{Api, Reply, Request, room};
 
 /// The mailbox of the samples, and the one there is.
 pub const MAILBOX: &str = "vendas@minhaloja.com.br";
@@ -367,11 +367,11 @@ impl Held {
             .collect();
         let mut answer = json!({"historyId": self.newest(since, now).to_string()});
         if !page.is_empty() {
-            answer["history"] = json!(page);
+            room::set(&mut answer, "history", json!(page));
         }
         let next = offset + self.page_records;
         if behind.len() > next {
-            answer["nextPageToken"] = json!(next.to_string());
+            room::set(&mut answer, "nextPageToken", json!(next.to_string()));
         }
         Reply::new(200, answer)
     }
@@ -415,7 +415,7 @@ impl Held {
             .collect();
         let mut answer = json!({"resultSizeEstimate": found.len(), "messages": page});
         if found.len() > next {
-            answer["nextPageToken"] = json!(next.to_string());
+            room::set(&mut answer, "nextPageToken", json!(next.to_string()));
         }
         Reply::new(200, answer)
     }
