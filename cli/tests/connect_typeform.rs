@@ -1,7 +1,11 @@
 //! `callbell connect` of forms: Typeform by its API, Google Forms by hand. Against the stand-ins, on a stack and
 //! on a development server. Everything listens on the loopback interface.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![recursion_limit = "256"]
 
 mod aws;

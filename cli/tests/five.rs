@@ -47,7 +47,7 @@ async fn play(file: &str, changed: Option<String>, functions: &[&str], sentences
             events: root().join("events").join(function),
             automations: automations.clone(),
         };
-        let (printed, expected) = plain(&[scene]).await.unwrap();
+        let (printed, expected) = Box::pin(plain(&[scene])).await.unwrap();
         assert!(expected, "{file}: {printed}");
         shown.push_str(&printed);
     }

@@ -1,6 +1,10 @@
 //! `callbell forget`, on a development server and on a stack.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![recursion_limit = "256"]
 
 mod aws;

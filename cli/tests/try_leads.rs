@@ -1,7 +1,5 @@
 //! `callbell try` of leads, deals, forms, e-mails and posts: by the event's name alone, on a sample of it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::process::Stdio;
 
 use tokio::process::Command;

@@ -1,11 +1,7 @@
 //! Mails: each fixture is a message as Gmail's API shows it, and beside it the event that it is. After a change
 //! that is meant: `UPDATE=1 cargo test -p shared --test gmail`. And the token that proves a push.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail as tests do"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
 use std::fs;
