@@ -282,6 +282,9 @@ async fn a_mail_reaches_the_phone_that_is_in_it_once() {
 async fn lost_pushes_and_a_history_that_is_gone_lose_and_flood_nothing() {
     let world = World::start().await;
     world.write("old", "11 98009-2000");
+    // Both are counted in milliseconds, and one may be enough for both.
+    let moment = SignedDuration::from_secs(1);
+    world.dev.advance(moment).await.unwrap();
     world.connect().await;
     world.gmail().set_silent(true);
     world.gmail().set_page_records(2);

@@ -564,7 +564,7 @@ fn the_cost_is_what_the_script_prints() {
 const WORDS: [&str; 2] = ["callbell", "webhook"];
 
 /// Files that name sources outside those sources' own files, and why.
-const NAMED_IN: [(&str, &str); 11] = [
+const NAMED_IN: [(&str, &str); 10] = [
     ("engine/src/automations/model.rs", "the actions' list"),
     ("engine/src/automations/spec.rs", "the actions' list"),
     (
@@ -582,10 +582,6 @@ const NAMED_IN: [(&str, &str); 11] = [
     (
         "engine/src/automations/testing.rs",
         "sample events of tests",
-    ),
-    (
-        "engine/src/automations/parse/tables.rs",
-        "which sources ask questions",
     ),
     (
         "engine/src/delivery/fetching.rs",

@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
-use shared::store::{EventFilter, JobFilter, JobRow, Status};
+use shared::event::Name;
+use shared::store::{EventFilter, EventRow, JobFilter, JobRow, Status};
 
 use super::Outcome;
 use crate::args::DemoArgs;
@@ -88,6 +89,8 @@ struct Shown {
     events: Vec<String>,
     /// Whom they are about.
     person: Option<String>,
+    /// What the worker's record says of a webhook that it had to ask or to read by a table.
+    record: Option<String>,
     /// Its jobs, by id, as they stood last.
     jobs: Vec<String>,
 }
@@ -101,6 +104,8 @@ struct Story {
     jobs: BTreeMap<String, JobRow>,
     /// Job → sentence, where it is known.
     sentences: BTreeMap<String, Option<String>>,
+    /// Event key → what it is, and whom it is about.
+    told: BTreeMap<String, (String, Option<String>)>,
     events: usize,
     /// What must not be.
     unexpected: Vec<String>,
@@ -264,6 +269,7 @@ async fn perform(scene: &Scene) -> Result<Story, CliError> {
         shown: Vec::new(),
         jobs: BTreeMap::new(),
         sentences: BTreeMap::new(),
+        told: BTreeMap::new(),
         events: 0,
         unexpected: Vec::new(),
         zone: zone.unwrap_or(TimeZone::UTC),
@@ -298,6 +304,22 @@ async fn perform(scene: &Scene) -> Result<Story, CliError> {
     bar.finish_and_clear();
     story.judge();
     Ok(story)
+}
+
+/// What the worker makes other events of: they are shown in its place.
+fn is_question(name: Name) -> bool {
+    matches!(name, Name::SourceChanged | Name::CustomPosted)
+}
+
+/// Whom an event is about that automations see.
+fn person(row: &EventRow) -> Option<String> {
+    let customer = &row.event.as_ref()?.customer;
+    let automated = row.name.is_some_and(|name| !name.is_internal());
+    let name = customer
+        .name
+        .clone()
+        .or_else(|| customer.first_name.clone());
+    name.or(customer.email.clone()).filter(|_| automated)
 }
 
 /// Posts one sample as its provider does; the answer's status and body.
@@ -357,31 +379,36 @@ impl Story {
         if !(200..300).contains(&status) {
             self.unexpected.push(format!("{file}: answered {status}"));
         }
-        // What this event made is looked up before its jobs end, because some events erase.
-        let new: Vec<_> = all_events(dev.store(), &EventFilter::default())
-            .await?
-            .into_iter()
-            .filter(|row| !known.contains(&row.key))
-            .collect();
-        self.events += new.len();
-        let person = new.iter().find_map(|row| {
-            let customer = &row.event.as_ref()?.customer;
-            let email = customer.email.clone();
-            let automated = row.name.is_some_and(|name| !name.is_internal());
-            let name = customer
-                .name
-                .clone()
-                .or_else(|| customer.first_name.clone());
-            name.or(email).filter(|_| automated)
-        });
-        let events = new
-            .iter()
-            .map(|row| row.name.map_or("unreadable", |name| name.as_str()));
-        let events = events.map(str::to_owned).collect();
+        // What this event made is looked up before its jobs end, because some events erase; and again then,
+        // because for some the worker has to ask.
+        let mut new = all_events(dev.store(), &EventFilter::default()).await?;
+        new.retain(|row| !known.contains(&row.key));
         if !dev.idle(Duration::from_secs(IDLE_SECONDS_MAX)).await? {
             self.unexpected
                 .push(format!("{file}: its jobs did not come to an end"));
         }
+        let later = all_events(dev.store(), &EventFilter::default()).await?;
+        let record = later
+            .iter()
+            .filter(|row| !known.contains(&row.key) && row.name.is_some_and(is_question))
+            .find_map(|row| Some(row.lines.first()?.why.clone()));
+        let first: BTreeSet<String> = new.iter().map(|row| row.key.clone()).collect();
+        let found = |row: &EventRow| !known.contains(&row.key) && !first.contains(&row.key);
+        new.extend(later.into_iter().filter(found));
+        if new.iter().any(|row| !row.name.is_some_and(is_question)) {
+            new.retain(|row| !row.name.is_some_and(is_question));
+        }
+        self.events += new.len();
+        for row in &new {
+            let name = row.name.map_or("unreadable", |name| name.as_str());
+            self.told
+                .insert(row.key.clone(), (name.to_owned(), person(row)));
+        }
+        let person = new.iter().find_map(person);
+        let events = new
+            .iter()
+            .map(|row| row.name.map_or("unreadable", |name| name.as_str()));
+        let events = events.map(str::to_owned).collect();
         let before: BTreeSet<String> = self.jobs.keys().cloned().collect();
         self.look(dev).await?;
         let mut jobs: Vec<&JobRow> = self
@@ -401,6 +428,7 @@ impl Story {
             answer,
             events,
             person,
+            record,
             jobs,
         });
         Ok(())
@@ -484,7 +512,11 @@ impl Story {
         let mut rows: Vec<Vec<Cell>> = Vec::new();
         for shown in &self.shown {
             let person = shown.person.clone().unwrap_or_default();
-            let mut row = |at: Timestamp, event: String, what: String, status: Option<Status>| {
+            let mut row = |at: Timestamp,
+                           event: String,
+                           person: &str,
+                           what: String,
+                           status: Option<Status>| {
                 let at = output::instant(at, &self.zone);
                 // A long sentence goes on in the lines below.
                 for (index, line) in output::wrap(&what, SENTENCE_CHARS).into_iter().enumerate() {
@@ -505,11 +537,11 @@ impl Story {
                         None => (line.faint(), Cell::from(first(&event)).faint()),
                     };
                     let at = Cell::from(first(&at)).faint();
-                    rows.push(vec![at, event, first(&person).into(), line, state]);
+                    rows.push(vec![at, event, first(person).into(), line, state]);
                 }
             };
             if shown.jobs.is_empty() {
-                row(shown.at, shown.title(), shown.nothing().to_owned(), None);
+                row(shown.at, shown.title(), &person, shown.nothing(), None);
             }
             for job in shown.jobs.iter().filter_map(|id| self.jobs.get(id)) {
                 // What has a time of its own stands with it.
@@ -518,8 +550,11 @@ impl Story {
                     true => shown.at,
                     false => job.due_at.max(shown.at),
                 };
+                let told = self.told.get(&job.event);
+                let about = told.and_then(|(_, person)| person.as_deref());
                 let event = self.event_of(job, shown);
-                row(at, event, self.what(job), Some(job.status));
+                let what = self.what(job);
+                row(at, event, about.unwrap_or(&person), what, Some(job.status));
             }
         }
         let mut text = table(
@@ -534,6 +569,9 @@ impl Story {
 
     /// The event that a job was made for: of several that one webhook made, the one in its key.
     fn event_of(&self, job: &JobRow, shown: &Shown) -> String {
+        if let Some((name, _)) = self.told.get(&job.event) {
+            return name.clone();
+        }
         let fact = job
             .event
             .rsplit('/')
@@ -580,9 +618,14 @@ impl Shown {
     }
 
     /// Why there is no job.
-    fn nothing(&self) -> &str {
+    fn nothing(&self) -> String {
         let status = self.answer.get("status").and_then(Value::as_str);
-        match (self.events.first().map(String::as_str), status) {
+        if let (Some(record), Some("source.changed" | "custom.posted")) =
+            (&self.record, self.events.first().map(String::as_str))
+        {
+            return format!("({record})");
+        }
+        let why = match (self.events.first().map(String::as_str), status) {
             (Some("privacy.data_request"), _) => "(what the shop holds is for the shop to say)",
             (Some(name), _) if name.starts_with("privacy.") => "(erased)",
             (Some("appointment.released"), _) => "(where it went comes in another webhook)",
@@ -592,6 +635,7 @@ impl Shown {
             (None, Some("duplicate")) => "(came before: nothing is done twice)",
             (None, Some("pong")) => "(answered)",
             (None, _) => "(nothing to do)",
-        }
+        };
+        why.to_owned()
     }
 }

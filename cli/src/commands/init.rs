@@ -9,6 +9,7 @@ use shared::sources;
 use super::Outcome;
 use crate::args::InitArgs;
 use crate::ask;
+use crate::connect::Kind;
 use crate::error::CliError;
 use crate::output::say;
 use crate::project::{AUTOMATIONS, Files, TEMPLATES};
@@ -201,7 +202,10 @@ fn secrets() -> String {
     );
     for source in sources::ALL {
         let kind = source.kind();
-        text.push_str(&format!("\n# {}\n# {kind} = \"\"\n", whereabouts(kind)));
+        text.push_str(&format!(
+            "\n# {}\n# {kind} = \"\"\n",
+            Kind::parse(kind).map_or("", |kind| kind.whereabouts())
+        ));
     }
     text.push_str("\n# Tokens of the systems that are called.\n[apis]\n");
     for (name, whereabouts) in APIS {
@@ -262,44 +266,6 @@ const APIS: [(&str, &str); 11] = [
     ),
 ];
 
-/// Where a provider shows the secret that it signs webhooks with.
-fn whereabouts(kind: &str) -> &'static str {
-    match kind {
-        "shopify" => {
-            "Shopify: of webhooks made in Admin, Settings, Notifications, Webhooks: the secret below their list;\n\
-             # of webhooks that an app made: the app's client secret."
-        }
-        "woocommerce" => {
-            "WooCommerce: Settings, Advanced, Webhooks, the field Secret of the webhook, the same in each of them."
-        }
-        "calendly" => {
-            "Calendly: no page shows it. Whoever makes the subscription chooses the signing key: callbell connect calendly\n\
-             # makes one; of subscriptions that an OAuth app makes: the key that Calendly showed with the app."
-        }
-        "cal-com" => {
-            "Cal.com: Settings, Developer, Webhooks, the field Secret of the webhook. Without one nothing is believed."
-        }
-        "google-calendar" => {
-            "Google Calendar: a token of our own that Google sends back: callbell connect google-calendar makes it."
-        }
-        "gmail" => {
-            "Gmail: who pushes and what Google signs it for, which Google Cloud is told as well: callbell connect gmail makes it."
-        }
-        "typeform" => {
-            "Typeform: no page of its shows it. Whoever makes the webhook chooses it: callbell connect typeform makes one."
-        }
-        "google-forms" => {
-            "Google Forms: what the script of docs/google-forms has as CALLBELL_SECRET: callbell connect google-forms makes\n\
-             # it and prints it."
-        }
-        "callbell" => {
-            "Callbell's own webhook: a secret for its path that callbell connect callbell makes, and beside it the signing\n\
-             # secret (whsec_…) of the dashboard: Settings, API, Webhooks, Generate secret. callbell = [\"path\", \"whsec_…\"]"
-        }
-        _ => "The secret that its webhooks are signed with.",
-    }
-}
-
 pub(super) const SAMCONFIG: &str = "# What sam build and sam deploy take unless told otherwise, and where callbell finds the stack. make deploy asks
 # for the stack's name, region, e-mail address for alarms and architecture once, and keeps them here.
 version = 0.1
@@ -351,7 +317,8 @@ mod tests {
                 "{}",
                 source.kind()
             );
-            assert_ne!(whereabouts(source.kind()), whereabouts("unknown"));
+            let kind = Kind::parse(source.kind()).unwrap();
+            assert!(!kind.whereabouts().is_empty(), "{}", source.kind());
         }
         assert!(SAMCONFIG.parse::<toml::Table>().is_ok());
     }

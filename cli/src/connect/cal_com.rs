@@ -74,6 +74,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Cal.com: Settings, Developer, Webhooks, the field Secret of the webhook. Without one nothing is believed."
+    }
+
     fn provoke(&self) -> &'static str {
         "book an appointment"
     }

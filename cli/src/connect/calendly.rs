@@ -60,6 +60,11 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Calendly: no page shows it. Whoever makes the subscription chooses the signing key: callbell connect calendly\n\
+             # makes one; of subscriptions that an OAuth app makes: the key that Calendly showed with the app."
+    }
+
     fn provoke(&self) -> &'static str {
         "book an appointment"
     }

@@ -50,6 +50,11 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Callbell's own webhook: a secret for its path that callbell connect callbell makes, and beside it the signing\n\
+             # secret (whsec_…) of the dashboard: Settings, API, Webhooks, Generate secret. callbell = [\"path\", \"whsec_…\"]"
+    }
+
     fn provoke(&self) -> &'static str {
         "write to one of your channels, from another phone"
     }

@@ -46,6 +46,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Gmail: who pushes and what Google signs it for, which Google Cloud is told as well: callbell connect gmail makes it."
+    }
+
     fn provoke(&self) -> &'static str {
         "write to the mailbox"
     }

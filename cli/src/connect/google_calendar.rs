@@ -42,6 +42,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Google Calendar: a token of our own that Google sends back: callbell connect google-calendar makes it."
+    }
+
     fn provoke(&self) -> &'static str {
         "change an event of the calendar"
     }

@@ -30,6 +30,11 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Google Forms: what the script of docs/google-forms has as CALLBELL_SECRET: callbell connect google-forms makes\n\
+             # it and prints it."
+    }
+
     fn provoke(&self) -> &'static str {
         "fill in the form"
     }

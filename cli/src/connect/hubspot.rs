@@ -45,6 +45,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "HubSpot: the app's client secret: Settings, Integrations, Private Apps, your app, its tab Auth."
+    }
+
     fn provoke(&self) -> &'static str {
         "make a new contact there"
     }

@@ -55,6 +55,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Intercom: the app's client secret: Developer Hub, your app, Basic Information."
+    }
+
     fn provoke(&self) -> &'static str {
         "make a new contact there"
     }

@@ -82,6 +82,11 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Mailchimp: the key at the end of the address, ?key=…: callbell connect mailchimp makes it. Where Mailchimp signs\n\
+             # too, a value sign:… with what it showed once."
+    }
+
     fn provoke(&self) -> &'static str {
         "add a contact to the audience, or fill in its form"
     }

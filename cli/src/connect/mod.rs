@@ -74,6 +74,10 @@ pub trait System: Sync {
     /// What its webhooks are called and what each is for.
     fn topics(&self) -> &'static [Topic];
 
+    /// What its webhook secret is, and where it is found: comment lines of `secrets.toml`, of which the first has
+    /// its mark already.
+    fn whereabouts(&self) -> &'static str;
+
     /// What to do so that a first event comes.
     fn provoke(&self) -> &'static str;
 

@@ -65,6 +65,11 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Pipedrive: user:password, or a password alone (the user is callbell). Whoever makes the webhook chooses it:\n\
+             # callbell connect pipedrive makes one."
+    }
+
     fn provoke(&self) -> &'static str {
         "add a person there"
     }

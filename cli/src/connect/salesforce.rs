@@ -35,6 +35,11 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Salesforce: the key at the end of the address, ?key=…: callbell connect salesforce makes it. A value org:00D… lets\n\
+             # that organisation alone in."
+    }
+
     fn provoke(&self) -> &'static str {
         "make a new contact or lead there"
     }

@@ -101,6 +101,11 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Shopify: of webhooks made in Admin, Settings, Notifications, Webhooks: the secret below their list;\n\
+             # of webhooks that an app made: the app's client secret."
+    }
+
     fn provoke(&self) -> &'static str {
         "place an order"
     }

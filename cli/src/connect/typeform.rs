@@ -53,6 +53,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Typeform: no page of its shows it. Whoever makes the webhook chooses it: callbell connect typeform makes one."
+    }
+
     fn provoke(&self) -> &'static str {
         "fill in the form"
     }

@@ -37,6 +37,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "A system of your own: called as its [source.x]; callbell connect webhook --name x makes it and says how to send it."
+    }
+
     fn provoke(&self) -> &'static str {
         "have it post something"
     }

@@ -55,6 +55,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "WooCommerce: Settings, Advanced, Webhooks, the field Secret of the webhook, the same in each of them."
+    }
+
     fn provoke(&self) -> &'static str {
         "place an order"
     }

@@ -54,6 +54,10 @@ impl super::System for System {
         TOPICS
     }
 
+    fn whereabouts(&self) -> &'static str {
+        "Zendesk: the webhook's signing secret, which Zendesk makes: callbell connect zendesk fetches it."
+    }
+
     fn provoke(&self) -> &'static str {
         "add an end user there"
     }

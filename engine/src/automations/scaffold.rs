@@ -60,6 +60,22 @@ pub const EXAMPLES: &[Example] = &[
         header: "# Whoever writes on WhatsApp: into a CRM and a sheet, the team told, and a chatbot; the words are Portuguese.",
         by_locale: true,
     },
+    Example {
+        name: "leads",
+        country: Some("BR"),
+        first: "lead.created",
+        text: include_str!("../../../examples/leads.toml"),
+        header: "# Forms, CRMs, lists, deals and a mailbox: whoever turns up there is welcomed; the words are Portuguese.",
+        by_locale: false,
+    },
+    Example {
+        name: "erp",
+        country: Some("BR"),
+        first: "custom.received",
+        text: include_str!("../../../examples/erp.toml"),
+        header: "# Whatever can post: an ERP, Nuvemshop, Zapier, Make, n8n; the words are Portuguese.",
+        by_locale: false,
+    },
 ];
 
 impl Example {

@@ -1,7 +1,6 @@
 //! What a post of a system of the user's own is: the expressions of its `[source.x]`, which no door knows, make
 //! `custom.received` of it.
 
-use shared::door::EVENTS_MAX;
 use shared::event::{
     Body, Customer, Event, Head, Name, PhoneCandidate, Subject, SubjectKind, TEXT_CHARS_MAX,
 };
@@ -12,6 +11,9 @@ use crate::automations::locale::Home;
 use crate::automations::model::{Automations, Posts};
 use crate::automations::names;
 use crate::automations::posts::{self, Said};
+
+/// Most elements of one post.
+const ELEMENTS_MAX: usize = 100;
 
 /// Fewest digits that count as somebody's number where they are in a key.
 const NUMBER_DIGITS_MIN: usize = 8;
@@ -45,10 +47,10 @@ pub fn read(posted: &Event, automations: &Automations) -> Read {
         Scope::new(automations, &Home::of(automations, &event, None), &event).over_data()
     };
     let elements = match posts::elements(posts, data, &over) {
-        Ok(elements) if elements.len() > EVENTS_MAX => {
+        Ok(elements) if elements.len() > ELEMENTS_MAX => {
             let count = elements.len();
             return none(format!(
-                "each: {count} elements, more than {EVENTS_MAX}: nothing is done"
+                "each: {count} elements, more than {ELEMENTS_MAX}: nothing is done"
             ));
         }
         Ok(elements) if elements.is_empty() => {

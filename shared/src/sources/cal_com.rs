@@ -59,6 +59,10 @@ impl Source for CalCom {
         &[booked::RESPONSES]
     }
 
+    fn asks_questions(&self) -> bool {
+        true
+    }
+
     fn proven_by(&self) -> &'static str {
         "HMAC-SHA256 of the body, hex"
     }

@@ -68,6 +68,10 @@ impl Source for Calendly {
         &[invitee::ANSWERS]
     }
 
+    fn asks_questions(&self) -> bool {
+        true
+    }
+
     fn proven_by(&self) -> &'static str {
         "HMAC-SHA256 of time and body, hex, a day old at most"
     }

@@ -50,6 +50,10 @@ impl Source for GoogleForms {
         form::PHONE_PREFIXES
     }
 
+    fn asks_questions(&self) -> bool {
+        true
+    }
+
     fn proven_by(&self) -> &'static str {
         "Standard Webhooks, signed by the script"
     }

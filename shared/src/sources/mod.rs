@@ -80,6 +80,11 @@ pub trait Source: Sync {
     /// `meta.` for `meta._billing_cellphone`.
     fn phone_prefixes(&self) -> &'static [&'static str];
 
+    /// Whether it asks people questions, of which one may be for the phone number: `phone_question`.
+    fn asks_questions(&self) -> bool {
+        false
+    }
+
     /// How its webhooks prove themselves, in the words of README's table.
     fn proven_by(&self) -> &'static str;
 

@@ -50,6 +50,10 @@ impl Source for Typeform {
         form::PHONE_PREFIXES
     }
 
+    fn asks_questions(&self) -> bool {
+        true
+    }
+
     fn proven_by(&self) -> &'static str {
         "HMAC-SHA256 of the body, base64"
     }

@@ -533,7 +533,11 @@ async fn an_erasure_takes_everything_of_a_person_along() {
     let erased = store.erase_step("e", &erasure).await.unwrap();
     assert_eq!((erased.rows, erased.done), (3, true));
     let hidden = PersonId::bsuid("BR.13491208655302741918");
-    assert_eq!(store.persons(&[hidden]).await, Ok(Vec::new()));
+    // What they asked of us is kept, and nothing else of them.
+    let kept = store.persons(&[hidden]).await.unwrap().remove(0);
+    assert!(kept.opted_out_at.is_some());
+    let nothing = kept.window_until.is_none() && kept.sent.is_none() && kept.stops.is_empty();
+    assert!(nothing && kept.opted_out_by.is_none() && kept.first_message.is_none());
     assert_eq!(store.contact(ID).await, Ok(None));
     assert_eq!(store.conversation(ID).await, Ok(None));
 }

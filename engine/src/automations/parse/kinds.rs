@@ -9,6 +9,12 @@ pub(crate) fn names() -> Vec<&'static str> {
     sources::ALL.iter().map(|source| source.kind()).collect()
 }
 
+/// The names of the providers that ask people questions.
+pub(crate) fn with_questions() -> Vec<&'static str> {
+    let asking = sources::ALL.iter().filter(|source| source.asks_questions());
+    asking.map(|source| source.kind()).collect()
+}
+
 /// What is wrong with a path of `phone_from`, where something is.
 pub(crate) fn phone_path_problem(kind: &str, path: &str) -> Option<String> {
     let source = sources::by_kind(kind)?;

@@ -17,8 +17,6 @@ use super::super::spec::{self, GIVE_UP_HOURS_MAX};
 use super::reader::{Ctx, Entry, Node, Value};
 use super::{at, kinds, places, posts};
 
-/// Kinds of sources whose customers answer questions.
-const QUESTIONS: [&str; 4] = ["calendly", "cal-com", "typeform", "google-forms"];
 /// Messages a second, unless told.
 const RATE_DEFAULT: u32 = 20;
 
@@ -245,11 +243,11 @@ fn phone_question(kind: &str, text: &str) -> Result<String, String> {
             "phone_question = \"{text}\" is no regular expression: words with | between them are one"
         ));
     }
-    match QUESTIONS.contains(&kind) || shared::sources::by_kind(kind).is_none() {
+    match shared::sources::by_kind(kind).is_none_or(|source| source.asks_questions()) {
         true => Ok(text.to_owned()),
         false => Err(format!(
             "{kind} asks no questions: phone_question is for {}",
-            QUESTIONS.join(", ")
+            kinds::with_questions().join(", ")
         )),
     }
 }

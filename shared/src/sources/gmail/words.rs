@@ -229,7 +229,8 @@ fn address(text: &str) -> Option<Address> {
     let name = name.trim();
     let name = match name.strip_prefix('"') {
         Some(quoted) => quoted
-            .trim_end_matches('"')
+            .strip_suffix('"')
+            .unwrap_or(quoted)
             .replace("\\\"", "\"")
             .replace("\\\\", "\\"),
         None => name.to_owned(),
