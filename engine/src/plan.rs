@@ -8,7 +8,9 @@ use std::fmt;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use shared::event::{Body, Contact, Conversation, DEPTH_MAX, Event, Fresh, Name, SubjectKind};
+use shared::event::{
+    Body, Contact, Conversation, Customer, DEPTH_MAX, Event, Fresh, Name, SubjectKind,
+};
 use shared::store::{
     Digests, EntityChange, EntityRow, Erasure, Line, Mark, NewJob, PersonId, PersonMark, Planned,
     Shown,
@@ -98,6 +100,7 @@ impl Known {
             event.customer.phone = Some(phone.e164.clone());
             event.customer.country = Some(phone.country.clone());
         }
+        given_name(&mut event.customer);
         callbell_names(&mut event);
         Known {
             event,
@@ -686,17 +689,22 @@ fn privacy(known: &Known) -> Vec<Effect> {
         .collect()
 }
 
-/// On Callbell's own events nobody but us knows given names, and the number stands as Callbell shows it.
+/// Many systems know the whole name alone. What is none, an address or a number in its place, has no given one.
+fn given_name(customer: &mut Customer) {
+    let is_name = |name: &&str| !name.contains(|c: char| c == '@' || c.is_ascii_digit());
+    if customer.first_name.is_none() {
+        let name = customer.name.as_deref().filter(is_name);
+        let given = name.map(names::first_name);
+        customer.first_name = given.filter(|name| !name.is_empty());
+    }
+}
+
+/// On Callbell's own events the person's given name is the customer's, and the number stands as Callbell shows it.
 fn callbell_names(event: &mut Event) {
     if !callbell::is_of_callbell(event) {
         return;
     }
-    let customer = &mut event.customer;
-    if customer.first_name.is_none() {
-        let name = customer.name.as_deref().map(names::first_name);
-        customer.first_name = name.filter(|name| !name.is_empty());
-    }
-    let phone = customer.phone.clone();
+    let phone = event.customer.phone.clone();
     if let Some(contact) = event.contact_mut() {
         callbell::named(contact);
         contact.phone = phone.or(contact.phone.take());

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 use shared::event::Name;
+use shared::sources;
 use shared::store::{EventFilter, EventRow, JobFilter, JobRow, Status};
 
 use super::Outcome;
@@ -20,7 +21,7 @@ use crate::dev::life::{all_events, all_jobs};
 use crate::dev::{Dev, Settings};
 use crate::error::CliError;
 use crate::output::{self, Cell, count, say, table, tally};
-use crate::project::Files;
+use crate::project::{self, Files};
 
 /// How far behind the last sample, and behind whatever waits then, the clock goes, so that everything
 /// comes due.
@@ -306,6 +307,16 @@ async fn perform(scene: &Scene) -> Result<Story, CliError> {
     Ok(story)
 }
 
+/// The connection that a path names; behind a secret there is the function's one alone.
+fn source_of(path: &str) -> Option<String> {
+    let path = path.split('?').next().unwrap_or_default();
+    let function = path.trim_start_matches('/').split('/').next()?;
+    match sources::behind_secret(function) {
+        Some(source) => Some(source.kind().to_owned()),
+        None => project::connection_of(path),
+    }
+}
+
 /// What the worker makes other events of: they are shown in its place.
 fn is_question(name: Name) -> bool {
     matches!(name, Name::SourceChanged | Name::CustomPosted)
@@ -371,6 +382,7 @@ impl Story {
             .map(|row| row.key)
             .collect();
         let at = sample.at;
+        let own = source_of(&sample.path);
         // Callbell knows what its own webhooks say.
         if let Ok(webhook) = serde_json::from_slice(&sample.body) {
             dev.stand_in().witness(&webhook)?;
@@ -382,7 +394,11 @@ impl Story {
         // What this event made is looked up before its jobs end, because some events erase; and again then,
         // because for some the worker has to ask.
         let mut new = all_events(dev.store(), &EventFilter::default()).await?;
-        new.retain(|row| !known.contains(&row.key));
+        // What is asked once an hour belongs to no sample.
+        let is_its = |row: &EventRow| {
+            !row.name.is_some_and(is_question) || own.as_deref() == Some(&row.source)
+        };
+        new.retain(|row| !known.contains(&row.key) && is_its(row));
         if !dev.idle(Duration::from_secs(IDLE_SECONDS_MAX)).await? {
             self.unexpected
                 .push(format!("{file}: its jobs did not come to an end"));
@@ -391,9 +407,11 @@ impl Story {
         let record = later
             .iter()
             .filter(|row| !known.contains(&row.key) && row.name.is_some_and(is_question))
+            .filter(|row| is_its(row))
             .find_map(|row| Some(row.lines.first()?.why.clone()));
         let first: BTreeSet<String> = new.iter().map(|row| row.key.clone()).collect();
-        let found = |row: &EventRow| !known.contains(&row.key) && !first.contains(&row.key);
+        let found =
+            |row: &EventRow| !known.contains(&row.key) && !first.contains(&row.key) && is_its(row);
         new.extend(later.into_iter().filter(found));
         if new.iter().any(|row| !row.name.is_some_and(is_question)) {
             new.retain(|row| !row.name.is_some_and(is_question));
@@ -630,10 +648,15 @@ impl Shown {
             (Some(name), _) if name.starts_with("privacy.") => "(erased)",
             (Some("appointment.released"), _) => "(where it went comes in another webhook)",
             (Some("appointment.updated" | "message.status"), _) => "(remembered)",
+            (Some("deal.deleted"), _) => "(what waits for it ends)",
             (Some("message.echo"), _) => "(our own message)",
             (Some(_), _) => "(no automation wants it)",
             (None, Some("duplicate")) => "(came before: nothing is done twice)",
             (None, Some("pong")) => "(answered)",
+            // Some want an answer of their own, which tells nothing.
+            (None, None) if self.file.contains("redelivered") => {
+                "(came before: nothing is done twice)"
+            }
             (None, _) => "(nothing to do)",
         };
         why.to_owned()

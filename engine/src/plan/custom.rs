@@ -9,7 +9,6 @@ use shared::sources::webhook;
 use crate::automations::context::Scope;
 use crate::automations::locale::Home;
 use crate::automations::model::{Automations, Posts};
-use crate::automations::names;
 use crate::automations::posts::{self, Said};
 
 /// Most elements of one post.
@@ -103,7 +102,6 @@ fn received(
         number: said.phone.map(cut),
         country: country.map(str::to_owned),
     });
-    let first_name = said.name.as_deref().map(names::first_name);
     let subject = id.strip_prefix(&format!(
         "{}/{}/",
         head.source,
@@ -119,7 +117,6 @@ fn received(
             ..head.clone()
         },
         customer: Customer {
-            first_name: first_name.filter(|name| !name.is_empty()),
             name: said.name.map(cut),
             email: said.email,
             locale: said.locale,
@@ -205,7 +202,6 @@ mod tests {
         assert_eq!(event.subject.id, "4711/nota_emitida");
         assert_eq!(event.event.at.to_string(), "2026-11-22T13:00:00Z");
         assert_eq!(event.event.name, Name::CustomReceived);
-        assert_eq!(event.customer.first_name.as_deref(), Some("Maria"));
         assert_eq!(event.customer.email.as_deref(), Some("m@example.com"));
         assert!(event.body == Body::Custom { data: body });
         let known = Known::new(event.clone(), &file);

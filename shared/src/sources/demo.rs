@@ -38,7 +38,7 @@ const MODULUS: &str = "\
     3-asM3EFm_MaQG1625gZyCEWglM4WhUzuqoo364mQw";
 
 /// Systems of the user's own that sample events come from.
-const OWN: [&str; 2] = ["erp", "nuvemshop"];
+const OWN: [&str; 3] = ["erp", "nuvemshop", "zapier"];
 
 /// The demo secret that a connection signs with: `demo-shopify-secret`.
 pub fn secret(connection: &str) -> Secret {
