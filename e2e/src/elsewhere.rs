@@ -49,7 +49,7 @@ message = "boleto"
 /// Who fills in the form of the sample, what she may read, and what interests her.
 pub(crate) const FORM: (&str, &str) = (
     "events/forms/02-typeform-form-response.json",
-    "+5511980070001",
+    "+5511980071001",
 );
 /// Who comes into being at Salesforce.
 pub(crate) const SALESFORCE: (&str, &str) = (
