@@ -64,7 +64,8 @@ pub(crate) const ERP_PHONE: &str = "+5511980109001";
 const PORTAL: u64 = 62_515;
 /// What nobody but these people, Callbell, their systems and the table may read.
 pub(crate) const PRIVATE: &[&str] = &[
-    "Beatriz", "9800", "98010", "beatriz@", "Otávio", "Campinas", "Pilates",
+    "Beatriz", "80071001", "80031001", "80019001", "80109001", "beatriz@", "Otávio", "Campinas",
+    "Pilates",
 ];
 
 /// A sample's webhook, as if it came now.

@@ -58,6 +58,8 @@ struct Copies {
     /// `None`: never read, or nothing was pushed yet.
     connections: Option<Arc<Connections>>,
     connections_at: Option<Timestamp>,
+    /// They were read at least once, whether there were any or not.
+    connections_known: bool,
     /// `None`: never read.
     secrets: Option<Arc<Secrets>>,
     secrets_at: Option<Timestamp>,
@@ -196,7 +198,12 @@ impl Door {
             .await;
         }
         let Some((connection, source)) = self.resolve(&raw.connection) else {
-            return Outcome::UnknownSource;
+            // Some providers take a 404 for good: what nobody could look up is none.
+            return if self.copies().connections_known {
+                Outcome::UnknownSource
+            } else {
+                Outcome::Unavailable("the connections cannot be read".to_owned())
+            };
         };
         if !source.takes(&raw.method) {
             return Outcome::Method;
@@ -249,7 +256,10 @@ impl Door {
     ) -> Result<Verified<'a>, Outcome> {
         let now = self.store.clock().now();
         let mut secrets = self.secrets(&connection.name);
-        if secrets.as_ref().is_none_or(Vec::is_empty) && self.refresh_secrets().await {
+        // It may have been set just now, and some providers take a 404 for good.
+        if secrets.as_ref().is_none_or(Vec::is_empty)
+            && self.refresh_secrets(UNKNOWN_COPY_AGE_S).await
+        {
             secrets = self.secrets(&connection.name);
         }
         let unread = || Outcome::Unavailable("the secrets cannot be read".to_owned());
@@ -274,7 +284,7 @@ impl Door {
             verified = verify(&secrets, &keys);
         }
         let doubtful = matches!(&verified, Err(refusal) if refusal.depends_on_secrets());
-        if doubtful && self.refresh_secrets().await {
+        if doubtful && self.refresh_secrets(COPY_AGE_S).await {
             let newer = self.secrets(&connection.name).unwrap_or_default();
             if newer != secrets {
                 verified = verify(&newer, &keys);
@@ -427,15 +437,18 @@ impl Door {
         let mut copies = self.copies();
         copies.connections_at = Some(now);
         match read {
-            Ok(connections) => copies.connections = connections.map(Arc::new),
+            Ok(connections) => {
+                copies.connections = connections.map(Arc::new);
+                copies.connections_known = true;
+            }
             Err(error) => tracing::warn!(outcome = "connections not read", reason = %error),
         }
     }
 
     /// Reads the secrets again where the copy is old enough. `true`: it was read.
-    async fn refresh_secrets(&self) -> bool {
+    async fn refresh_secrets(&self, age_s: i64) -> bool {
         let at = self.copies().secrets_at;
-        self.is_old(at, COPY_AGE_S) && self.read_secrets().await
+        self.is_old(at, age_s) && self.read_secrets().await
     }
 
     /// Reads the public keys again where the copy is old enough. `true`: they were read.

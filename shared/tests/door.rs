@@ -510,6 +510,24 @@ async fn without_dynamodb_it_is_503_and_quickly() {
     );
 }
 
+/// Typeform switches a webhook off for good at a 404.
+#[tokio::test]
+async fn a_name_that_nobody_could_look_up_is_503_and_not_404() {
+    let door = Door::new(
+        sources::ALL,
+        unreachable(),
+        SecretsProvider::Fixed(Secrets::default()),
+    );
+    door.warm().await;
+    let order = signed(
+        "shopify",
+        "loja-it",
+        SHOPIFY,
+        fixture("shopify", "order-pix-pending"),
+    );
+    assert_eq!(answer(&door, order).await.0, 503);
+}
+
 /// Zendesk loses a webhook whose 503 does not say when to come back.
 #[tokio::test]
 async fn a_503_says_when_to_come_back_and_nothing_else_does() {
@@ -622,7 +640,7 @@ async fn secrets_that_were_never_read_are_503_and_a_secret_set_later_is_found() 
     *manager.says.lock().unwrap() = Some("{}".to_owned());
     assert_eq!(answer(&door, shopify("order-pix-pending")).await.0, 404);
     *manager.says.lock().unwrap() = Some(json!({"shopify": SHOPIFY}).to_string());
-    clock.advance(SignedDuration::from_secs(60));
+    clock.advance(SignedDuration::from_secs(5));
     assert_eq!(answer(&door, shopify("order-pix-pending")).await.0, 200);
 }
 
