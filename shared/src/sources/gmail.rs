@@ -2,7 +2,7 @@
 //!
 //! A push comes from Google's Pub/Sub and says no more than that something changed in a mailbox. It proves
 //! itself by a token that Google signs, which covers who pushes and not what: see `gmail/token.rs`. So the door
-//! stores "ask" as `source.changed`, and the worker lists what was added since it asked last; [`mail`] reads
+//! stores "ask" as `source.changed`, and the worker lists what was added since it asked last; [`mail()`] reads
 //! each message. <https://developers.google.com/workspace/gmail/api/guides/push>
 
 mod mail;
