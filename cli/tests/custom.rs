@@ -87,12 +87,23 @@ struct World {
 
 impl World {
     async fn start() -> World {
+        World::with(None).await
+    }
+
+    /// With secrets of its own; without them with demo values.
+    async fn with(secrets: Option<&str>) -> World {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("automations.toml");
         std::fs::write(&path, FILE).unwrap();
         std::fs::write(folder.path().join("templates.json"), TEMPLATES).unwrap();
+        let secrets = secrets.map(|text| {
+            let path = folder.path().join("secrets.toml");
+            std::fs::write(&path, text).unwrap();
+            path
+        });
         let settings = Settings {
             automations: Some(path),
+            secrets,
             ..Settings::default()
         };
         let dev = Dev::start(&settings, Arc::new(|_: &str| ())).await.unwrap();
@@ -356,42 +367,102 @@ async fn a_body_is_tried_out_as_the_worker_reads_it() {
     assert!(said.contains("key: data.numero is absent"), "{said}");
 }
 
-/// The printed lines are run as they are, where this machine has the tools.
-#[tokio::test]
-async fn the_line_that_connect_prints_posts() {
-    let world = World::start().await;
+/// What `callbell connect` prints of a source, and the line for a terminal in it.
+async fn connect(world: &World, name: &str, more: &[&str]) -> (String, String) {
+    let local = world.local();
+    let args = ["connect", "webhook", "--name", name, "--no-wait", &local];
+    let said = world.callbell(&[&args[..], more].concat()).await;
+    let line = said.lines().find(|line| line.contains("curl -X POST"));
+    let line = line.unwrap_or_else(|| panic!("{said}")).trim().to_owned();
+    (said, line)
+}
+
+/// Runs such a line as it is, with an older secret in its variable, where this machine has the tools.
+async fn is_accepted(name: &str, line: &str, secret: Option<&str>) {
     let has = |tool: &str| {
         let found = std::process::Command::new(tool).arg("version").output();
         found.is_ok()
     };
+    if !(has("curl") && has("openssl") && has("od")) {
+        return;
+    }
+    let mut shell = tokio::process::Command::new("sh");
+    shell
+        .args(["-c", &line.replace("curl -X", "curl -s -X")])
+        .env_remove("SECRET")
+        .env("no_proxy", "127.0.0.1");
+    if let Some(secret) = secret {
+        shell.env("SECRET", secret);
+    }
+    let output = shell.output().await.unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    let known = answer.contains("\"accepted\"") || answer.contains("\"duplicate\"");
+    assert!(known, "{name}: {answer} {line}");
+}
+
+#[tokio::test]
+async fn the_line_that_connect_prints_posts() {
+    let world = World::start().await;
     for (name, header) in [
-        ("erp", "Authorization: Bearer demo-erp-secret"),
-        ("antigo", "-u 'antigo:demo-antigo-secret'"),
+        ("erp", "Authorization: Bearer "),
+        ("antigo", "-u 'antigo:'\"$SECRET\""),
         ("nuvemshop", "x-linkedstore-hmac-sha256"),
         ("assinado", "webhook-signature"),
     ] {
-        let local = world.local();
-        let args = ["connect", "webhook", "--name", name, "--no-wait", &local];
-        let said = world.callbell(&args).await;
+        let (said, line) = connect(&world, name, &[]).await;
         let url = format!("{}/custom/{name}", world.dev.url());
-        let line = said.lines().find(|line| line.contains("curl -X POST"));
-        let line = line.unwrap_or_else(|| panic!("{said}")).trim();
         assert!(line.contains(&url) && line.contains(header), "{line}");
-        if !(has("curl") && has("openssl")) {
-            continue;
-        }
-        let output = tokio::process::Command::new("sh")
-            .args(["-c", &line.replace("curl -X", "curl -s -X")])
-            .env("no_proxy", "127.0.0.1")
-            .output()
-            .await
-            .unwrap();
-        let answer = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(answer.contains("\"accepted\""), "{name}: {answer} {line}");
+        // Nobody is shown a secret that was there already.
+        let secret = shared::sources::demo::secret(name);
+        assert!(!said.contains(secret.expose()), "{said}");
+        assert!(said.contains(&secret.fingerprint()), "{said}");
+        is_accepted(name, &line, Some(secret.expose())).await;
     }
     world.http.idle().await;
     // Nobody is written to: the example has no number.
     assert!(world.texts().await.is_empty());
     let made = world.record("erp/custom/1/1").await;
     assert!(made[0].starts_with("when is false"), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_secret_is_printed_when_it_is_made_and_not_again() {
+    let own = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let file = format!(
+        "[webhooks]\nassinado = \"{own}\"\nnuvemshop = \"theirs\"\n[apis]\ncallbell = \"demo-callbell-token\"\n"
+    );
+    let world = World::with(Some(&file)).await;
+    let kept = |name: &str| {
+        let text = std::fs::read_to_string(world.folder.path().join("secrets.toml")).unwrap();
+        let table: toml::Table = text.parse().unwrap();
+        let value = &table["webhooks"][name];
+        let first = value.as_array().map_or(value, |list| &list[0]);
+        first.as_str().unwrap().to_owned()
+    };
+    for name in ["erp", "antigo"] {
+        let (said, line) = connect(&world, name, &[]).await;
+        let secret = kept(name);
+        assert!(said.contains(&secret) && line.contains(&secret), "{said}");
+        is_accepted(name, &line, None).await;
+        let (said, line) = connect(&world, name, &["--json"]).await;
+        assert!(
+            !said.contains(&secret) && line.contains("$SECRET"),
+            "{said}"
+        );
+    }
+    for name in ["assinado", "nuvemshop"] {
+        let old = kept(name);
+        let (said, line) = connect(&world, name, &[]).await;
+        assert!(!said.contains(&old), "{said}");
+        is_accepted(name, &line, Some(&old)).await;
+        let (said, line) = connect(&world, name, &["--rotate"]).await;
+        let new = kept(name);
+        assert!(new != old && !said.contains(&old), "{said}");
+        assert!(!line.contains("$SECRET"), "{line}");
+        is_accepted(name, &line, None).await;
+    }
+    let (said, _) = connect(&world, "nuvemshop", &[]).await;
+    let command = "callbell secrets set nuvemshop";
+    let is_alone = said.lines().any(|line| line.ends_with(command));
+    assert!(is_alone, "{said}");
 }

@@ -236,6 +236,46 @@ async fn each_account_is_asked_with_its_own_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_one_account_is_read_with_its_secret_alone() {
+    let world = World::start("hubspot = [\"pat-portal-777001\", \"pat-portal-62515\"]\n").await;
+    let asked = async |part: &str| {
+        let requests = world.http.list("/_dev/requests").await;
+        let all = requests.iter();
+        all.filter(|one| one.to_string().contains(part)).count()
+    };
+    for contact in [BRUNA, CAIO] {
+        world
+            .post("hubspot", &json!([world.made(62_515, contact)]))
+            .await;
+        let started = Instant::now();
+        let key = format!("hubspot/lead/{contact}/created");
+        while !world.keys("lead.created").await.contains(&key) {
+            assert!(started.elapsed() < WAIT, "not read");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    // Which account a secret is of is asked once.
+    let asked = (asked("account-info").await, asked("batch/read").await);
+    assert_eq!(asked, (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contacts_of_another_account_are_not_read() {
+    for secrets in ["\"pat-portal-777001\"", "[\"pat-portal-1\", \"revoked\"]"] {
+        let world = World::start(&format!("hubspot = {secrets}\n")).await;
+        world
+            .post("hubspot", &json!([world.made(62_515, BRUNA)]))
+            .await;
+        let why = "no API secret is of the account of these contacts";
+        assert_eq!(world.asked().await, why);
+        assert!(world.keys("lead.created").await.is_empty());
+        let requests = world.http.list("/_dev/requests").await;
+        let mut read = requests.iter();
+        assert!(!read.any(|one| one.to_string().contains("batch/read")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_secret_is_said_and_waited_for() {
     let world = World::start("hubspot = \"revoked\"\n").await;
     world

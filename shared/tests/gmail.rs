@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +19,7 @@ use shared::keys::PublicKeys;
 use shared::raw::Raw;
 use shared::secrets::Secret;
 use shared::sources::gmail::{self, Ask, Gmail, Look, mail};
+use shared::sources::google_calendar;
 use shared::sources::{Proofs, Reading, Refusal, Source, Unsigned, demo};
 
 fn now() -> Timestamp {
@@ -66,6 +68,160 @@ fn every_mail_reads_as_expected() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(count >= 20, "{count}");
+}
+
+/// A mail of one part.
+fn message(kind: &str, words: &str, headers: &[(&str, &str)]) -> Value {
+    let headers: Vec<Value> = headers
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    json!({
+        "id": "195aaff", "labelIds": ["INBOX"], "snippet": "", "internalDate": "1773252000000",
+        "payload": {
+            "mimeType": kind, "filename": "", "headers": headers,
+            "body": {"size": words.len(), "data": URL_SAFE_NO_PAD.encode(words)},
+        },
+    })
+}
+
+/// What this gives, which must not take longer than a second in a debug build: at one of three attempts, as the
+/// machine may have other work. What reads a megabyte over and over takes many times as long.
+fn within_a_second<T>(what: &str, work: impl Fn() -> T) -> T {
+    let mut begun = Instant::now();
+    let mut given = work();
+    let mut attempts = 1;
+    while begun.elapsed() >= Duration::from_secs(1) {
+        assert!(attempts < 3, "{what}");
+        attempts += 1;
+        begun = Instant::now();
+        given = work();
+    }
+    given
+}
+
+#[test]
+fn hostile_mail_is_read_as_soon_as_another() {
+    const MEGABYTE: usize = 1_000_000;
+    let in_words = [
+        "<a",
+        "<title>",
+        "<title></title>",
+        "<title></",
+        "<!--",
+        "<",
+        "<br>",
+        "&",
+        "De:\n",
+    ];
+    for one in in_words {
+        let text = one.repeat(MEGABYTE / one.len());
+        for kind in ["text/html", "text/plain"] {
+            let message = message(kind, &text, &[("From", "ana@example.com")]);
+            let event = within_a_second(&format!("{kind} of {one:?}"), || read(&message));
+            assert!(event.is_some(), "{kind} of {one:?}");
+        }
+    }
+    let in_headers = ["=?a?b", "=?a?b?x", "=?a?q?x", "\"", ";", "<a@b"];
+    for one in in_headers {
+        let text = one.repeat(MEGABYTE / one.len());
+        // A word that ends far behind all beginnings is searched once, too.
+        for text in [format!("{text}?="), text] {
+            for name in ["Subject", "From", "Authentication-Results"] {
+                let message = message("text/plain", "oi", &[(name, &text)]);
+                let event = within_a_second(&format!("{name} of {one:?}"), || read(&message));
+                assert!(event.is_some(), "{name} of {one:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_text_of_any_source_is_read_as_soon_as_another() {
+    let connection = Connection::plain("google-calendar");
+    let look = google_calendar::Look {
+        connection: &connection,
+        calendar: "vendas@minhaloja.com.br",
+        zone: None,
+        now: now(),
+        known_before: None,
+    };
+    for one in ["<a", "<", "</", "<!"] {
+        let item = json!({
+            "id": "e1", "status": "confirmed", "summary": "x", "description": format!("+55 11 98009-1045 {}", one.repeat(500_000)),
+            "created": "2026-03-11T17:00:00Z", "updated": "2026-03-11T17:00:00Z",
+            "start": {"dateTime": "2026-03-12T17:00:00Z"}, "end": {"dateTime": "2026-03-12T18:00:00Z"},
+        });
+        let found = within_a_second(one, || google_calendar::read(&item, None, &look));
+        assert!(found.is_some(), "{one}");
+    }
+}
+
+#[test]
+fn words_are_cut_between_characters() {
+    for kind in ["text/html", "text/plain"] {
+        // The number stands behind what is read.
+        let words = format!("oi {}\n11 98009-1044", "é".repeat(200_000));
+        let event = read(&message(kind, &words, &[])).unwrap();
+        assert_eq!(event.customer.phones[0].number, None, "{kind}");
+        let words = format!("11 98009-1044\n{}", "é".repeat(200_000));
+        let event = read(&message(kind, &words, &[])).unwrap();
+        let number = event.customer.phones[0].number.as_deref();
+        assert_eq!(number, Some("11 98009-1044"), "{kind}");
+    }
+    let picture = format!("<p>oi</p><img src=\"{}\">", "A".repeat(400_000));
+    let event = read(&message("text/html", &picture, &[])).unwrap();
+    let shared::event::Body::Email { email } = event.body else {
+        panic!("no email");
+    };
+    assert_eq!(email.text, "oi");
+}
+
+#[test]
+fn a_sender_is_proven_by_google_s_own_clause_alone() {
+    for (results, is_proven) in [
+        ("mx.google.com; dmarc=pass", true),
+        (
+            "mx.google.com; spf=pass (x) y=z; dmarc=pass(p=NONE) header.from=a.com",
+            true,
+        ),
+        (
+            "mx.google.com;\r\n dmarc=pass (p=NONE; x)\r\n header.from=a.com",
+            true,
+        ),
+        (
+            "mx.google.com; dmarc=fail (p=NONE) header.from=a.com",
+            false,
+        ),
+        ("mx.google.com; dmarc=passed", false),
+        ("mx.google.com; spf=pass dmarc=pass", false),
+        ("mx.google.com (; dmarc=pass)", false),
+        (
+            "mx.google.com; spf=pass smtp.mailfrom=\"a; dmarc=pass b\"@evil.example",
+            false,
+        ),
+        (
+            "mx.google.com; spf=pass smtp.mailfrom=\"a\\\"; dmarc=pass b\"@evil.example",
+            false,
+        ),
+        (
+            "mx.google.com; spf=pass (domain of \"a dmarc=pass b\"@evil.example)",
+            false,
+        ),
+        (
+            "mx.google.com; spf=pass x=a; dmarc=pass b; dmarc=pass",
+            false,
+        ),
+        ("mx.google.com; dmarc=fail; dmarc=pass", false),
+        ("mail.evil.example; dmarc=pass", false),
+        ("\"mx.google.com; dmarc=pass", false),
+        ("dmarc=pass", false),
+        ("", false),
+    ] {
+        let headers = [("From", "a@a.com"), ("Authentication-Results", results)];
+        let event = read(&message("text/plain", "oi", &headers)).unwrap();
+        assert_eq!(event.event.notes.is_empty(), is_proven, "{results}");
+    }
 }
 
 /// A push with this header.

@@ -385,6 +385,15 @@ impl Work<'_> {
                 );
             }
             SecretOf::Known(_) => return Ok((values, false)),
+            SecretOf::Made if self.args.rotate => {
+                let title = self.args.kind.title();
+                return Err(CliError::new(format!(
+                    "{title} makes the secret of a webhook: --rotate has none to make"
+                ))
+                .hint(format!(
+                    "reset it at {title}, on the page of the webhook or by its API; then this command again without --rotate fetches it, and the old one stays accepted"
+                )));
+            }
             SecretOf::Made => {
                 self.made(provider, hooks, &mut values).await?;
                 return Ok((values, false));

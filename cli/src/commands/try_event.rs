@@ -16,16 +16,21 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::connections::Connection;
 use shared::event::{Event, Name, SubjectKind};
+use shared::payload::CalledAt;
 use shared::secrets::Secret;
 use shared::sources::{self, Proofs, Reading, Source, Unsigned, demo};
 use shared::store::Status;
 
 use super::Outcome;
 use crate::args::TryArgs;
-use crate::dev::envelope;
+use crate::dev::envelope::{self, Sample};
 use crate::error::CliError;
 use crate::output::{self, instant, say};
 use crate::project::{self, Files};
+
+const JSON: &str = "application/json";
+/// What some editors write before a text of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Explains an event of the language, or every event of a file.
 ///
@@ -57,11 +62,12 @@ pub fn run(args: &TryArgs) -> Outcome {
     for event in events {
         let name = event.event.name;
         let at = event.event.at;
+        let rest = rest(&event);
         let explained = explain(event, automations, &templates);
         if args.json {
-            list.push(as_json(name, at, &explained));
+            list.push(as_json(name, at, &explained, rest.as_deref()));
         } else {
-            print(name, at, &explained, zone);
+            print(name, at, &explained, rest.as_deref(), zone);
             let others = automations
                 .automations
                 .iter()
@@ -117,9 +123,8 @@ fn read(args: &TryArgs, automations: &Automations, now: Timestamp) -> Result<Vec
         ))
         .hint(format!("events are: {}", known.join(", ")))
     })?;
-    let value: Value = serde_json::from_slice(&bytes)
+    let sample = enveloped(&bytes)
         .map_err(|error| CliError::new(format!("{} is no JSON: {error}", args.event)))?;
-    let sample = envelope::read(&value).ok();
     let path_name = sample.as_ref().and_then(|sample| {
         sample
             .path
@@ -144,10 +149,34 @@ fn read(args: &TryArgs, automations: &Automations, now: Timestamp) -> Result<Vec
     })?;
     let (body, headers, now) = match sample {
         Some(sample) => (sample.body, sample.headers, sample.at),
-        None => (bytes, Vec::new(), now),
+        None => {
+            let kind = ("content-type".to_owned(), content_type(&bytes).to_owned());
+            (bytes, vec![kind], now)
+        }
     };
     let events = decode(source, &connection, body, &headers, now)?;
     meant(events, automations)
+}
+
+/// The request of a file of events/; `None`: it is a body as the provider posts it, which may be a form or XML.
+fn enveloped(bytes: &[u8]) -> Result<Option<Sample>, serde_json::Error> {
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    match serde_json::from_slice::<Value>(text) {
+        Ok(value) => Ok(envelope::read(&value).ok()),
+        // Neither a form nor XML begins like that.
+        Err(error) if content_type(bytes) == JSON => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// What a body is by its first sign.
+fn content_type(body: &[u8]) -> &'static str {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    match body.trim_ascii_start().first() {
+        Some(b'{' | b'[') => JSON,
+        Some(b'<') => "text/xml; charset=utf-8",
+        _ => "application/x-www-form-urlencoded",
+    }
 }
 
 /// A post is what its `[source.x]` says that it is, as the worker reads it.
@@ -158,7 +187,9 @@ fn meant(events: Vec<Event>, automations: &Automations) -> Result<Vec<Event>, Cl
             meant.push(event);
             continue;
         }
-        let custom::Read { events, problems } = custom::read(&event, automations);
+        let custom::Read {
+            events, problems, ..
+        } = custom::read(&event, automations);
         if events.is_empty() {
             let why = problems.join("; ");
             return Err(CliError::new(format!("it makes no event: {why}")));
@@ -182,12 +213,6 @@ fn decode(
     now: Timestamp,
 ) -> Result<Vec<Event>, CliError> {
     let secret = demo::secret(source.kind());
-    let unsigned = Unsigned {
-        url: "https://localhost/",
-        ..Unsigned::of(connection, &secret, &body, now)
-    };
-    let signed = source.sign(&unsigned);
-    let query = sources::query(source, &secret);
     let behind_secret = source.is_behind_secret();
     let path = demo::path(source);
     let last = if behind_secret {
@@ -195,8 +220,22 @@ fn decode(
     } else {
         &connection.name
     };
-    let uri = format!("http://localhost/{}/{last}?{query}", source.function());
-    let mut request = http::Request::builder().method(Method::POST).uri(uri);
+    let query = sources::query(source, &secret);
+    let mark = if query.is_empty() { "" } else { "?" };
+    let url = format!(
+        "https://localhost/{}/{last}{mark}{query}",
+        source.function()
+    );
+    let unsigned = Unsigned {
+        url: &url,
+        ..Unsigned::of(connection, &secret, &body, now)
+    };
+    let signed = source.sign(&unsigned);
+    let called_at = CalledAt(url.clone());
+    let mut request = http::Request::builder()
+        .method(Method::POST)
+        .uri(url)
+        .extension(called_at);
     let replaced = |name: &str| signed.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     for (name, value) in headers.iter().filter(|(name, _)| !replaced(name)) {
         request = request.header(name, value);
@@ -216,8 +255,13 @@ fn decode(
     }
     let mut secrets = vec![secret];
     secrets.extend(behind_secret.then(|| Secret::new(path.clone())));
+    let keys = demo::public_keys();
+    let proofs = Proofs {
+        keys: &keys,
+        ..Proofs::of(connection, &secrets)
+    };
     let verified = source
-        .verify(&raw, &Proofs::of(connection, &secrets), now)
+        .verify(&raw, &proofs, now)
         .map_err(|refusal| CliError::new(refusal.to_string()))?;
     match source.read(&verified, connection, now) {
         Ok(Reading::Events(events)) => Ok(events),
@@ -226,14 +270,29 @@ fn decode(
     }
 }
 
-fn print(name: Name, at: Timestamp, explained: &Explained, zone: &TimeZone) {
+/// What to try where a push says that something changed and not what: nobody is asked from here.
+fn rest(event: &Event) -> Option<String> {
+    let head = &event.event;
+    if head.name != Name::SourceChanged {
+        return None;
+    }
+    let events = sources::by_kind(&head.kind)?.events();
+    let name = events.iter().find(|name| !name.is_internal())?;
+    let source = &head.source;
+    Some(format!(
+        "the worker has to ask for the rest: callbell try {name} --source {source} shows what would follow"
+    ))
+}
+
+fn print(name: Name, at: Timestamp, explained: &Explained, rest: Option<&str>, zone: &TimeZone) {
     say(format!("{} at {}", name.as_str().bold(), instant(at, zone)));
-    if explained.lines.is_empty() {
-        say(if name.is_internal() {
-            "  no automation sees it: this program acts upon it by itself"
-        } else {
-            "  no automation is on it"
-        });
+    match rest {
+        Some(rest) => say(format!("  {rest}")),
+        None if !explained.lines.is_empty() => {}
+        None if name.is_internal() => {
+            say("  no automation sees it: this program acts upon it by itself");
+        }
+        None => say("  no automation is on it"),
     }
     for line in &explained.lines {
         if !line.matched {
@@ -309,7 +368,7 @@ fn masked(to: &Recipient) -> String {
         .map_or_else(|| "a person who hides the number".to_owned(), phone::mask)
 }
 
-fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
+fn as_json(name: Name, at: Timestamp, explained: &Explained, rest: Option<&str>) -> Value {
     let jobs = explained.jobs.iter().map(|job| {
         let (verdict, reason) = match &job.verdict {
             Verdict::Goes => ("goes out", None),
@@ -332,7 +391,7 @@ fn as_json(name: Name, at: Timestamp, explained: &Explained) -> Value {
     });
     json!({
         "event": name.as_str(), "at": at, "automations": explained.lines,
-        "jobs": jobs.collect::<Vec<_>>(),
+        "jobs": jobs.collect::<Vec<_>>(), "hint": rest,
     })
 }
 

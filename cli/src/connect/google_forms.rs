@@ -44,15 +44,20 @@ impl super::System for System {
     }
 
     fn steps(&self, by_hand: &ByHand<'_>) -> Vec<String> {
+        // An old one as well: each form's script needs it pasted. A program that reads the steps pastes nothing.
+        let secret = if by_hand.is_json {
+            "the secret in secrets.toml"
+        } else {
+            by_hand.secret.expose()
+        };
         vec![
             "open the form as its editor: the three dots at the top right, Apps Script".to_owned(),
             format!(
                 "put the whole of {SCRIPT} in place of what is there; beside it, README.md says more"
             ),
             format!(
-                "fill in its first two lines and save:\n     var CALLBELL_URL = '{}';\n     var CALLBELL_SECRET = '{}';\n   whoever may edit the form can read them; Project Settings, Script Properties has room for the same two names",
-                by_hand.url,
-                by_hand.secret.expose()
+                "fill in its first two lines and save:\n     var CALLBELL_URL = '{}';\n     var CALLBELL_SECRET = '{secret}';\n   whoever may edit the form can read them; Project Settings, Script Properties has room for the same two names",
+                by_hand.url
             ),
             "choose install above the script, Run, and allow what Google asks: this form, outside requests, triggers".to_owned(),
             "its log has to say: callbell: installed".to_owned(),

@@ -160,6 +160,10 @@ pub struct ByHand<'a> {
     pub url: &'a str,
     /// The connection's secret.
     pub secret: &'a Secret,
+    /// Whether it was made just now: then alone it is shown, since whoever prints the steps again knows it.
+    pub is_new: bool,
+    /// Whether a program reads the steps.
+    pub is_json: bool,
     /// The names of the webhooks that the automations need.
     pub topics: &'a [&'static str],
     /// ` --local`, ` --stack NAME` or nothing, to be appended to a command.
@@ -338,7 +342,7 @@ pub trait Provider: Send + Sync {
     fn replace<'a>(&'a self, id: &'a str, new: &'a New<'a>) -> Answering<'a, ()> {
         Box::pin(async move {
             self.remove(id).await?;
-            self.register(new).await
+            self.register(new).await.map_err(Failure::halfway)
         })
     }
 
@@ -423,6 +427,18 @@ impl Failure {
             what: what.into(),
             todo: todo.into(),
         }
+    }
+
+    /// Why a webhook that was to be replaced is gone.
+    fn halfway(self) -> Failure {
+        let again = "start this command again";
+        let what = format!("{self}: the old webhook was removed and not made again");
+        let todo = match self {
+            Failure::Other { todo, .. } if todo.starts_with(again) => todo,
+            Failure::Other { todo, .. } if !todo.is_empty() => format!("{again}; {todo}"),
+            _ => again.to_owned(),
+        };
+        Failure::Other { what, todo }
     }
 
     /// The failure as a command reports it; `name` is the connection.
@@ -541,3 +557,57 @@ fn texts(list: Option<&serde_json::Value>) -> Vec<String> {
 
 /// Most characters of a provider's own words that are repeated.
 const MESSAGE_CHARS_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Removes, and registers nothing.
+    struct Broken;
+
+    impl Provider for Broken {
+        fn hooks(&self) -> Answering<'_, Vec<Hook>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+
+        fn register<'a>(&'a self, new: &'a New<'a>) -> Answering<'a, ()> {
+            let failure = match new.topics {
+                [] => Failure::Credential("Shop"),
+                ["late"] => Failure::other("too many requests", "start this command again soon"),
+                _ => Failure::other("no such topic", "a larger plan"),
+            };
+            Box::pin(async { Err(failure) })
+        }
+
+        fn remove<'a>(&'a self, _id: &'a str) -> Answering<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_webhook_that_was_removed_and_not_made_again_is_said_to_be() {
+        let again = "start this command again";
+        for (topics, why, todo) in [
+            (&[][..], "Shop refuses the credential (401)", again),
+            (
+                &["late"],
+                "too many requests",
+                "start this command again soon",
+            ),
+            (
+                &["a"],
+                "no such topic",
+                "start this command again; a larger plan",
+            ),
+        ] {
+            let new = New {
+                url: "https://localhost/",
+                topics,
+                secret: &Secret::new("a"),
+            };
+            let told = Broken.replace("1", &new).await.unwrap_err().told("shop");
+            let what = format!("{why}: the old webhook was removed and not made again");
+            assert_eq!((told.to_string(), told.todo()), (what, Some(todo)));
+        }
+    }
+}

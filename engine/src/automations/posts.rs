@@ -15,8 +15,6 @@ use super::{syntax, times};
 
 /// A number from here on counts milliseconds since 1970, a smaller one seconds.
 const MILLIS_MIN: i64 = 100_000_000_000;
-/// Stands for an absent field, to see whether the key would be another with it.
-const MARK: &str = "\u{1}";
 
 /// What stands for a phone in an example: nobody's number, and no number at all.
 const PHONE: &str = "YOUR OWN NUMBER";
@@ -80,7 +78,7 @@ pub fn elements(
 pub fn said(posts: &Posts, data: &Value, over: &impl Fn(&Value) -> Scope) -> Result<Said, String> {
     let scope = over(data);
     let mut said = Said {
-        key: key(&posts.key, data, over).map_err(|why| format!("key: {why}"))?,
+        key: key(&posts.key, &scope).map_err(|why| format!("key: {why}"))?,
         ..Said::default()
     };
     let mut notes = Vec::new();
@@ -117,29 +115,24 @@ pub fn said(posts: &Posts, data: &Value, over: &impl Fn(&Value) -> Scope) -> Res
     Ok(said)
 }
 
-/// The key; an absent field that it hangs on leaves none, or half of the others would be the same event.
-fn key(expr: &Expr, data: &Value, over: &impl Fn(&Value) -> Scope) -> Result<String, String> {
+/// Whose data an element is, though it is no event: what an erasure is found by.
+pub fn person(posts: &Posts, data: &Value, over: &impl Fn(&Value) -> Scope) -> Said {
     let scope = over(data);
-    let value = text(expr, &scope)?;
-    for path in printed_paths(expr) {
-        if is_there(&scope, &path) {
-            continue;
-        }
-        // In a branch that is not taken it does not matter.
-        let mut marked = data.clone();
-        put(&mut marked, &path, Value::from(MARK));
-        if text(expr, &over(&marked)).ok() != Some(value.clone()) {
-            return Err(format!("{path} is absent"));
-        }
+    let read = |expr: Option<&Expr>| text(expr?, &scope).ok().flatten();
+    Said {
+        phone: read(posts.phone.as_ref()),
+        email: read(posts.email.as_ref()).as_deref().and_then(address),
+        ..Said::default()
     }
-    value.ok_or_else(|| absent(expr, &scope))
 }
 
-/// The fields that go into a value with no default behind them.
-fn printed_paths(expr: &Expr) -> Vec<String> {
-    let found = syntax::text(&format!("{{{{ {} }}}}", expr.0)).unwrap_or_default();
-    let printed = found.fields.into_iter().filter(|field| field.printed);
-    printed.map(|field| field.path).collect()
+/// The key; an absent field that it hangs on leaves none, or half of the others would be the same event.
+fn key(expr: &Expr, scope: &Scope) -> Result<String, String> {
+    let value = text(expr, scope)?;
+    match expr.lacks(scope) {
+        Some(part) => Err(format!("{part} is absent")),
+        None => value.ok_or_else(|| absent(expr, scope)),
+    }
 }
 
 fn is_there(scope: &Scope, path: &str) -> bool {
@@ -343,6 +336,68 @@ mod tests {
         ];
         for (key, data, expected) in rows {
             let found = read(&posts(key), &data).map(|said| said.key);
+            match expected {
+                Ok(expected) => assert_eq!(found.as_deref(), Ok(expected), "{key} {data}"),
+                Err(why) => {
+                    let found = found.expect_err(key);
+                    assert!(found.starts_with(why), "{key} {data}: {found}");
+                }
+            }
+        }
+    }
+
+    /// However a field is named, without it there is no key.
+    #[test]
+    fn a_key_hangs_on_places_and_quoted_names_too() {
+        let place = "data.items[0].id ~ '/' ~ data.tipo";
+        let first = "(data.items | first).id ~ '/' ~ data.tipo";
+        let joined = "[data.id, data.tipo] | join('/')";
+        let choice = "data.id | default(data.numero) ~ '/' ~ data.tipo";
+        let either = "(data.id or data.numero) ~ '/' ~ data.tipo";
+        let nota = json!({"tipo": "nota"});
+        let items = json!({"items": [{"id": 7}], "tipo": "nota"});
+        let numero = json!({"numero": 8, "tipo": "nota"});
+        let rows = [
+            (place, &items, Ok("7/nota")),
+            (place, &nota, Err("key: data.items[0].id is absent")),
+            (
+                place,
+                &json!({"items": [], "tipo": "nota"}),
+                Err("key: data.items[0].id is absent"),
+            ),
+            (first, &items, Ok("7/nota")),
+            (first, &nota, Err("key: ")),
+            (
+                "data['a.b'] ~ '/' ~ data.tipo",
+                &json!({"a.b": 1, "tipo": "nota"}),
+                Ok("1/nota"),
+            ),
+            (
+                "data['a.b'] ~ '/' ~ data.tipo",
+                &json!({"a": {"b": 1}, "tipo": "nota"}),
+                Err("key: data['a.b'] is absent"),
+            ),
+            (joined, &json!({"id": 1, "tipo": "nota"}), Ok("1/nota")),
+            (joined, &nota, Err("key: data.id is absent")),
+            (choice, &numero, Ok("8/nota")),
+            (choice, &nota, Err("key: data.numero is absent")),
+            (either, &numero, Ok("8/nota")),
+            (either, &nota, Err("key: data.numero is absent")),
+            ("data.tipo ~ data.sufixo | default('')", &nota, Ok("nota")),
+            (
+                "(data.id ~ '/' ~ data.tipo) | upper",
+                &nota,
+                Err("key: data.id is absent"),
+            ),
+            ("data.tipo | replace('a', '')", &nota, Ok("not")),
+            (
+                "data.tipo ~ '/' ~ ('a' if data.id is present else 'b')",
+                &nota,
+                Ok("nota/b"),
+            ),
+        ];
+        for (key, data, expected) in rows {
+            let found = read(&posts(key), data).map(|said| said.key);
             match expected {
                 Ok(expected) => assert_eq!(found.as_deref(), Ok(expected), "{key} {data}"),
                 Err(why) => {

@@ -16,8 +16,11 @@ use super::rate::{Taken, Token};
 use super::{Run, Worker, log};
 use crate::actions::message::{Envelope, request};
 use crate::callbell::{Hold, Outcome, REQUEST_TIMEOUT};
-use crate::plan::once_holder;
+use crate::plan::{About, about, once_holder};
 
+/// By how much a mark may be older than the event that took it: the door's clock and the worker's differ a little. A
+/// key comes again as a new event only when its row has expired, days later.
+const ONCE_SLACK: SignedDuration = SignedDuration::from_hours(1);
 /// What is kept free of the lease behind the longest request, for the finish.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(5);
 
@@ -31,14 +34,8 @@ impl Worker {
         token: Option<Token>,
         run: &Run,
     ) -> Result<(), StoreError> {
-        if let Some((key, until)) = &ready.once
-            && let Once::HeldBy { event, at } = self
-                .store
-                .take_once(key, &once_holder(&job.event), *until)
-                .await?
-        {
-            let day = at.strftime("%Y-%m-%d %H:%M UTC");
-            let ended = Ended::Skipped(format!("once: sent for {event} on {day}"));
+        if let Some(why) = self.spoke_before(job, &ready).await? {
+            let ended = Ended::Skipped(why);
             return self.carry_out(job, Decision::End(ended), run).await;
         }
         let owner = Owner::new()?;
@@ -61,6 +58,36 @@ impl Worker {
             Ok(()) => self.carry_through(&job, &owner, &ready, run).await?,
         };
         self.finish(&job, &owner, &ready, &end, run).await
+    }
+
+    /// Takes the job's `once` mark; why it must not go where another event holds it, or the same one at an
+    /// earlier time: a key comes again where its event is no longer kept.
+    async fn spoke_before(
+        &self,
+        job: &JobRow,
+        ready: &Ready,
+    ) -> Result<Option<String>, StoreError> {
+        let Some((key, until)) = &ready.once else {
+            return Ok(None);
+        };
+        let holder = once_holder(&job.event);
+        let (event, at) = match self.store.take_once(key, &holder, *until).await? {
+            Once::Taken => return Ok(None),
+            Once::HeldBy { event, at } => (event, at),
+            Once::HeldByUs { at } if self.is_of_earlier(job, at).await? => (holder, at),
+            Once::HeldByUs { .. } => return Ok(None),
+        };
+        let day = at.strftime("%Y-%m-%d %H:%M UTC");
+        Ok(Some(format!("once: sent for {event} on {day}")))
+    }
+
+    /// Whether a mark of `at` was taken before the job's event reached us.
+    async fn is_of_earlier(&self, job: &JobRow, at: Timestamp) -> Result<bool, StoreError> {
+        let About::Event(key) = about(&job.event) else {
+            return Ok(false);
+        };
+        let row = self.store.event(key).await?;
+        Ok(row.is_some_and(|row| row.received_at.duration_since(at) > ONCE_SLACK))
     }
 
     /// The last look before bytes go out: the lease has to outlast the longest request, and the token has

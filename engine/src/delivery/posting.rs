@@ -4,11 +4,11 @@
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use shared::event::Event;
-use shared::store::{Digests, EventRow, JobId, Line, Planned, Put, StoreError};
+use shared::store::{EventRow, JobId, Line, Planned, Put, StoreError};
 
 use super::config::Configured;
 use super::{Run, Worker, log};
-use crate::plan::{Known, custom};
+use crate::plan::custom;
 
 /// Events that are stored at once.
 const WRITES_AT_ONCE: usize = 10;
@@ -36,10 +36,8 @@ impl Worker {
     ) -> Result<Vec<JobId>, StoreError> {
         let automations = &configured.automations;
         let custom::Read { events, problems } = custom::read(posted, automations);
-        // What a person's system posted is theirs, until it goes.
-        let digests = events.iter().fold(Digests::new(), |all, event| {
-            all.and(&Known::new(event.clone(), automations).digests())
-        });
+        // What a person's system posted is theirs, until it goes, also where it made no event.
+        let digests = custom::digests(posted, automations);
         let stored: Vec<(Stored, String)> = stream::iter(events)
             .map(|event| self.store_posted(row, event))
             .buffered(WRITES_AT_ONCE)

@@ -2,13 +2,14 @@
 //! <https://developers.hubspot.com/docs/api-reference/crm-contacts-v3/guide>
 //!
 //! The secret is that of `[hubspot.x]`; scope `crm.objects.contacts.read`, and `crm.objects.owners.read` for the
-//! names of owners. A webhook of an app that several accounts installed may name contacts of all of them: then
-//! each of the connection's secrets is asked which account it is of.
+//! names of owners. A webhook of an app that several accounts installed may name contacts of any of them: each of
+//! the connection's secrets is asked which account it is of, once.
 
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use shared::event::Event;
 use shared::secrets::Secret;
 use shared::sources::hubspot::{self, Told};
@@ -16,6 +17,7 @@ use shared::sources::hubspot::{self, Told};
 use super::{Asking, FetchError};
 use crate::actions::deed::ActError;
 use crate::actions::hubspot::{Batch, Reader};
+use crate::actions::tokens::Token;
 
 /// Contacts of one question, the most that HubSpot takes.
 const BATCH_MAX: usize = 100;
@@ -23,11 +25,16 @@ const BATCH_MAX: usize = 100;
 const OWNERS_MAX: usize = 10;
 /// For how long contacts that HubSpot keeps back for now are waited for, before the others go on without them.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(1);
+/// For how long a process remembers which account a secret is of.
+const PORTAL_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// Why contacts are not read.
+const NO_SECRET: &str = "no API secret is of the account of these contacts";
 
 /// The events of what changed there.
 ///
 /// # Errors
-/// [`FetchError`].
+/// [`FetchError`]: the contacts cannot be asked for, or no secret is of an account that they are of.
 pub async fn events(asking: Asking<'_>) -> Result<Vec<Event>, FetchError> {
     let mut of_portals: BTreeMap<Option<String>, Vec<Told>> = BTreeMap::new();
     for told in hubspot::told(asking.changed) {
@@ -38,50 +45,86 @@ pub async fn events(asking: Asking<'_>) -> Result<Vec<Event>, FetchError> {
         return Ok(Vec::new());
     }
     let secrets = asking.fetching.secrets(&asking.connection.name).await?;
-    if let (1, Some(told)) = (of_portals.len(), of_portals.values().next()) {
+    // A request that names no account at all leaves nothing to choose by.
+    if let (1, Some(told)) = (of_portals.len(), of_portals.get(&None)) {
         return of_portal(asking, &secrets, told).await;
     }
     // Ids are an account's own: asked for with another account's secret they may be somebody else.
-    let known = portals(asking, &secrets).await?;
+    let (mut known, refused) = portals(asking, &secrets).await?;
+    if known.is_empty() {
+        let named: Vec<&Option<String>> = of_portals.keys().collect();
+        match (named.as_slice(), secrets.as_slice(), refused) {
+            // One secret that may not ask whose it is: its answer about the contacts says whether it is good.
+            ([Some(portal)], [_], _) => {
+                known.insert(portal.clone(), secrets.clone());
+            }
+            (_, _, Some(error)) => return Err(error.into()),
+            _ => {}
+        }
+    }
     let mut events = Vec::new();
+    let mut was_read = false;
     for (portal, told) in &of_portals {
         match portal.as_ref().and_then(|portal| known.get(portal)) {
-            Some(secret) => {
-                let secret = std::slice::from_ref(secret);
-                events.extend(of_portal(asking, secret, told).await?);
+            Some(secrets) => {
+                was_read = true;
+                events.extend(of_portal(asking, secrets, told).await?);
             }
             None => tracing::warn!(
                 outcome = "contacts not read",
                 source.name = asking.connection.name,
-                reason = "no API secret of their account",
+                reason = NO_SECRET,
             ),
         }
     }
-    Ok(events)
+    match was_read {
+        true => Ok(events),
+        // Said with the question, for as long as somebody may still mend it.
+        false => Err(FetchError::Refused(NO_SECRET.to_owned())),
+    }
 }
 
-/// The first secret of each account. One that is refused is none.
+/// The secrets of each account, in their order.
+type Portals = BTreeMap<String, Vec<Secret>>;
+
+/// Which account each secret is of, and why one could not be asked: it is none then.
 async fn portals(
     asking: Asking<'_>,
     secrets: &[Secret],
-) -> Result<BTreeMap<String, Secret>, FetchError> {
-    let mut known = BTreeMap::new();
+) -> Result<(Portals, Option<ActError>), FetchError> {
+    let mut known = Portals::new();
     let mut refused = None;
     for secret in secrets {
-        let mut reader = Reader::of(asking.desk(std::slice::from_ref(secret)));
-        match reader.portal().await {
-            Ok(Some(portal)) => {
-                known.entry(portal).or_insert_with(|| secret.clone());
-            }
+        match portal_of(asking, secret).await {
+            Ok(Some(portal)) => known.entry(portal).or_default().push(secret.clone()),
             Ok(None) => {}
-            Err(error @ ActError::Refused(_)) => refused = Some(error),
+            Err(error @ (ActError::Refused(_) | ActError::Rejected(_))) => refused = Some(error),
             Err(error) => return Err(error.into()),
         }
     }
-    match refused {
-        Some(error) if known.is_empty() => Err(error.into()),
-        _ => Ok(known),
+    Ok((known, refused))
+}
+
+/// The account that a secret is of, asked for once a process.
+async fn portal_of(asking: Asking<'_>, secret: &Secret) -> Result<Option<String>, ActError> {
+    let tokens = asking.fetching.tokens();
+    let digest = hex::encode(Sha256::digest(secret.expose().as_bytes()));
+    let key = format!("HubSpot account/{digest}");
+    if let Some(known) = tokens.get(&key, asking.now) {
+        return Ok(Some(known.value.expose().to_owned()));
     }
+    let mut reader = Reader::of(asking.desk(std::slice::from_ref(secret)));
+    let portal = reader.portal().await?;
+    if let Some(portal) = &portal {
+        let kept = asking.now.saturating_add(PORTAL_KEPT);
+        let token = Token {
+            value: Secret::new(portal),
+            until: kept.unwrap_or(asking.now),
+            host: None,
+        };
+        tokens.put(&key, token);
+    }
+    Ok(portal)
 }
 
 async fn of_portal(

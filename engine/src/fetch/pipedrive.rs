@@ -1,8 +1,8 @@
 //! Pipedrive: the persons of deals, and the names of what their webhooks have numbers of.
 //! <https://developers.pipedrive.com/docs/api/v1/Persons>, <https://developers.pipedrive.com/docs/api/v1/Stages>
 //!
-//! A question costs one or two of the company's tokens. Without the person nobody could be written to, so
-//! that one is asked until it is answered; without a name the number stays.
+//! A question costs one or two of the company's tokens. Without the person nobody could be written to, and a
+//! condition compares names: both are asked for until they are answered. A name that is refused stays a number.
 
 use serde_json::Value;
 use shared::event::Event;
@@ -24,7 +24,7 @@ pub async fn events(asking: Asking<'_>) -> Result<Vec<Event>, FetchError> {
     let secrets = match asking.fetching.secrets(&asking.connection.name).await {
         Ok(secrets) => secrets,
         // Nobody has to be asked for.
-        Err(_) if wanted.person.is_none() => Vec::new(),
+        Err(FetchError::Refused(_)) if wanted.person.is_none() => Vec::new(),
         Err(error) => return Err(error),
     };
     let found = find(asking, &secrets, &wanted).await?;
@@ -50,35 +50,36 @@ async fn find(
         let person = account.data(&["api", "v2", "persons", id]).await;
         found.person = person.map_err(refused)?;
     }
-    // Whoever wants to be asked less often is not asked on: the deal does without the rest.
-    if let Err(error) = names(&mut account, wanted, &mut found).await {
-        tracing::debug!(outcome = "names not fetched", reason = %error);
-    }
+    let stages = ["api", "v2", "stages"];
+    found.stage = name(&mut account, &stages, wanted.stage.as_deref()).await?;
+    let before = wanted.previous_stage.as_deref();
+    found.previous_stage = name(&mut account, &stages, before).await?;
+    let pipeline = wanted.pipeline.as_deref();
+    found.pipeline = name(&mut account, &["api", "v2", "pipelines"], pipeline).await?;
+    let owner = wanted.owner.as_deref();
+    found.owner = name(&mut account, &["api", "v1", "users"], owner).await?;
     Ok(found)
 }
 
-async fn names(
-    account: &mut Account<'_>,
-    wanted: &Wanted,
-    found: &mut Found,
-) -> Result<(), ActError> {
-    found.stage = one(account, &["api", "v2", "stages"], wanted.stage.as_deref()).await?;
-    let before = wanted.previous_stage.as_deref();
-    found.previous_stage = one(account, &["api", "v2", "stages"], before).await?;
-    let pipeline = wanted.pipeline.as_deref();
-    found.pipeline = one(account, &["api", "v2", "pipelines"], pipeline).await?;
-    found.owner = one(account, &["api", "v1", "users"], wanted.owner.as_deref()).await?;
-    Ok(())
-}
-
-async fn one(
+/// What has this number; nothing where the token may not read it.
+///
+/// # Errors
+/// Nobody answers now: a deal that was told with its number would never meet a condition on its name.
+async fn name(
     account: &mut Account<'_>,
     list: &[&str],
     id: Option<&str>,
-) -> Result<Option<Value>, ActError> {
-    match id {
-        Some(id) => account.data(&[list, &[id]].concat()).await,
-        None => Ok(None),
+) -> Result<Option<Value>, FetchError> {
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    match account.data(&[list, &[id]].concat()).await {
+        Ok(found) => Ok(found),
+        Err(error @ (ActError::Refused(_) | ActError::Rejected(_))) => {
+            tracing::warn!(outcome = "name not fetched", reason = %error);
+            Ok(None)
+        }
+        Err(error) => Err(refused(error)),
     }
 }
 

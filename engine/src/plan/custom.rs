@@ -1,11 +1,14 @@
 //! What a post of a system of the user's own is: the expressions of its `[source.x]`, which no door knows, make
 //! `custom.received` of it.
 
+use serde_json::Value;
 use shared::event::{
     Body, Customer, Event, Head, Name, PhoneCandidate, Subject, SubjectKind, TEXT_CHARS_MAX,
 };
 use shared::sources::webhook;
+use shared::store::Digests;
 
+use super::Known;
 use crate::automations::context::Scope;
 use crate::automations::locale::Home;
 use crate::automations::model::{Automations, Posts};
@@ -14,8 +17,12 @@ use crate::automations::posts::{self, Said};
 /// Most elements of one post.
 const ELEMENTS_MAX: usize = 100;
 
-/// Fewest digits that count as somebody's number where they are in a key.
-const NUMBER_DIGITS_MIN: usize = 8;
+/// Most elements that are looked through for the people whose data they are, where they make no event.
+const PEOPLE_ELEMENTS_MAX: usize = 1_000;
+
+/// Last digits of a number that make it somebody's where they are in a key: it may be there with its country and
+/// area, or without.
+const NUMBER_DIGITS: usize = 8;
 /// Fewest characters that count as somebody's name where they are in a key.
 const NAME_CHARS_MIN: usize = 4;
 
@@ -40,11 +47,7 @@ pub fn read(posted: &Event, automations: &Automations) -> Read {
             "there is no [source.{name}] with a key: nothing says what it is"
         ));
     };
-    let over = |data: &serde_json::Value| {
-        let mut event = posted.clone();
-        event.body = Body::Custom { data: data.clone() };
-        Scope::new(automations, &Home::of(automations, &event, None), &event).over_data()
-    };
+    let over = over(posted, automations);
     let elements = match posts::elements(posts, data, &over) {
         Ok(elements) if elements.len() > ELEMENTS_MAX => {
             let count = elements.len();
@@ -85,13 +88,52 @@ fn none(problem: String) -> Read {
     }
 }
 
+/// Whose data a post holds, for an erasure: of all its elements, those too that make no event, since the post's
+/// row keeps them all the same.
+pub fn digests(posted: &Event, automations: &Automations) -> Digests {
+    let Body::Custom { data } = &posted.body else {
+        return Digests::new();
+    };
+    let table = automations.sources.get(&posted.event.source);
+    let Some((table, posts)) = table.and_then(|table| Some((table, table.posts.as_ref()?))) else {
+        return Digests::new();
+    };
+    let over = over(posted, automations);
+    // A body without elements may be the one element itself.
+    let elements = posts::elements(posts, data, &over).unwrap_or_default();
+    let elements = match elements.is_empty() {
+        true => std::slice::from_ref(data),
+        false => elements.as_slice(),
+    };
+    let looked = elements.iter().take(PEOPLE_ELEMENTS_MAX);
+    looked.fold(Digests::new(), |all, element| {
+        let said = posts::person(posts, element, &over);
+        let country = table.place.country.as_deref();
+        let event = received(posted, posts, said, country, Value::Null);
+        all.and(&Known::new(event, automations).digests())
+    })
+}
+
+/// What makes the scope of some data of a post.
+fn over(posted: &Event, automations: &Automations) -> impl Fn(&Value) -> Scope {
+    |data: &Value| {
+        let event = Event {
+            event: posted.event.clone(),
+            customer: posted.customer.clone(),
+            subject: posted.subject.clone(),
+            body: Body::Custom { data: data.clone() },
+        };
+        Scope::new(automations, &Home::of(automations, &event, None), &event).over_data()
+    }
+}
+
 /// The event of one element.
 fn received(
     posted: &Event,
     posts: &Posts,
     said: Said,
     country: Option<&str>,
-    data: serde_json::Value,
+    data: Value,
 ) -> Event {
     let head = &posted.event;
     let at = said.at.unwrap_or(head.at);
@@ -130,27 +172,39 @@ fn received(
 
 /// The key, or its digest where it names the person: an event's id goes into logs.
 fn impersonal(said: &Said) -> String {
-    let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
+    let digits = |text: &str| {
+        text.chars()
+            .filter(char::is_ascii_digit)
+            .collect::<String>()
+    };
     let phone = said.phone.as_deref().map(digits).unwrap_or_default();
+    // Digits are a byte each.
+    let last = phone.len().checked_sub(NUMBER_DIGITS);
+    let last = last.and_then(|start| phone.get(start..));
+    let by_phone = last.is_some_and(|last| digits(&said.key).contains(last));
     let key = said.key.to_lowercase();
-    let by_phone = phone.len() >= NUMBER_DIGITS_MIN && digits(&key).contains(&phone);
     let by_email = said.email.as_ref().is_some_and(|email| key.contains(email));
-    let name = said.name.as_deref().unwrap_or_default().to_lowercase();
-    let by_name = name.chars().count() >= NAME_CHARS_MIN && key.contains(&name);
+    let name = folded(said.name.as_deref().unwrap_or_default());
+    let by_name = name.chars().count() >= NAME_CHARS_MIN && folded(&key).contains(&name);
     if by_phone || by_email || by_name {
         return webhook::digest(&said.key);
     }
     said.key.clone()
 }
 
+/// A name without what stands between its parts: `maria-da_silva` is Maria da Silva.
+fn folded(text: &str) -> String {
+    let between = |c: char| c.is_whitespace() || matches!(c, '-' | '_' | '.');
+    text.to_lowercase().replace(between, "")
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
     use shared::connections::{Auth, Connection};
     use shared::sources::{Reading, read_file};
 
     use super::*;
-    use crate::plan::Known;
 
     fn file(table: &str) -> Automations {
         let text = format!(
@@ -261,6 +315,34 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_in_a_post_is_known_though_nothing_is_made_of_it() {
+        let of = |table: &str, body: &Value| {
+            let file = file(&format!(
+                "{table}\nkey = \"data.id\"\nphone = \"data.fone\"\nemail = \"data.email\""
+            ));
+            digests(&posted(body), &file)
+        };
+        let maria = Digests::new().phone("+5511980100001");
+        let joao = Digests::new().email("joao@example.com");
+        let of_maria = json!({"fone": "11 98010-0001"});
+        let of_joao = json!({"email": "Joao@example.com", "fone": "x"});
+        assert!(of("", &of_maria) == maria);
+        assert!(of("", &json!({"fone": " "})).is_empty());
+        let each = "each = \"data.a\"";
+        let all = json!({"a": [{"id": 1}, of_maria, 5, {"id": 1, "email": "joao@example.com"}]});
+        assert!(of(each, &all) == maria.clone().and(&joao));
+        assert!(of(each, &of_maria) == maria);
+        let mut many = vec![of_maria; PEOPLE_ELEMENTS_MAX - 1];
+        many.push(of_joao.clone());
+        assert!(of(each, &json!({"a": many})) == maria.clone().and(&joao));
+        many.insert(0, json!({"id": 1}));
+        assert!(of(each, &json!({"a": many})) == maria);
+        let mut none = file("key = \"data.id\"");
+        none.sources.clear();
+        assert!(digests(&posted(&of_joao), &none).is_empty());
+    }
+
+    #[test]
     fn without_a_table_nothing_is_done() {
         let mut file = file("key = \"data.id\"");
         file.sources.clear();
@@ -277,6 +359,14 @@ mod tests {
         for (key, is_kept) in [
             ("4711", true),
             ("pedido-5511980100001", false),
+            ("pedido-11980100001", false),
+            ("980100001", false),
+            ("8010-0001", false),
+            ("pedido-80100002", true),
+            ("maria-da-silva/4711", false),
+            ("Maria_da.Silva", false),
+            ("mariadasilva", false),
+            ("maria/4711", true),
             ("Maria da Silva", false),
             ("x:maria@example.com", false),
         ] {

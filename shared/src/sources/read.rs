@@ -311,12 +311,16 @@ fn without_tags(text: &str) -> String {
     while let Some((before, after)) = rest.split_once('<') {
         out.push_str(before);
         let tag = after.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
-        match after.split_once('>') {
-            Some((_, behind)) if tag => rest = behind,
-            _ => {
-                out.push('<');
-                rest = after;
-            }
+        let ended = if tag { after.split_once('>') } else { None };
+        if let Some((_, behind)) = ended {
+            rest = behind;
+            continue;
+        }
+        out.push('<');
+        rest = after;
+        if tag {
+            // No tag ends any more: the rest is text, and is not searched again at every `<`.
+            break;
         }
     }
     out.push_str(rest);

@@ -7,7 +7,7 @@
 //!
 //! The event's id comes from what names the post, in this order, so that one that is repeated is no second one:
 //! - `webhook-id` (or `svix-id`), where Standard Webhooks signs it. It stays the same over all attempts.
-//! - `Idempotency-Key`, in every other way. Nothing signs it, but whoever shows the secret, or signs a body with
+//! - The digest of `Idempotency-Key`, in every other way: senders put people into it. Nothing signs it, but whoever shows the secret, or signs a body with
 //!   it, is the sender; and somebody who repeats a signed body under another key repeats its `key` as well.
 //! - The digest of the body: the same body twice is one event, for as long as its row is kept.
 
@@ -202,12 +202,13 @@ fn digits(bytes: &[u8], count: usize) -> String {
 fn id(verified: &Verified<'_>, connection: &Connection) -> String {
     let header = |name: &str| {
         let text = verified.header(name).map(str::trim);
-        text.filter(|text| !text.is_empty()).map(part)
+        text.filter(|text| !text.is_empty())
     };
+    let signed = |name: &str| header(name).map(part);
     let named = match auth(connection) {
         // Which of the two was signed: one header of the first family decides, see `standard`.
-        Auth::StandardWebhooks => header("webhook-id").or_else(|| header("svix-id")),
-        Auth::Bearer | Auth::Basic | Auth::Hmac(_) => header("idempotency-key"),
+        Auth::StandardWebhooks => signed("webhook-id").or_else(|| signed("svix-id")),
+        Auth::Bearer | Auth::Basic | Auth::Hmac(_) => header("idempotency-key").map(digest),
     };
     named.unwrap_or_else(|| digits(verified.body(), BODY_DIGITS))
 }

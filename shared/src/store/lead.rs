@@ -28,6 +28,10 @@ const DIGEST_DIGITS: usize = 8;
 const BLANK: &str = "";
 /// The field that counts as changed only where it was shown before, if blank.
 pub const PHONE: &str = "phone";
+/// The field whose value says that somebody left the list that they were on.
+const STAGE: &str = "stage";
+/// What it says then.
+const LEFT: &str = "unsubscribed";
 /// Events whose difference is kept on the row, the newest.
 const RECENT_MAX: usize = 20;
 /// How often a row is read and written again where somebody else changes it at the same time.
@@ -149,8 +153,11 @@ impl Memory {
         let mut changed = Vec::new();
         if self.shown.as_ref().is_none_or(|last| *last <= order) {
             let was_seen = self.shown.is_some();
+            let has_left = self.has_left(seen);
             for (name, value) in seen.fields {
-                if self.take_in(name, value.as_deref()) && was_seen {
+                let is_change = self.take_in(name, value.as_deref()) && was_seen;
+                // A number that is filled in once somebody left is no reason to write to them.
+                if is_change && !(has_left && name == PHONE) {
                     changed.push(name.clone());
                 }
             }
@@ -160,6 +167,14 @@ impl Memory {
         let over = self.recent.len().saturating_sub(RECENT_MAX);
         self.recent.drain(..over);
         changed
+    }
+
+    /// Whether, with this version taken in, the last that we know of them is that they left.
+    fn has_left(&self, seen: LeadSeen<'_>) -> bool {
+        match seen.fields.get(STAGE) {
+            Some(Some(stage)) => stage == LEFT,
+            _ => self.fields.get(STAGE) == Some(&digest(STAGE, LEFT)),
+        }
     }
 
     /// Takes one field in; whether that is a change. What is blank takes nothing's place: a part of a person

@@ -39,8 +39,12 @@ impl OnceKey {
 pub enum Once {
     /// Nobody did; now this event does.
     Taken,
-    /// This event did already: its further steps pass.
-    HeldByUs,
+    /// An event of this key did already: its further steps pass. A key may come again when its event is no
+    /// longer kept; the mark of the first time is older than the event then.
+    HeldByUs {
+        /// Since when.
+        at: Timestamp,
+    },
     /// Another event does.
     HeldBy {
         /// Its key.
@@ -83,7 +87,7 @@ impl Store {
             Written::Refused(Some(old)) => {
                 let (event, at) = decode(&old)?;
                 Ok(if event == holder_event {
-                    Once::HeldByUs
+                    Once::HeldByUs { at }
                 } else {
                     Once::HeldBy { event, at }
                 })

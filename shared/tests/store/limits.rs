@@ -98,15 +98,16 @@ async fn one_event_holds_a_once_mark_and_its_steps_pass() {
                 assert_eq!(at, clock.now());
                 refused.push(event);
             }
-            Once::HeldByUs => panic!("nobody asked twice"),
+            Once::HeldByUs { .. } => panic!("nobody asked twice"),
         }
     }
     let holder = taken.unwrap();
     assert_eq!(refused, vec![holder.clone(); 7]);
+    let at = clock.now();
     clock.advance(days(4_000));
     assert_eq!(
         store.take_once(&key, &holder, None).await.unwrap(),
-        Once::HeldByUs,
+        Once::HeldByUs { at },
         "for ever is for ever"
     );
     let other = OnceKey::subject("other", SubjectKind::Checkout, "shopify/checkout/1");
@@ -129,7 +130,7 @@ async fn a_mark_with_an_end_can_be_taken_again_although_it_is_not_deleted_yet() 
     clock.advance(days(7) - seconds(1));
     assert_eq!(
         store.take_once(&key, "a", week()).await.unwrap(),
-        Once::HeldByUs,
+        Once::HeldByUs { at },
         "and it is not prolonged"
     );
     assert_eq!(

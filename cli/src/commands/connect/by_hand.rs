@@ -25,7 +25,7 @@ impl Work<'_> {
         let topics = needs::wanted(kind, &self.needs);
         self.say(format!("{} → {}", self.name, self.url));
         self.tell_needs(&topics);
-        let values = self.own_secret(keys).await?;
+        let (values, is_new) = self.own_secret(keys).await?;
         let secret = kind.given(&values).cloned();
         let secret = secret.unwrap_or_else(|| Secret::new(""));
         let made = keys.keep(Table::Webhooks, self.name, &values).await?;
@@ -45,6 +45,8 @@ impl Work<'_> {
             table: self.table,
             url: &address,
             secret: &secret,
+            is_new,
+            is_json: self.args.json,
             topics: &topics,
             flag: &flag,
         };
@@ -68,8 +70,9 @@ impl Work<'_> {
         Ok(0)
     }
 
-    /// The values that the door is to accept, the one to be given away first.
-    async fn own_secret(&self, keys: &Keys<'_>) -> Result<Vec<Secret>, CliError> {
+    /// The values that the door is to accept, the one to be given away first; and whether that one was made, or
+    /// typed, just now.
+    async fn own_secret(&self, keys: &Keys<'_>) -> Result<(Vec<Secret>, bool), CliError> {
         let mut values = keys.get(Table::Webhooks, self.name);
         for value in keys.on_aws(Table::Webhooks, self.name).await? {
             if !values.contains(&value) {
@@ -77,7 +80,7 @@ impl Work<'_> {
             }
         }
         if self.args.kind.given(&values).is_some() && !self.args.rotate {
-            return Ok(values);
+            return Ok((values, false));
         }
         let new = match self.args.kind.secret_by_hand() {
             SecretOf::Ours | SecretOf::Made => {
@@ -94,7 +97,7 @@ impl Work<'_> {
             }
         };
         values.insert(0, new);
-        Ok(values)
+        Ok((values, true))
     }
 
     /// What the workers ask the system with, where they do.

@@ -24,6 +24,8 @@ use crate::output;
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// How far back refusals are looked for.
 const REFUSED_BACK: SignedDuration = SignedDuration::from_hours(24);
+/// How the doors' reason begins where no secret made the signature.
+const NO_MATCH: &str = "matches none";
 
 pub(super) async fn look(patient: &Patient<'_>) -> Vec<Finding> {
     let since = patient.on.now().saturating_sub(LOOK_BACK).ok();
@@ -111,17 +113,19 @@ fn by_hand(patient: &Patient<'_>, name: &str, kind: Kind, events: &[&EventRow]) 
         return Finding::good(name, format!("set up on {title}'s own pages, and it calls"));
     }
     let what = format!("{title} shows nobody what is set up on its pages: what came says it");
+    let again = again(patient, name, kind);
+    Finding::look(name, what).todo(format!("{again} shows the steps and the address again"))
+}
+
+/// The command that connects it, again or for the first time.
+fn again(patient: &Patient<'_>, name: &str, kind: Kind) -> String {
     let named = if name == kind.as_str() {
         String::new()
     } else {
         format!(" --name {name}")
     };
-    let again = format!(
-        "callbell connect {}{named}{}",
-        kind.as_str(),
-        patient.on.flag()
-    );
-    Finding::look(name, what).todo(format!("{again} shows the steps and the address again"))
+    let flag = patient.on.flag();
+    format!("callbell connect {}{named}{flag}", kind.as_str())
 }
 
 /// What the doors refused lately, where their logs can be read.
@@ -177,11 +181,16 @@ impl Refused {
             at(last.at),
             last.reason
         );
+        let finding = Finding::look(name, what);
+        // Another secret mends neither a stale signature nor a header that is absent.
+        if !last.reason.starts_with(NO_MATCH) {
+            return Some(finding);
+        }
         let todo = format!(
             "whoever signs them has another secret: callbell secrets set {name} --add, then callbell secrets push{}",
             patient.on.flag()
         );
-        Some(Finding::look(name, what).todo(todo))
+        Some(finding.todo(todo))
     }
 }
 
@@ -290,7 +299,7 @@ async fn secret(patient: &Patient<'_>, name: &str) -> Finding {
 fn no_secret(patient: &Patient<'_>, name: &str) -> Finding {
     let kind = patient.read.connections.get(name).kind;
     let todo = match Kind::parse(&kind) {
-        Some(kind) => format!("callbell connect {}{}", kind.as_str(), patient.on.flag()),
+        Some(kind) => again(patient, name, kind),
         None => format!("callbell secrets set {name}"),
     };
     Finding::bad(name, "no secret: the door answers 404").todo(todo)
@@ -302,13 +311,7 @@ async fn webhooks(
     name: &str,
     kind: Kind,
 ) -> Result<(Vec<Finding>, bool), CliError> {
-    let flag = patient.on.flag();
-    let again = format!("callbell connect {} --name {name}{flag}", kind.as_str());
-    let again = if name == kind.as_str() {
-        again.replace(&format!(" --name {name}"), "")
-    } else {
-        again
-    };
+    let again = again(patient, name, kind);
     let mut credentials = patient.keys.get(Table::Apis, name);
     if credentials.is_empty() {
         credentials = patient.keys.on_aws(Table::Apis, name).await?;

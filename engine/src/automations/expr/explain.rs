@@ -1,6 +1,6 @@
 //! Why a condition came out false, and which comparisons failed: the same expression, part by part.
 
-use minijinja::machinery::ast::{BinOpKind, Expr as Node};
+use minijinja::machinery::ast::{BinOpKind, CallArg, Expr as Node, UnaryOpKind};
 use minijinja::machinery::{self, CodeGenerator};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
@@ -148,6 +148,73 @@ fn path(node: &Node<'_>) -> Option<String> {
     }
 }
 
+impl Expr {
+    /// The first field, or part, that goes into the value and is absent or blank, by its name. A branch that is
+    /// not taken does not matter, nor does what a `default` stands in for.
+    pub(in crate::automations) fn lacks(&self, scope: &Scope) -> Option<String> {
+        let (node, _) = compile_expr(&self.0).ok()?;
+        let part = lacking(&node, &self.0, scope)?;
+        let name = path(part).or_else(|| first_path(part));
+        Some(name.unwrap_or_else(|| "a part of it".to_owned()))
+    }
+}
+
+/// The first part of a value that is not there. What only asks, a comparison or a test, comes out as an answer
+/// whatever is there.
+fn lacking<'n, 's>(node: &'n Node<'s>, source: &'s str, scope: &Scope) -> Option<&'n Node<'s>> {
+    let within = |node: &'n Node<'s>| lacking(node, source, scope);
+    let value = |node: &Node<'s>| value_of(node, source, scope);
+    let unless = |is_there: bool| (!is_there).then_some(node);
+    match node {
+        Node::Const(_) | Node::Test(_) | Node::Compare(_) => None,
+        Node::UnaryOp(one) => within(&one.expr).filter(|_| matches!(one.op, UnaryOpKind::Neg)),
+        Node::BinOp(one) => match one.op {
+            BinOpKind::ScOr if value(&one.left).is_true() => within(&one.left),
+            BinOpKind::ScAnd if !value(&one.left).is_true() => within(&one.left),
+            BinOpKind::ScOr | BinOpKind::ScAnd => within(&one.right),
+            BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In => None,
+            op if is_ordering(op) => None,
+            _ => within(&one.left).or_else(|| within(&one.right)),
+        },
+        Node::IfExpr(one) => match (value(&one.test_expr).is_true(), &one.false_expr) {
+            (true, _) => within(&one.true_expr),
+            (false, Some(other)) => within(other),
+            (false, None) => Some(node),
+        },
+        Node::Filter(one) => {
+            let of_args = || arguments(&one.args).find_map(within);
+            let inner = one.expr.as_ref();
+            if matches!(one.name, "default" | "d") {
+                let is_there = inner.is_some_and(|inner| !is_nothing(&value(inner)));
+                return if is_there { None } else { of_args() };
+            }
+            let inner = inner.and_then(within).or_else(of_args);
+            inner.or_else(|| unless(!is_absent(&value(node))))
+        }
+        Node::Slice(one) => within(&one.expr),
+        Node::List(one) => one.items.iter().find_map(within),
+        Node::Tuple(one) => one.items.iter().find_map(within),
+        Node::Map(one) => one.values.iter().find_map(within),
+        Node::Var(_) | Node::GetAttr(_) | Node::GetItem(_) | Node::Call(_) => {
+            unless(!is_nothing(&value(node)))
+        }
+    }
+}
+
+/// Absent, or nothing but blanks.
+fn is_nothing(value: &Value) -> bool {
+    is_absent(value) || printed(value).trim().is_empty()
+}
+
+fn arguments<'n, 's>(args: &'n [CallArg<'s>]) -> impl Iterator<Item = &'n Node<'s>> {
+    args.iter().map(|arg| match arg {
+        CallArg::Pos(node)
+        | CallArg::Kwarg(_, node)
+        | CallArg::PosSplat(node)
+        | CallArg::KwargSplat(node) => node,
+    })
+}
+
 fn first_path(node: &Node<'_>) -> Option<String> {
     let mut found = None;
     visit_expr(node, &mut |node| {
@@ -161,7 +228,7 @@ fn first_path(node: &Node<'_>) -> Option<String> {
 /// Paths whose values may stand in records and on screens: nothing about a person, no address that
 /// opens an order, nothing that a customer typed.
 fn is_public(path: &str) -> bool {
-    const PRIVATE: [&str; 12] = [
+    const PRIVATE: [&str; 22] = [
         "order.note",
         "order.attributes",
         "order.shipping_address",
@@ -172,6 +239,16 @@ fn is_public(path: &str) -> bool {
         "checkout.url",
         "shipment.tracking_url",
         "shipment.tracking_number",
+        "appointment.title",
+        "appointment.location",
+        "appointment.join_url",
+        "appointment.host",
+        "appointment.cancel_url",
+        "appointment.reschedule_url",
+        "appointment.answers",
+        "appointment.reason",
+        "appointment.guests",
+        "appointment.utm",
         "event.id",
         "event.account",
     ];
@@ -206,8 +283,26 @@ fn is_public(path: &str) -> bool {
         "job.action",
         "job.status",
     ];
+    // Of what forms, CRMs and mailboxes bring, the few that are words of the system itself. Of what a system of
+    // the user's own posts nobody knows what it is.
+    const OF_SYSTEMS: [&str; 13] = [
+        "form.id",
+        "lead.kind",
+        "lead.stage",
+        "lead.changed",
+        "lead.list",
+        "deal.stage",
+        "deal.previous_stage",
+        "deal.status",
+        "deal.pipeline",
+        "deal.value",
+        "deal.currency",
+        "email.labels",
+        "email.has_attachments",
+    ];
     match path.split(['.', '[']).next() {
         Some("customer") => return OF_CUSTOMER.contains(&path),
+        Some("form" | "lead" | "deal" | "email" | "data") => return OF_SYSTEMS.contains(&path),
         Some("contact" | "conversation" | "message" | "job") => {
             return OF_CALLBELL.contains(&path);
         }
@@ -272,5 +367,51 @@ mod tests {
         ] {
             assert!(!is_public(private), "{private}");
         }
+    }
+
+    /// What forms, CRMs, mailboxes and systems of the user's own say of a person is in no reason.
+    #[test]
+    fn of_systems_fields_those_of_the_system_itself_are_public() {
+        let of_systems = ["form.", "lead.", "deal.", "email.", "data."];
+        let public = FIELDS
+            .iter()
+            .map(|field| field.path)
+            .filter(|path| of_systems.iter().any(|root| path.starts_with(root)))
+            .filter(|path| is_public(path))
+            .count();
+        assert_eq!(public, 13, "each of the list is a field");
+        let text = |path: &str| shown(path, &Value::from("+55 11 98010-0001"));
+        for private in [
+            "form",
+            "form.title",
+            "form.answers.telefone",
+            "form.answers['Seu telefone']",
+            "form.hidden.email",
+            "form.response_url",
+            "lead",
+            "lead.id",
+            "lead.company",
+            "lead.owner.email",
+            "lead.fields['stage']",
+            "lead.stage.x",
+            "deal.title",
+            "deal.owner.name",
+            "deal.fields.origem",
+            "email.from.address",
+            "email.to",
+            "email.subject",
+            "email.snippet",
+            "email.text",
+            "email.labels[0]",
+            "data",
+            "data.id",
+            "data.cliente.email",
+            "data['lead.stage']",
+        ] {
+            assert_eq!(text(private), "set", "{private}");
+            assert_eq!(shown(private, &Value::from(" ")), "blank", "{private}");
+            assert_eq!(shown(private, &Value::UNDEFINED), "absent", "{private}");
+        }
+        assert_eq!(text("lead.stage"), "\"+55 11 98010-0001\"");
     }
 }

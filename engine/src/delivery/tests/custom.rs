@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared::connections::{Auth, Connection};
 use shared::event::{Body, Event};
 use shared::sources::{Reading, read_file, webhook};
-use shared::store::{EventRow, EventStatus, JobRow, Status};
+use shared::store::{Digests, EventRow, EventStatus, JobRow, Status};
 
 use super::desk::Desk;
 use super::minutes;
@@ -118,6 +118,28 @@ async fn without_a_key_nothing_is_done_and_the_record_says_so() {
     assert_eq!(said(&desk, &key).await, ["key: data.numero is absent"]);
     let key = post(&desk, &json!([])).await;
     assert_eq!(said(&desk, &key).await, ["key: data.numero is absent"]);
+    assert!(desk.jobs().await.is_empty());
+}
+
+/// The body stays for days all the same, and an erasure has to find it.
+#[tokio::test]
+async fn what_makes_no_event_is_found_by_whose_it_is() {
+    let maria = Digests::new().phone("+5511987654321");
+    let desk = Desk::with(ERP).await;
+    let key = post(&desk, &nota("", json!({}))).await;
+    assert!(row(&desk, &key).await.digests.meets(&maria));
+    let key = post(&desk, &json!({"tipo": "nota_emitida"})).await;
+    assert!(row(&desk, &key).await.digests.is_empty());
+    let file = ERP.replace(
+        "kind  = \"webhook\"",
+        "kind  = \"webhook\"\neach  = \"data.notas\"",
+    );
+    let desk = Desk::with(&file).await;
+    let many = json!({"notas": vec![nota("1", json!({})); 101]});
+    for body in [many, json!({"notas": [nota("", json!({}))]})] {
+        let key = post(&desk, &body).await;
+        assert!(row(&desk, &key).await.digests.meets(&maria));
+    }
     assert!(desk.jobs().await.is_empty());
 }
 

@@ -288,6 +288,147 @@ async fn an_event_is_told_the_same_again() {
     assert_eq!(desk.messages(), 1);
 }
 
+/// Who leaves a list is not welcomed for the number that they gave meanwhile, whichever webhook shows it first.
+#[tokio::test]
+async fn who_left_is_not_welcomed_for_a_phone() {
+    let desk = Desk::with(WELCOME).await;
+    let stage = |name: &str| json!({"lead": {"stage": name}});
+    let at = desk.clock.now();
+    hear(&desk, lead("lead.created", at, None, stage("subscribed"))).await;
+    desk.clock.advance(minutes(5));
+    let mut left = lead(
+        "lead.updated",
+        desk.clock.now(),
+        None,
+        stage("unsubscribed"),
+    );
+    left["customer"]["phones"] = json!([]);
+    merge(&mut left, changed(&["stage"]));
+    hear(&desk, left).await;
+
+    desk.clock.advance(minutes(5));
+    let blank = json!({"lead": {"stage": null}, "customer": {"name": "Maria"}});
+    let at = desk.clock.now();
+    let key = hear(&desk, lead("lead.updated", at, Some(PHONE), blank)).await;
+    assert_eq!(told(&desk, &key).await, ["name"]);
+    assert_eq!(desk.messages(), 0);
+
+    // Back on it, the next number is news.
+    desk.clock.advance(minutes(5));
+    let at = desk.clock.now();
+    let back = json!({"lead": {"stage": "subscribed"}, "customer": {"name": "Maria"}});
+    let back = lead("lead.updated", at, Some("11 98765-4320"), back);
+    let key = hear(&desk, back).await;
+    assert_eq!(told(&desk, &key).await, ["phone", "stage"]);
+    assert_eq!(whys(&desk, &key).await, ["welcome: 1 job"]);
+}
+
+/// A webhook that shows that somebody left and their number at once.
+#[tokio::test]
+async fn leaving_itself_tells_no_phone() {
+    let desk = Desk::with(WELCOME).await;
+    let at = desk.clock.now();
+    hear(&desk, lead("lead.created", at, None, json!({}))).await;
+    desk.clock.advance(minutes(5));
+    let left = json!({"lead": {"stage": "unsubscribed"}});
+    let at = desk.clock.now();
+    let key = hear(&desk, lead("lead.updated", at, Some(PHONE), left)).await;
+    assert_eq!(told(&desk, &key).await, ["stage"]);
+    assert_eq!(desk.messages(), 0);
+}
+
+/// Somebody who subscribes again comes with the key of the first time, whose rows are long gone.
+#[tokio::test]
+async fn a_key_that_comes_again_after_its_rows_went_is_welcomed_no_more() {
+    for once in ["customer", "lead"] {
+        let file = WELCOME.replace("\"customer\"", &format!("\"{once}\""));
+        let desk = Desk::with(&file).await;
+        let at = desk.clock.now();
+        let key = hear(&desk, lead("lead.created", at, Some(PHONE), json!({}))).await;
+        assert_eq!(desk.messages(), 1, "{once}");
+
+        desk.clock.advance(SignedDuration::from_hours(120 * 24));
+        let again = desk.clock.now();
+        hear(&desk, lead("lead.created", again, Some(PHONE), json!({}))).await;
+        assert_eq!(desk.messages(), 1, "{once}");
+        let row = desk.store.event(&key).await.unwrap().unwrap();
+        assert_eq!(row.received_at, again, "it is another event");
+        let jobs = desk.jobs().await;
+        let last = jobs.iter().find(|job| job.event_at == again).unwrap();
+        assert_eq!(last.status, Status::Skipped, "{once}");
+        let reason = last.reason.clone().unwrap_or_default();
+        assert!(reason.starts_with("once: sent for "), "{reason}");
+    }
+}
+
+/// The later steps of one event go out whenever they are due, under the mark of the first.
+#[tokio::test]
+async fn a_step_of_months_later_goes_under_the_mark_of_its_event() {
+    let file = r#"
+        [message.welcome]
+        text = "Bem-vinda!"
+        [message.later]
+        text = "Tudo bem?"
+        [automation.welcome]
+        on    = "lead.created"
+        once  = "customer"
+        steps = [{ message = "welcome" }, { message = "later", at = "+60d" }]
+    "#;
+    let desk = Desk::with(file).await;
+    let at = desk.clock.now();
+    hear(&desk, lead("lead.created", at, Some(PHONE), json!({}))).await;
+    assert_eq!(desk.messages(), 1);
+    desk.minute(minutes(60 * 24 * 60 + 5)).await;
+    desk.minute(minutes(1)).await;
+    assert_eq!(desk.messages(), 2);
+}
+
+/// A deal that changed, which leaves its person and its stage to be asked for.
+fn question(desk: &Desk) -> Value {
+    let at = desk.clock.now();
+    let deal = deal("deal.updated", at, json!({"deal": {"stage": "2"}}));
+    json!({
+        "event": {"name": "source.changed", "source": "pipedrive", "kind": "pipedrive",
+                  "id": format!("pipedrive/source/77/{at}"), "at": at},
+        "customer": {},
+        "subject": {"kind": "source", "id": "77", "as_of": at, "created_at": at, "state": "open",
+                    "fresh": "dated"},
+        "changed": {"about": {"event": deal, "person_id": "501"}}
+    })
+}
+
+#[tokio::test]
+async fn the_name_of_a_stage_is_asked_for_until_it_is_answered_or_refused() {
+    let desk_of = async || {
+        let mut desk = Desk::with(CREATED).await;
+        let secrets = r#"{"pipedrive": "token"}"#;
+        let (systems, fetching) = Systems::start(secrets, &desk.clock);
+        desk.worker = desk.worker.clone().fetching(fetching);
+        (desk, systems)
+    };
+    let found = async |desk: &Desk, key: &str| desk.store.event(key).await.unwrap().is_some();
+    for fault in [Fault::Limit(60), Fault::Status(503), Fault::Silence] {
+        let (desk, systems) = desk_of().await;
+        systems.next([Fault::Status(200), fault]);
+        let question = question(&desk);
+        let key = question.pointer("/changed/about/event/event/id").unwrap();
+        let key = key.as_str().unwrap().to_owned();
+        hear(&desk, question).await;
+        assert!(!found(&desk, &key).await, "{fault:?}");
+        desk.minute(minutes(5)).await;
+        assert!(found(&desk, &key).await, "{fault:?}");
+        assert_eq!(systems.asked("/stages/2").len(), 2, "{fault:?}");
+    }
+    // A token that may not read it: the number has to do.
+    let (desk, systems) = desk_of().await;
+    systems.next([Fault::Status(200), Fault::Status(402)]);
+    let question = question(&desk);
+    let key = question.pointer("/changed/about/event/event/id").unwrap();
+    let key = key.as_str().unwrap().to_owned();
+    hear(&desk, question).await;
+    assert!(found(&desk, &key).await);
+}
+
 /// From Callbell into the CRM and back: a circle, were it not for our own memory.
 const CIRCLE: &str = r#"
 [message.welcome]

@@ -23,6 +23,8 @@ const NOT_RECEIVED: [&str; 5] = ["DRAFT", "SENT", "SPAM", "TRASH", "CHAT"];
 const DEPTH_MAX: usize = 20;
 /// How much of a mail's words is searched for a number, in characters: signatures stand at the end.
 const SEARCHED_CHARS_MAX: usize = 20_000;
+/// How much of a part's words is read, in bytes: Gmail itself shows about 102 KB of a mail.
+const WORDS_BYTES_MAX: usize = 256 * 1024;
 /// Who says how a mail's sender was proven: another server's word is not Google's.
 const CHECKED_BY: &str = "mx.google.com";
 /// Words of lines whose digits are no telephone's: tax numbers, postal codes, accounts.
@@ -140,10 +142,13 @@ fn recipients(header: &str) -> Vec<String> {
 fn doubts(payload: &Value) -> Vec<String> {
     // The first is the one that was added last: those below it came with the mail.
     let results = header(payload, "authentication-results").unwrap_or_default();
-    let (by, results) = results.split_once(';').unwrap_or_default();
-    let mut words = results.split([';', ' ', '\t', '\r', '\n']);
-    let passed = by.trim() == CHECKED_BY && words.any(|word| word == "dmarc=pass");
-    if passed {
+    let mut clauses = words::clauses(&results);
+    let by_google = clauses.next() == Some(CHECKED_BY);
+    let mut found = clauses.filter_map(|clause| clause.strip_prefix("dmarc="));
+    let result = found.next().unwrap_or_default();
+    let result = result.split(|c: char| c.is_whitespace() || c == '(').next();
+    // Google says it once. Where it stands twice, one may come from the mail.
+    if by_google && result == Some("pass") && found.next().is_none() {
         return Vec::new();
     }
     vec!["the sender is not proven: no dmarc=pass".to_owned()]
@@ -212,8 +217,8 @@ impl Parts {
             return;
         }
         match text("mimeType").to_ascii_lowercase().as_str() {
-            "text/plain" if self.plain.is_none() => self.plain = words_of(part),
-            "text/html" if self.html.is_none() => self.html = words_of(part),
+            "text/plain" if self.plain.is_none() => self.plain = words_of(part, false),
+            "text/html" if self.html.is_none() => self.html = words_of(part, true),
             // Another mail, whose words are its own.
             "message/rfc822" => return,
             _ => {}
@@ -234,9 +239,22 @@ impl Parts {
 }
 
 /// A part's words, where it has any.
-fn words_of(part: &Value) -> Option<String> {
+fn words_of(part: &Value, is_html: bool) -> Option<String> {
     let data = part.pointer("/body/data").and_then(Value::as_str)?;
     let kind = header(part, "content-type").unwrap_or_default();
-    let text = words::of_charset(&decode(data)?, words::charset(&kind));
+    let mut text = words::of_charset(&decode(data)?, words::charset(&kind));
+    cut(&mut text, is_html);
     (!text.trim().is_empty()).then_some(text)
+}
+
+/// Cuts words to [`WORDS_BYTES_MAX`], and HTML before the tag that would lose its end: a picture in one is no text.
+fn cut(text: &mut String, is_html: bool) {
+    if text.len() <= WORDS_BYTES_MAX {
+        return;
+    }
+    text.truncate(text.floor_char_boundary(WORDS_BYTES_MAX));
+    let open = text.rfind('<').filter(|_| is_html);
+    if let Some(open) = open.filter(|open| text.rfind('>').is_none_or(|close| close < *open)) {
+        text.truncate(open);
+    }
 }

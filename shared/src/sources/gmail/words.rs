@@ -54,6 +54,23 @@ const WROTE: [&str; 9] = [
 const INTRODUCTION_LINES: usize = 2;
 /// Outlook's line above it, at least so many of them.
 const RULE_MIN: usize = 20;
+/// What Outlook calls the sender of the mail that is answered, on the first of the lines that introduce it.
+const SENDERS: [&str; 5] = ["from", "de", "da", "von", "van"];
+/// How the line begins that says when that mail was sent.
+const SENT: [&str; 10] = [
+    "sent",
+    "date",
+    "datum",
+    "enviad",
+    "data",
+    "fecha",
+    "inviato",
+    "gesendet",
+    "envoyé",
+    "verzonden",
+];
+/// So many lines behind the sender's it may stand.
+const SENT_LINES: usize = 4;
 
 /// One address of a header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,7 +141,9 @@ pub(super) fn of_charset(bytes: &[u8], charset: &str) -> String {
 /// <https://www.rfc-editor.org/rfc/rfc2047>
 pub(super) fn decoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    // Behind the last `?=` no word ends, so nobody need look for an end there at every beginning.
+    let end = text.rfind("?=").map_or(0, |at| at.saturating_add(2));
+    let (mut rest, tail) = text.split_at_checked(end).unwrap_or(("", text));
     let mut after_word = false;
     while let Some((before, after)) = rest.split_once("=?") {
         // Blanks between two encoded words are none.
@@ -145,18 +164,28 @@ pub(super) fn decoded(text: &str) -> String {
         }
     }
     out.push_str(rest);
+    out.push_str(tail);
     out
 }
 
-/// What stands behind `=?`: the word, and what follows it.
+/// What stands behind `=?`: the word, and what follows it. It reads no further than three question marks, or
+/// as far as the word that it gives: a header that begins words without end takes no longer than another.
 fn encoded_word(text: &str) -> Option<(String, &str)> {
     let (charset, rest) = text.split_once('?')?;
     let (encoding, rest) = rest.split_once('?')?;
-    let (word, behind) = rest.split_once("?=")?;
     let charset = charset.split('*').next().unwrap_or_default();
-    let bytes = match encoding {
-        "B" | "b" => super::decode(word)?,
-        "Q" | "q" => quoted(word),
+    let (bytes, behind) = match encoding {
+        // Base64 has no question mark.
+        "B" | "b" => {
+            let (word, behind) = rest.split_once('?')?;
+            let behind = behind.strip_prefix('=')?;
+            (super::decode(word)?, behind)
+        }
+        // Some programs leave question marks as they are.
+        "Q" | "q" => {
+            let (word, behind) = rest.split_once("?=")?;
+            (quoted(word), behind)
+        }
         _ => return None,
     };
     Some((of_charset(&bytes, charset), behind))
@@ -210,6 +239,28 @@ fn outside_quotes(text: &str, mark: char) -> Vec<&str> {
     text.split(split).collect()
 }
 
+/// The clauses of `Authentication-Results`: cut at every `;` that stands in no quotes and no comment. Google
+/// writes the envelope's sender in both, and anybody may be called `"a) ; dmarc=pass ("@example.com`: so a
+/// bracket in quotes ends no comment.
+/// <https://www.rfc-editor.org/rfc/rfc8601#section-2.2>
+pub(super) fn clauses(header: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped, mut depth) = (false, false, 0_usize);
+    let split = move |c: char| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        match c {
+            '\\' if quoted || depth > 0 => escaped = true,
+            '"' => quoted = !quoted,
+            '(' if !quoted => depth = depth.saturating_add(1),
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ';' && !quoted && depth == 0
+    };
+    header.split(split).map(str::trim)
+}
+
 /// `"Silva, Maria" <maria@example.com>`, `maria@example.com (Maria)` or the address alone.
 fn address(text: &str) -> Option<Address> {
     let (name, address) = match text.rsplit_once('<') {
@@ -254,10 +305,16 @@ pub(super) fn from_html(html: &str) -> String {
             continue;
         }
         let is_tag = after.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '!');
-        let Some((tag, behind)) = after.split_once('>').filter(|_| is_tag) else {
-            out.push('<');
+        if !is_tag {
+            words(&mut out, "<", quotes);
             rest = after;
             continue;
+        }
+        let Some((tag, behind)) = after.split_once('>') else {
+            // No tag ends any more: the rest is text, and is not searched again at every `<`.
+            words(&mut out, "<", quotes);
+            rest = after;
+            break;
         };
         rest = behind;
         let tag = tag.to_ascii_lowercase();
@@ -312,12 +369,17 @@ fn line(out: &mut String, quotes: usize) {
     }
 }
 
-/// What follows the end of an element.
+/// What follows the end of an element; nothing, where it has none.
 fn behind_element<'a>(html: &'a str, name: &str) -> &'a str {
-    let lower = html.to_ascii_lowercase();
-    let end = lower.find(&format!("</{name}"));
-    let behind = end.and_then(|end| html.get(end..)).unwrap_or_default();
-    behind.split_once('>').map_or("", |(_, behind)| behind)
+    let mut rest = html;
+    while let Some((_, behind)) = rest.split_once("</") {
+        let found = behind.get(..name.len());
+        if found.is_some_and(|found| found.eq_ignore_ascii_case(name)) {
+            return behind.split_once('>').map_or("", |(_, behind)| behind);
+        }
+        rest = behind;
+    }
+    ""
 }
 
 /// What the sender wrote, without the mail that it answers or passes on.
@@ -343,6 +405,9 @@ fn begins_answered(lines: &[&str], at: usize) -> bool {
     if line.starts_with("---") && ORIGINALS.iter().any(|words| lower.contains(words)) {
         return true;
     }
+    if begins_block(lines, at) {
+        return true;
+    }
     // `Em seg., 16 de mar. de 2026 às 10:00, Loja <vendas@…> escreveu:`, on one line or two.
     let introduces = ["on ", "em ", "el ", "il ", "le ", "am ", "a "];
     if !introduces.iter().any(|word| lower.starts_with(word)) {
@@ -354,6 +419,27 @@ fn begins_answered(lines: &[&str], at: usize) -> bool {
         WROTE.iter().any(|word| line.ends_with(word))
     };
     lines.get(at..until).unwrap_or_default().iter().any(ends)
+}
+
+/// Whether Outlook's lines about the mail that is answered begin at a line: `De: Loja`, `Enviado: segunda-feira …`,
+/// `Para: …`, `Assunto: …`. Its desktop programs draw no line above them that words keep.
+fn begins_block(lines: &[&str], at: usize) -> bool {
+    // Bold words have `*` around them in plain text.
+    let label = |line: &str| -> Option<String> {
+        let (label, _) = line.split_once(':')?;
+        let is_around = |c: char| c == '*' || c.is_whitespace();
+        Some(label.trim_matches(is_around).to_lowercase())
+    };
+    let first = lines.get(at).copied().and_then(label);
+    if !first.is_some_and(|label| SENDERS.contains(&label.as_str())) {
+        return false;
+    }
+    let says_when = |line: &&str| {
+        let label = label(line).unwrap_or_default();
+        SENT.iter().any(|word| label.starts_with(word))
+    };
+    let behind = lines.iter().skip(at.saturating_add(1));
+    behind.take(SENT_LINES).any(says_when)
 }
 
 #[cfg(test)]
@@ -375,6 +461,12 @@ mod tests {
             ("=?UTF-8?X?a?=", "=?UTF-8?X?a?="),
             ("=?UTF-8?Q?=4?=", "=4"),
             ("=?", "=?"),
+            ("=?UTF-8?Q?Tudo_bem??= a", "Tudo bem? a"),
+            ("=?UTF-8?B?T2zDoQ?=", "Olá"),
+            ("=?UTF-8?B?T2?zDoQ==?= a", "=?UTF-8?B?T2?zDoQ==?= a"),
+            ("=?UTF-8?Q?a?= =?UTF-8?Q?b", "a =?UTF-8?Q?b"),
+            ("=?a?b=?a?b=?UTF-8?Q?c?=", "=?a?b=?a?bc"),
+            ("=?a?b?=?UTF-8?Q?c?=", "=?a?b?c"),
         ] {
             assert_eq!(decoded(text), expected, "{text}");
         }
@@ -419,6 +511,30 @@ mod tests {
     }
 
     #[test]
+    fn clauses_end_outside_quotes_and_comments() {
+        for (header, expected) in [
+            (
+                "mx.google.com; spf=pass (a; b) x=y; dmarc=pass (p=NONE)",
+                vec![
+                    "mx.google.com",
+                    "spf=pass (a; b) x=y",
+                    "dmarc=pass (p=NONE)",
+                ],
+            ),
+            (r#"a; b="c; d"; e"#, vec!["a", r#"b="c; d""#, "e"]),
+            (r#"a; b="c\"; d"; e"#, vec!["a", r#"b="c\"; d""#, "e"]),
+            ("a (b (c; d); e); f", vec!["a (b (c; d); e)", "f"]),
+            (r"a (b \) ; c); d", vec![r"a (b \) ; c)", "d"]),
+            (r#"a ("b) ; c ("d); e"#, vec![r#"a ("b) ; c ("d)"#, "e"]),
+            ("a (b; c", vec!["a (b; c"]),
+            ("a) ; b", vec!["a)", "b"]),
+            ("", vec![""]),
+        ] {
+            assert_eq!(clauses(header).collect::<Vec<_>>(), expected, "{header}");
+        }
+    }
+
+    #[test]
     fn html_reads_as_lines() {
         let html = "<html><head><title>x</title><style>p {a: b > c}</style></head><body>\n<p>Oi,\n tudo &lt;bem&gt;?</p>\
             <div>Tel:&nbsp;<b>11</b> 98009-0001<br>Maria</div><!-- <b>no</b> --> 5 < 6\
@@ -430,7 +546,17 @@ mod tests {
         );
         assert_eq!(without_quotes(&text).lines().last(), Some("fim"));
         assert_eq!(from_html("<style>x"), "");
-        assert_eq!(from_html("a<b"), "a<b");
+        for (html, text) in [
+            ("a<b", "a<b"),
+            ("a<b <b\n<i", "a<b <b <i"),
+            ("I <3 <b>you</b>", "I <3 you"),
+            ("<blockquote><3", "> <3"),
+            ("a<STYLE>x</b></Style >b<title>c</title", "ab"),
+            ("a<script>é</é</script>b", "ab"),
+            ("a<!-- <b> b", "a"),
+        ] {
+            assert_eq!(from_html(html), text, "{html}");
+        }
     }
 
     #[test]
@@ -445,6 +571,25 @@ mod tests {
             ("a\n----- Mensagem original -----\nb", "a"),
             ("a\n________________________________\nDe: Loja\nb", "a"),
             ("Em casa\nou no trabalho", "Em casa\nou no trabalho"),
+            ("a\nFrom: Loja\nSent: Monday\nTo: Ana\nSubject: x", "a"),
+            ("a\nDe: Loja <v@x.com>\nEnviado: segunda-feira\nb", "a"),
+            ("a\nDe: Loja\nEnviada em: segunda-feira\nb", "a"),
+            ("a\nDe: Tienda\nPara: Ana\nEnviado el: lunes\nb", "a"),
+            ("a\nDa: Negozio\nInviato: lunedì\nA: Ana\nb", "a"),
+            ("a\nVon: Laden\nGesendet: Montag\nAn: Ana\nb", "a"),
+            ("a\nDe\u{a0}: Magasin\nEnvoyé\u{a0}: lundi\nb", "a"),
+            ("a\nVan: Winkel\nVerzonden: maandag\nb", "a"),
+            ("a\n  *FROM:* Loja\n\nTo: Ana\nCc: b\n*Date:* x\nb", "a"),
+            (
+                "From: Loja\na\nb\nc\nd\nSent: x",
+                "From: Loja\na\nb\nc\nd\nSent: x",
+            ),
+            (
+                "De: Maria\nEnviado do meu iPhone",
+                "De: Maria\nEnviado do meu iPhone",
+            ),
+            ("De dia: 1\nData: 2", "De dia: 1\nData: 2"),
+            ("De: Maria", "De: Maria"),
         ] {
             assert_eq!(without_quotes(text), own, "{text}");
         }

@@ -157,8 +157,9 @@ fn customer(told: &Told, connection: &Connection) -> Customer {
         paths.extend(PHONE_PATHS);
     }
     // A form without merge tags, as of `upemail`, says nothing of a number: not that there is none either, or the
-    // next one would say that it came.
-    if told.merges.is_empty() {
+    // next one would say that it came. The merge tags of one who leaves may show a number that they gave since we
+    // last saw them, and nobody is welcomed for leaving.
+    if told.merges.is_empty() || told.kind == Kind::Unsubscribe {
         paths.clear();
     }
     let candidate = |path: &str| {
@@ -198,14 +199,15 @@ mod tests {
     use super::super::form;
     use super::*;
 
-    /// Whatever a form claims: who leaves agrees to nothing, and no form speaks of the phone.
+    /// Whatever a form claims: who leaves agrees to nothing and brings no number, and no form says that one may be
+    /// written to.
     #[test]
-    fn leaving_is_no_consent_and_no_form_speaks_of_the_phone() {
-        for (kind, accepts_email) in [
-            ("subscribe", Some(true)),
-            ("profile", None),
-            ("upemail", None),
-            ("unsubscribe", Some(false)),
+    fn leaving_is_no_consent_and_brings_no_number() {
+        for (kind, accepts_email, numbers) in [
+            ("subscribe", Some(true), 2),
+            ("profile", None, 2),
+            ("upemail", None, 2),
+            ("unsubscribe", Some(false), 0),
         ] {
             let body = format!(
                 "type={kind}&fired_at=2026-03-16+15:00:00&data[id]=1&data[new_id]=1&data[list_id]=2\
@@ -219,6 +221,7 @@ mod tests {
             for event in events {
                 assert_eq!(event.customer.accepts_email, accepts_email, "{kind}");
                 assert_eq!(event.customer.accepts_marketing, None, "{kind}");
+                assert_eq!(event.customer.phones.len(), numbers, "{kind}");
             }
         }
     }
