@@ -394,11 +394,10 @@ impl Story {
         // What this event made is looked up before its jobs end, because some events erase; and again then,
         // because for some the worker has to ask.
         let mut new = all_events(dev.store(), &EventFilter::default()).await?;
-        // What is asked once an hour belongs to no sample.
-        let is_its = |row: &EventRow| {
-            !row.name.is_some_and(is_question) || own.as_deref() == Some(&row.source)
-        };
+        // What comes of something else meanwhile, as what Callbell tells of a message, belongs to no sample.
+        let is_its = |row: &EventRow| own.as_deref() == Some(&row.source);
         new.retain(|row| !known.contains(&row.key) && is_its(row));
+        let is_asked = new.iter().any(|row| row.name.is_some_and(is_question));
         if !dev.idle(Duration::from_secs(IDLE_SECONDS_MAX)).await? {
             self.unexpected
                 .push(format!("{file}: its jobs did not come to an end"));
@@ -412,7 +411,9 @@ impl Story {
         let first: BTreeSet<String> = new.iter().map(|row| row.key.clone()).collect();
         let found =
             |row: &EventRow| !known.contains(&row.key) && !first.contains(&row.key) && is_its(row);
-        new.extend(later.into_iter().filter(found));
+        if is_asked {
+            new.extend(later.into_iter().filter(found));
+        }
         if new.iter().any(|row| !row.name.is_some_and(is_question)) {
             new.retain(|row| !row.name.is_some_and(is_question));
         }
