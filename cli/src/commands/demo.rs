@@ -455,6 +455,11 @@ impl Story {
 
     /// Takes over how everything stands.
     async fn look(&mut self, dev: &Dev) -> Result<(), CliError> {
+        for row in all_events(dev.store(), &EventFilter::default()).await? {
+            let name = row.name.map_or("unreadable", |name| name.as_str());
+            let told = || (name.to_owned(), person(&row));
+            self.told.entry(row.key.clone()).or_insert_with(told);
+        }
         for job in all_jobs(dev.store(), &JobFilter::default()).await? {
             self.jobs.insert(job.id.as_str().to_owned(), job);
         }
