@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
+use super::question::question;
 use super::{Answer, OnUnreadable, Proofs, Reading, Refusal, Source, Unreadable, Unsigned};
 use crate::connections::Connection;
-use crate::event::{Body, Changed, Customer, Event, Head, Name, Subject, SubjectKind};
+use crate::event::{Changed, Event, FreeMap, Name};
 use crate::raw::{Raw, Verified};
 use crate::secrets::Secret;
 
@@ -171,9 +172,9 @@ pub enum Ask {
 impl Ask {
     /// The event that has the worker ask: `{connection}/source/{what}`.
     pub fn event(&self, connection: &str, what: &str, now: Timestamp) -> Event {
-        let mut changed = Changed::default();
+        let mut map = FreeMap::new();
         let mut about = |name: &str, value: &str| {
-            changed.about.insert(name.to_owned(), Value::from(value));
+            map.insert(name.to_owned(), Value::from(value));
         };
         match self {
             Ask::Push { channel, resource } => {
@@ -184,22 +185,7 @@ impl Ask {
             Ask::Poll => about("ask", "poll"),
             Ask::Horizon => about("ask", "horizon"),
         }
-        Event {
-            event: Head {
-                name: Name::SourceChanged,
-                source: connection.to_owned(),
-                kind: KIND.to_owned(),
-                account: None,
-                id: format!("{connection}/source/{what}"),
-                at: now,
-                test: false,
-                depth: 0,
-                notes: Vec::new(),
-            },
-            customer: Customer::default(),
-            subject: Subject::new(SubjectKind::Source, what, now),
-            body: Body::Changed { changed },
-        }
+        question(connection, KIND, what, now, map)
     }
 
     /// Reads what [`Ask::event`] wrote.

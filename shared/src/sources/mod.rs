@@ -17,6 +17,7 @@ pub mod intercom;
 pub mod mailchimp;
 mod parcel;
 pub mod pipedrive;
+mod question;
 mod read;
 pub mod salesforce;
 pub mod shopify;

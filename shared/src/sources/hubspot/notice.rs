@@ -9,7 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::KIND;
 use crate::connections::Connection;
-use crate::event::{Body, Changed, Customer, Event, Head, Name, Privacy, Subject, SubjectKind};
+use crate::event::{
+    Body, Changed, Customer, Event, FreeMap, Head, Name, Privacy, Subject, SubjectKind,
+};
+use crate::sources::question::question as asked;
 use crate::sources::{Reading, Unreadable, read};
 
 /// The type of contacts among all objects.
@@ -215,36 +218,20 @@ fn problem(index: usize, item: &Item, what: What) -> Option<Unreadable> {
 fn question(told: &[Told], connection: &Connection, now: Timestamp) -> Event {
     let contacts = serde_json::to_value(told).unwrap_or_default();
     let what = digest(told);
-    let mut changed = Changed::default();
-    changed.about.insert("contacts".to_owned(), contacts);
-    let portals: BTreeSet<&String> = told.iter().filter_map(|one| one.portal.as_ref()).collect();
     let newest = told.iter().filter_map(Told::newest).max();
-    let head = Head {
-        name: Name::SourceChanged,
-        source: connection.name.clone(),
-        kind: KIND.to_owned(),
-        // Each contact's own is with it, where there are several.
-        account: portals
-            .first()
-            .filter(|_| portals.len() == 1)
-            .map(|id| (*id).clone()),
-        id: format!("{}/source/{what}", connection.name),
-        at: newest.map_or(now, |newest| newest.min(now)),
-        test: false,
-        depth: 0,
-        notes: Vec::new(),
-    };
+    let at = newest.map_or(now, |newest| newest.min(now));
+    let about = FreeMap::from_iter([("contacts".to_owned(), contacts)]);
+    let mut event = asked(&connection.name, KIND, &what, at, about);
+    // Each contact's own is with it, where there are several.
+    let portals: BTreeSet<&String> = told.iter().filter_map(|one| one.portal.as_ref()).collect();
+    event.event.account = portals
+        .first()
+        .filter(|_| portals.len() == 1)
+        .map(|id| (*id).clone());
     // So that the question about one person goes with them where they are erased.
     let only = told.first().filter(|_| told.len() == 1);
-    Event {
-        subject: Subject::new(SubjectKind::Source, what, head.at),
-        event: head,
-        customer: Customer {
-            id: only.map(|one| one.id.clone()),
-            ..Customer::default()
-        },
-        body: Body::Changed { changed },
-    }
+    event.customer.id = only.map(|one| one.id.clone());
+    event
 }
 
 /// Of what was told alone: a repetition counts its attempts, and its items may come in another order.

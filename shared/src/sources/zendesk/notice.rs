@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::KIND;
 use super::user::{END_USER, is_phone};
 use crate::connections::Connection;
-use crate::event::{Body, Changed, Customer, Event, FreeMap, Head, Name, Subject, SubjectKind};
+use crate::event::{Changed, Event, FreeMap};
+use crate::sources::question::question as asked;
 use crate::sources::{Reading, Unreadable, read};
 
 /// What the types of all events begin with.
@@ -141,31 +142,15 @@ fn question(
     } else {
         format!("{}/identity/{}", told.user, told.at.as_millisecond())
     };
-    let at = told.at.min(now);
-    let mut changed = Changed::default();
-    if let Ok(Value::Object(about)) = serde_json::to_value(told) {
-        changed.about = about;
-    }
-    Event {
-        event: Head {
-            name: Name::SourceChanged,
-            source: connection.name.clone(),
-            kind: KIND.to_owned(),
-            account,
-            id: format!("{}/source/{what}", connection.name),
-            at,
-            test: false,
-            depth: 0,
-            notes: Vec::new(),
-        },
-        customer: Customer {
-            // So that the question goes with the person where they are erased.
-            id: Some(told.user.clone()),
-            ..Customer::default()
-        },
-        subject: Subject::new(SubjectKind::Source, what, at),
-        body: Body::Changed { changed },
-    }
+    let about = match serde_json::to_value(told) {
+        Ok(Value::Object(about)) => about,
+        _ => FreeMap::new(),
+    };
+    let mut event = asked(&connection.name, KIND, &what, told.at.min(now), about);
+    event.event.account = account;
+    // So that the question goes with the person where they are erased.
+    event.customer.id = Some(told.user.clone());
+    event
 }
 
 /// What a `source.changed` of Zendesk tells; `None`: it is none.
