@@ -81,7 +81,7 @@ impl Raw {
         connection: String,
         path_secret: Option<Secret>,
     ) -> Result<Raw, RawError> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let body = match body {
             Body::Text(text) => text.into_bytes(),
             Body::Binary(bytes) => bytes,
@@ -98,8 +98,8 @@ impl Raw {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             url: parts
                 .extensions
-                .get::<CalledAt>()
-                .map(|at| at.0.clone())
+                .remove::<CalledAt>()
+                .map(|at| at.0)
                 .unwrap_or_default(),
             body,
         })

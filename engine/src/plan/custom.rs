@@ -263,6 +263,7 @@ mod tests {
             known.event.customer.phone.as_deref(),
             Some("+5511980100001")
         );
+        assert_eq!(known.event.customer.first_name.as_deref(), Some("Maria"));
         assert_eq!(event.customer.phones[0].path, "data.cliente.celular");
     }
 
